@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from litellm_antigravity.refusals.refusal import Refusal
+
 
 class AntigravityError(Exception):
     """Root of this package's exceptions.
@@ -43,3 +48,53 @@ class StateUnavailableError(AntigravityError):
     """The shared state cannot be read or written now; callers go on with this process's memory."""
 
     retryable = True
+
+
+class AllAccountsLimitedError(AntigravityError):
+    """Every enabled account is cooling down for the model asked for.
+
+    Attributes:
+        retry_after: the remaining seconds to the earliest one; ``None`` when none comes back by itself.
+        accounts: one line per account: masked e-mail, reason, remaining time.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None, accounts: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.retryable = retry_after is not None
+        self.accounts = accounts
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_limited, (str(self), self.retry_after, self.accounts)
+
+
+class NoAccountLeftError(AntigravityError):
+    """Every account that is free has been tried for this request already."""
+
+
+class RequestRefusedError(AntigravityError):
+    """Upstream refused the request, and no other account is to be tried for it.
+
+    Attributes:
+        refusal: what upstream said, classified.
+        account: the masked account that it was said to; ``None`` when no account was asked.
+    """
+
+    def __init__(self, refusal: Refusal, *, account: str | None = None) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+        self.account = account
+        self.retry_after = refusal.retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_refused, (self.refusal, self.account)
+
+
+def _rebuild_limited(
+    message: str, retry_after: float | None, accounts: tuple[str, ...]
+) -> AllAccountsLimitedError:
+    return AllAccountsLimitedError(message, retry_after=retry_after, accounts=accounts)
+
+
+def _rebuild_refused(refusal: Refusal, account: str | None) -> RequestRefusedError:
+    return RequestRefusedError(refusal, account=account)

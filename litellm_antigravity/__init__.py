@@ -1,0 +1,73 @@
+"""Several Google (Antigravity) accounts, or several API keys of any provider, behind LiteLLM.
+
+Importing this package imports neither litellm nor diskcache and opens nothing; what is named below is loaded when it
+is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from litellm_antigravity._version import __version__
+
+if TYPE_CHECKING:
+    from litellm_antigravity.errors import (
+        AccountsFileError,
+        AllAccountsLimitedError,
+        AntigravityError,
+        CredentialError,
+        GrantRevokedError,
+        RequestRefusedError,
+        SettingsError,
+        StateUnavailableError,
+    )
+    from litellm_antigravity.litellm.registration import handler, register
+    from litellm_antigravity.pool import AccountPool, Lease
+    from litellm_antigravity.settings import Settings
+
+_WHERE = {
+    "AccountsFileError": "errors",
+    "AllAccountsLimitedError": "errors",
+    "AntigravityError": "errors",
+    "CredentialError": "errors",
+    "GrantRevokedError": "errors",
+    "RequestRefusedError": "errors",
+    "SettingsError": "errors",
+    "StateUnavailableError": "errors",
+    "AccountPool": "pool",
+    "Lease": "pool",
+    "Settings": "settings",
+    "handler": "litellm.registration",
+    "register": "litellm.registration",
+}
+
+__all__ = [
+    "AccountPool",
+    "AccountsFileError",
+    "AllAccountsLimitedError",
+    "AntigravityError",
+    "CredentialError",
+    "GrantRevokedError",
+    "Lease",
+    "RequestRefusedError",
+    "Settings",
+    "SettingsError",
+    "StateUnavailableError",
+    "__version__",
+    "handler",
+    "register",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,46 @@
+"""The decision log: one line per decision, for people who asked to see them."""
+
+from __future__ import annotations
+
+import logging
+
+LOGGER = logging.getLogger("litellm_antigravity")
+_LITELLM = logging.getLogger("LiteLLM")
+
+
+def show_decisions() -> None:
+    """Make the decision log visible: on standard error, unless the application has configured logging itself.
+
+    Lines are printed as they are, without a prefix, so that people can search for the ones they know.
+    """
+    LOGGER.setLevel(logging.DEBUG)
+    if not LOGGER.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        LOGGER.addHandler(handler)
+
+
+def decisions_are_visible() -> bool:
+    """Return whether anybody would see a decision: our logger or LiteLLM's is at DEBUG."""
+    return LOGGER.isEnabledFor(logging.DEBUG) or _LITELLM.isEnabledFor(logging.DEBUG)
+
+
+def decision(message: str, *args: object) -> None:
+    """Log one decision, through LiteLLM's logger when only that one is at DEBUG."""
+    if LOGGER.isEnabledFor(logging.DEBUG):
+        LOGGER.debug(message, *args)
+    else:
+        _LITELLM.debug(message, *args)
+
+
+def spell_duration(seconds: float) -> str:
+    """Return a duration as people write it: ``4s``, ``10m0s``, ``2h10m5s``, ``3d4h``."""
+    whole = max(0, round(seconds))
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    if days:
+        return f"{days}d{hours}h"
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,702 @@
+"""The account pool: ``acquire`` a lease on an account for a model, ``report`` how it ended.
+
+The one room that knows settings, accounts, shared state and selection. It knows nothing of LiteLLM and sends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from litellm_antigravity.accounts import Account, AccountsFile, AccountsSnapshot, AccountSource
+from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.errors import (
+    AccountsFileError,
+    AllAccountsLimitedError,
+    NoAccountLeftError,
+    RequestRefusedError,
+)
+from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.identity import ProcessIdentity
+from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, show_decisions, spell_duration
+from litellm_antigravity.models import ModelFamily, canonical_model, family_of
+from litellm_antigravity.refusals import Refusal, RefusalKind, record_for
+from litellm_antigravity.selection import round_robin
+from litellm_antigravity.selection.bucket import BucketRules
+from litellm_antigravity.selection.health import HealthRules
+from litellm_antigravity.selection.hybrid import Scoreboard
+from litellm_antigravity.selection.sticky import first_available, pid_offset, start_index
+from litellm_antigravity.selection.vitals import Vitals, VitalsRules
+from litellm_antigravity.settings import Settings
+from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence, model_pool
+from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, StateStore, StateView
+
+DEFAULT_SCOPE = "process"
+"""Whose current account sticky keeps. One scope per process today; a conversation will be another."""
+
+_ANNOUNCE_SECONDS = 5.0
+_WAKE_MARGIN_SECONDS = 0.01  # sleep a little past the end of a cooldown rather than wake a little before it
+
+
+class Served:
+    """The outcome of a request that was answered."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "SERVED"
+
+
+SERVED: Final = Served()
+Outcome: TypeAlias = Served | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One request's hold on an account.
+
+    Attributes:
+        account: who serves the request.
+        model: the canonical model name.
+        family: the quota family it draws on.
+        since: when it was taken, in epoch seconds.
+        probes: the long cooldowns that this request probes; empty for an ordinary one.
+    """
+
+    account: Account
+    model: str
+    family: ModelFamily
+    since: float
+    probes: tuple[Cooldown, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No account is free now, but one will be soon enough to wait for it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """What is known of one account for one model: for error messages and ``status``."""
+
+    account: Account
+    cooldowns: tuple[Cooldown, ...]
+    health: float
+    tokens: float
+    last_used: float | None
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds until the account is free; 0 when it is."""
+        return max((cooldown.remaining(now) for cooldown in self.cooldowns), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Availability:
+    """Who is free for one model, as long as no cooldown begins or ends."""
+
+    roster: AccountsSnapshot
+    cooldown_version: int
+    computed_at: float
+    valid_until: float
+    free: tuple[str, ...]
+    benched: Mapping[str, tuple[Cooldown, ...]]
+
+    def holds(self, roster: AccountsSnapshot, view: StateView, now: float) -> bool:
+        return (
+            self.roster is roster
+            and self.cooldown_version == view.cooldown_version
+            and self.computed_at <= now < self.valid_until
+        )
+
+
+class AccountPool(ForkAware):
+    """Chooses accounts, and shares what is learnt about them.
+
+    Thread-safe. ``acquire`` and ``report`` may touch the disk: on an event loop use ``aacquire`` and ``areport``.
+
+    Args:
+        settings: read from environment and files when absent.
+        accounts: where the accounts come from; the accounts file of the settings when absent.
+        store: the shared state; the settings' ``state_dir`` when absent.
+        clock: the source of time.
+        pid: the source of the process id for the PID offset.
+    """
+
+    _fork_rank = 0  # it calls the store while it holds its own lock
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        accounts: AccountSource | None = None,
+        store: StateStore | None = None,
+        clock: Clock | None = None,
+        pid: Callable[[], int] = os.getpid,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.clock = clock or SystemClock()
+        self.accounts = accounts or AccountsFile(self.settings.accounts_file, clock=self.clock)
+        self.store = store or _store_at(self.settings, self.clock)
+        self.rules = _vitals_rules(self.settings)
+        self._pid = pid
+        self._lock = threading.Lock()
+        self._start_over()
+        self._watch_forks()
+        if self.settings.debug:
+            show_decisions()
+
+    def _start_over(self) -> None:
+        self._identity: ProcessIdentity | None = None
+        self._slot: int | None = None
+        self._cursor_start: int | None = None
+        self._cursors: dict[ModelFamily, int] = {}
+        self._current: dict[tuple[str, ModelFamily], str] = {}
+        self._availability: dict[str, _Availability] = {}
+        self._scoreboard: tuple[AccountsSnapshot, Scoreboard, int] | None = None
+        self._announced: tuple[float, Mapping[str, str]] = (-math.inf, {})
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+
+    def _after_fork_in_parent(self) -> None:
+        self._lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+        self._start_over()
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        """Who this process is; read when first needed, and again after a fork."""
+        if self._identity is None:
+            self._identity = ProcessIdentity.read(self._pid)
+        return self._identity
+
+    # Taking an account
+
+    def acquire(self, model: str, *, tried: Collection[str] = (), scope: str = DEFAULT_SCOPE) -> Lease:
+        """Choose an account for ``model`` and count the request as sent.
+
+        Args:
+            model: a model name, with or without ``antigravity/``.
+            tried: account ids that this request has tried already.
+            scope: whose current account to keep with ``sticky``.
+
+        Raises:
+            AllAccountsLimitedError: when every account cools down, and none is back within
+                ``max_rate_limit_wait_seconds``.
+            RequestRefusedError: when the model is known to have no capacity for anybody.
+            NoAccountLeftError: when every account that is free has been tried already.
+            AccountsFileError: when there is no accounts file, or no enabled account in it.
+        """
+        waited = 0.0
+        while True:
+            taken = self.try_acquire(model, tried=tried, scope=scope, waited=waited)
+            if isinstance(taken, Lease):
+                return taken
+            self.clock.sleep(taken.seconds)
+            waited += taken.seconds
+
+    async def aacquire(self, model: str, *, tried: Collection[str] = (), scope: str = DEFAULT_SCOPE) -> Lease:
+        """Do what `acquire` does without blocking the event loop."""
+        waited = 0.0
+        while True:
+            taken = await asyncio.to_thread(self.try_acquire, model, tried=tried, scope=scope, waited=waited)
+            if isinstance(taken, Lease):
+                return taken
+            await asyncio.sleep(taken.seconds)
+            waited += taken.seconds
+
+    def try_acquire(
+        self,
+        model: str,
+        *,
+        tried: Collection[str] = (),
+        scope: str = DEFAULT_SCOPE,
+        waited: float = 0.0,
+        patience: float = math.inf,
+    ) -> Lease | Wait:
+        """Choose an account now, or say how long to wait for one.
+
+        Args:
+            model: a model name, with or without ``antigravity/``.
+            tried: account ids that this request has tried already.
+            scope: whose current account to keep with ``sticky``.
+            waited: seconds that this request has waited for an account already.
+            patience: seconds that the request may still take.
+
+        Raises:
+            AllAccountsLimitedError: see `acquire`; so for the other three.
+            RequestRefusedError: see there.
+            NoAccountLeftError: see there.
+            AccountsFileError: see there.
+        """
+        name = canonical_model(model)
+        family = family_of(name)
+        overdrawn: set[str] = set()
+        while True:
+            roster = self._roster()
+            view = self.store.refresh()
+            now = self.clock.time()
+            if (held := view.capacity.get(name)) is not None and (left := held.remaining(now)) > 0:
+                raise RequestRefusedError(_no_capacity(name, left))
+            with self._lock:
+                free = self._free(roster, view, name, family, now)
+                choice = self._choose(roster, view, free, family, scope, now, {*tried, *overdrawn}, waited, patience)
+            if choice is None:
+                return self._nobody(free, name, family, now, tried, waited, patience)
+            if isinstance(choice, Wait):
+                return choice
+            account_id, spends = choice
+            if not self.store.begin_request(account_id, now, self.rules, require_token=spends):
+                overdrawn.add(account_id)  # another process took the last token in between
+                continue
+            self._taken(account_id, family, scope)
+            if decisions_are_visible():
+                self._explain(roster.by_id[account_id], free, name, tried)
+            return Lease(roster.by_id[account_id], name, family, now)
+
+    def choose(self, model: str, *, among: Collection[str] | None = None, scope: str = DEFAULT_SCOPE) -> str | None:
+        """Return the id of the account that the next request for ``model`` would get, without taking anything.
+
+        Args:
+            model: a model name.
+            among: the account ids to choose from; all when absent.
+            scope: whose current account to keep with ``sticky``.
+        """
+        name = canonical_model(model)
+        family = family_of(name)
+        roster, view, now = self._roster(), self.store.refresh(), self.clock.time()
+        others = () if among is None else [account.id for account in roster.enabled if account.id not in among]
+        with self._lock:
+            free = self._free(roster, view, name, family, now)
+            choice = self._choose(roster, view, free, family, scope, now, {*others}, 0.0, 0.0)
+        return choice[0] if isinstance(choice, tuple) else None
+
+    def _roster(self) -> AccountsSnapshot:
+        roster = self.accounts.current()
+        if not roster.enabled:
+            msg = (
+                f"every account in {roster.path} is disabled; set \"enabled\": true for one of them, or add another one"
+            )
+            raise AccountsFileError(msg)
+        return roster
+
+    def _free(
+        self, roster: AccountsSnapshot, view: StateView, model: str, family: ModelFamily, now: float
+    ) -> _Availability:
+        known = self._availability.get(model)
+        if known is not None and known.holds(roster, view, now):
+            return known
+        benched = _benched(roster, view, model, family, now)
+        ends = [
+            now + cooldown.remaining(now)
+            for cooldowns in benched.values()
+            for cooldown in cooldowns
+            if not math.isinf(cooldown.until)
+        ]
+        free = tuple(account.id for account in roster.enabled if account.id not in benched)
+        if len(self._availability) > 256:  # names come from requests
+            self._availability.clear()
+        fresh = _Availability(roster, view.cooldown_version, now, min(ends, default=math.inf), free, benched)
+        self._availability[model] = fresh
+        return fresh
+
+    def _choose(
+        self,
+        roster: AccountsSnapshot,
+        view: StateView,
+        free: _Availability,
+        family: ModelFamily,
+        scope: str,
+        now: float,
+        excluded: set[str],
+        waited: float,
+        patience: float,
+    ) -> tuple[str, bool] | Wait | None:
+        """Return the chosen account and whether it needs a token; or how long to wait; or ``None``."""
+        strategy = self.settings.account_selection_strategy
+        current = self._current.get((scope, family))
+        if strategy == "sticky" and current is not None:
+            if current not in excluded and current not in free.benched and _is_enabled(roster, current):
+                return current, False
+            wait = self._wait_for_current(free, current, excluded, now, waited)
+            if 0 < wait <= patience:
+                return Wait(wait)
+        candidates = free.free if not excluded else tuple(one for one in free.free if one not in excluded)
+        if not candidates:
+            return None
+        if strategy == "round-robin":
+            return round_robin.pick(candidates, self._cursor(family)), False
+        if strategy == "hybrid":
+            among = None if len(candidates) == len(roster.enabled) else candidates
+            chosen = self._scores(roster, view, now).choose(now, current=current, among=among)
+            if chosen is not None:
+                return chosen, True
+        return self._sticky(roster, set(candidates), family, current), False
+
+    def _wait_for_current(
+        self, free: _Availability, current: str, excluded: set[str], now: float, waited: float
+    ) -> float:
+        """Return how long sticky waits for its current account rather than lose its prompt cache; 0 for not at all."""
+        budget = self.settings.sticky_wait_seconds - waited
+        if budget <= 0 or current in excluded or current not in free.benched:
+            return 0.0
+        wait = max(cooldown.remaining(now) for cooldown in free.benched[current]) + _WAKE_MARGIN_SECONDS
+        return wait if wait <= budget else 0.0
+
+    def _sticky(
+        self, roster: AccountsSnapshot, candidates: set[str], family: ModelFamily, current: str | None
+    ) -> str:
+        order = [account.id for account in roster.enabled]
+        if current in candidates:
+            return current
+        start = order.index(current) + 1 if current in order else self._start(roster, family)
+        chosen = first_available(order, start, candidates.__contains__)
+        if chosen is None:  # pragma: no cover - there is at least one candidate
+            raise AssertionError
+        return chosen
+
+    def _start(self, roster: AccountsSnapshot, family: ModelFamily) -> int:
+        """Return where this process starts in the list of enabled accounts (DESIGN, section 5)."""
+        count = len(roster.enabled)
+        base = roster.base_index.get(family, 0)
+        offset = 0
+        if self.settings.pid_offset_enabled and count > 1:
+            if self.settings.offset_source == "slot":
+                if self._slot is None:
+                    self._slot = self.store.claim_slot(self.identity.owner)
+                offset = self._slot % count
+                message = "[accounts] Applying slot offset: %d (slot %% accounts.length)"
+            else:
+                offset = pid_offset(self.identity.pid, count)
+                message = "[accounts] Applying PID offset: %d (process.pid %% accounts.length)"
+            if decisions_are_visible():
+                decision(message, offset)
+        start = start_index(base, offset, count)
+        if decisions_are_visible():
+            decision("[accounts] Starting account index for '%s': %d", family, start)
+        return start
+
+    def _cursor(self, family: ModelFamily) -> int:
+        if self._cursor_start is None:
+            self._cursor_start = self.store.next_cursor_start()
+        return self._cursors.setdefault(family, self._cursor_start)
+
+    def _scores(self, roster: AccountsSnapshot, view: StateView, now: float) -> Scoreboard:
+        if self._scoreboard is not None and self._scoreboard[0] is roster:
+            _, board, seen = self._scoreboard
+            changed = view.changed_vitals(seen)
+            if changed is not None:
+                for account_id in changed:
+                    board.update(account_id, view.vitals[account_id], now)
+                self._scoreboard = (roster, board, seen + len(changed))
+                return board
+        position = view.position
+        board = Scoreboard([account.id for account in roster.enabled], self.rules, dict(view.vitals), now)
+        self._scoreboard = (roster, board, position)
+        return board
+
+    def _taken(self, account_id: str, family: ModelFamily, scope: str) -> None:
+        """Move cursor and current account, now that the request is on its way; tell the others sometimes."""
+        with self._lock:
+            if self.settings.account_selection_strategy == "round-robin":
+                self._cursors[family] = self._cursors.get(family, 0) + 1
+            self._current[scope, family] = account_id
+            at, told = self._announced
+            current = {name: self._current[scope, name] for scope, name in self._current}
+            now = self.clock.monotonic()
+            if current == told or now - at < _ANNOUNCE_SECONDS:
+                return
+            self._announced = (now, current)
+            identity = self.identity
+        self.store.announce(
+            Presence(
+                identity.owner,
+                identity.pid,
+                self.settings.account_selection_strategy,
+                self.clock.time(),
+                self._slot,
+                current,
+            )
+        )
+
+    # When there is nobody
+
+    def _nobody(
+        self,
+        free: _Availability,
+        model: str,
+        family: ModelFamily,
+        now: float,
+        tried: Collection[str],
+        waited: float,
+        patience: float,
+    ) -> Lease | Wait:
+        roster = free.roster
+        if free.free:
+            msg = f"each of the {len(free.free)} free account(s) has been tried for this request"
+            raise NoAccountLeftError(msg)
+        waits = {
+            account_id: max(cooldown.remaining(now) for cooldown in cooldowns)
+            for account_id, cooldowns in free.benched.items()
+        }
+        open_waits = {account_id: wait for account_id, wait in waits.items() if account_id not in tried}
+        earliest = min(open_waits.values(), default=math.inf) + _WAKE_MARGIN_SECONDS
+        if earliest <= min(self.settings.max_rate_limit_wait_seconds - waited, patience):
+            if decisions_are_visible():
+                decision("[accounts] every account is limited for %s; waiting %.1f s", model, earliest)
+            return Wait(earliest)
+        for account in roster.enabled:
+            if account.id not in tried and (probes := self._claim_probes(free.benched[account.id], now)):
+                self.store.begin_request(account.id, now, self.rules, require_token=False)
+                LOGGER.info("Probing %s for %s, whose cooldown is long.", account.label, model)
+                return Lease(account, model, family, now, probes)
+        raise _all_limited(roster, free.benched, waits, model, now)
+
+    def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:
+        """Return the cooldowns that this request may probe: all that bench the account, or none."""
+        long = [one for one in cooldowns if PROBE_INTERVAL_SECONDS < one.until - one.since < math.inf]
+        if len(long) != len(cooldowns):
+            return ()
+        return tuple(long) if all(self.store.claim_probe(one, now) for one in long) else ()
+
+    # Reporting how it went
+
+    def report(self, lease: Lease, outcome: Outcome) -> None:
+        """Record how a leased request ended, where every process sees it.
+
+        Args:
+            lease: what `acquire` returned.
+            outcome: `SERVED`, or the refusal.
+        """
+        now = self.clock.time()
+        if isinstance(outcome, Refusal):
+            self._refused(lease, outcome, now)
+            return
+        if self.must_record_success(lease):
+            self.store.record_success(lease.account.id, lease.family, now, self.rules)
+        for probe in lease.probes:
+            self.store.end_cooldown(probe.account_id, probe.pool, now)
+            self.store.finish_probe(probe.account_id, probe.pool, now)
+
+    async def areport(self, lease: Lease, outcome: Outcome) -> None:
+        """Do what `report` does without blocking the event loop."""
+        if isinstance(outcome, Refusal) or lease.probes or self.must_record_success(lease):
+            await asyncio.to_thread(self.report, lease, outcome)
+
+    def must_record_success(self, lease: Lease) -> bool:
+        """Return whether a success changes anything: an account in full health with no failures has nothing to gain."""
+        vitals = self.store.known().vitals.get(lease.account.id)
+        return vitals is None or vitals.succeeded(lease.family, self.clock.time(), self.rules) is not vitals
+
+    def _refused(self, lease: Lease, refusal: Refusal, now: float) -> None:
+        account, record = lease.account, record_for(refusal, family=lease.family, model=lease.model)
+        failures = 0
+        if record.counts_as_failure is not None:
+            failures = self.store.record_failure(
+                account.id,
+                lease.family,
+                now,
+                self.rules,
+                penalty=record.counts_as_failure,
+                refund=record.refund_token,
+            )
+            record = record_for(refusal, family=lease.family, model=lease.model, consecutive_failures=failures)
+        elif record.refund_token:
+            self.store.refund_token(account.id, now, self.rules)
+        if record.capacity_delay is not None:
+            self.store.hold_capacity(lease.model, now, record.capacity_delay)
+        if record.pool is not None and record.until_delay is not None:
+            cooldown = self.store.extend_cooldown(_cooldown(account, record.pool, record.until_delay, refusal, now))
+            if refusal.kind in (RefusalKind.BANNED, RefusalKind.VERIFICATION, RefusalKind.REVOKED):
+                LOGGER.warning("%s", _loud(account, refusal))
+            if decisions_are_visible():
+                decision(
+                    "[accounts] %s: %s for %s, out of %s for %s",
+                    account.label,
+                    refusal.kind.value,
+                    lease.model,
+                    "everything" if cooldown.pool == WHOLE_ACCOUNT else cooldown.pool,
+                    _spell_remaining(cooldown.remaining(now)),
+                )
+        for probe in lease.probes:
+            self.store.finish_probe(probe.account_id, probe.pool, now)
+
+    # For people
+
+    def states(self, model: str | None = None) -> list[AccountState]:
+        """Return what is known of every account, enabled or not; with ``model``, only what concerns it."""
+        roster, view, now = self.accounts.current(), self.store.refresh(), self.clock.time()
+        fresh = Vitals.fresh(self.rules)
+        name = None if model is None else canonical_model(model)
+        states = []
+        for account in roster.accounts:
+            vitals = view.vitals.get(account.id, fresh)
+            cooldowns = _active(account, view, now)
+            if name is not None:
+                pools = (WHOLE_ACCOUNT, family_of(name), model_pool(name))
+                cooldowns = [one for one in cooldowns if one.pool in pools]
+            states.append(
+                AccountState(
+                    account,
+                    tuple(cooldowns),
+                    vitals.health_now(now, self.rules),
+                    vitals.tokens_now(now, self.rules),
+                    vitals.last_used,
+                )
+            )
+        return states
+
+    def _explain(self, account: Account, free: _Availability, model: str, tried: Collection[str]) -> None:
+        decision(
+            "[accounts] %s: %s serves %s (%d of %d free%s)",
+            self.settings.account_selection_strategy,
+            account.label,
+            model,
+            len(free.free),
+            len(free.roster.enabled),
+            f", {len(tried)} tried before" if tried else "",
+        )
+
+
+def _is_enabled(roster: AccountsSnapshot, account_id: str) -> bool:
+    account = roster.by_id.get(account_id)
+    return account is not None and account.enabled
+
+
+def _active(account: Account, view: StateView, now: float) -> list[Cooldown]:
+    """Return the cooldowns of an account that are not over, from the shared state and from the accounts file."""
+    found = [
+        cooldown
+        for pool, cooldown in view.cooldowns.get(account.id, {}).items()
+        if cooldown.remaining(now) > 0
+        and (pool != WHOLE_ACCOUNT or cooldown.credential in (None, account.credential.fingerprint))
+    ]
+    for known in account.cooldowns:
+        if known.until > now:
+            found.append(Cooldown(account.id, known.pool, known.until, known.reason, now, fact=True))
+    return found
+
+
+def _benched(
+    roster: AccountsSnapshot, view: StateView, model: str, family: ModelFamily, now: float
+) -> dict[str, tuple[Cooldown, ...]]:
+    """Return the enabled accounts that may not serve ``model`` now, with the cooldowns that say so."""
+    pools = (WHOLE_ACCOUNT, family, model_pool(model))
+    benched: dict[str, tuple[Cooldown, ...]] = {}
+    suspects = {*view.cooldowns, *(account.id for account in roster.enabled if account.cooldowns)}
+    for account_id in suspects:
+        account = roster.by_id.get(account_id)
+        if account is None or not account.enabled:
+            continue
+        active = tuple(cooldown for cooldown in _active(account, view, now) if cooldown.pool in pools)
+        if active:
+            benched[account_id] = active
+    return benched
+
+
+def _cooldown(account: Account, pool: str, seconds: float, refusal: Refusal, now: float) -> Cooldown:
+    # A ban is about the account; everything else that benches a whole account is about its credential.
+    about_credential = pool == WHOLE_ACCOUNT and refusal.kind is not RefusalKind.BANNED
+    return Cooldown(
+        account.id,
+        pool,
+        now + seconds,
+        refusal.kind.value,
+        now,
+        fact=refusal.retry_after is not None or math.isinf(seconds),
+        credential=account.credential.fingerprint if about_credential else None,
+        url=refusal.url,
+        message=refusal.message[:300],
+    )
+
+
+def _loud(account: Account, refusal: Refusal) -> str:
+    remedy = {
+        RefusalKind.BANNED: "upstream has disabled it; appeal",
+        RefusalKind.VERIFICATION: "it is out until you verify it",
+        RefusalKind.REVOKED: "its grant was revoked; sign in again",
+    }[refusal.kind]
+    where = " at the address that `litellm-antigravity status` shows" if refusal.url else ""
+    return f"Account {account.label} is out: {remedy}{where}. Upstream said: {refusal.message}"
+
+
+def _no_capacity(model: str, left: float) -> Refusal:
+    return Refusal(
+        kind=RefusalKind.CAPACITY,
+        status=503,
+        message=f"No capacity available for model {model} (seen by another request a moment ago)",
+        retry_after=left,
+        model=model,
+    )
+
+
+def _spell_remaining(seconds: float) -> str:
+    return "good, until somebody acts" if math.isinf(seconds) else spell_duration(seconds)
+
+
+def _all_limited(
+    roster: AccountsSnapshot,
+    benched: Mapping[str, tuple[Cooldown, ...]],
+    waits: Mapping[str, float],
+    model: str,
+    now: float,
+) -> AllAccountsLimitedError:
+    lines = []
+    for account in roster.enabled:
+        longest = max(benched[account.id], key=lambda cooldown: cooldown.remaining(now))
+        left = "until you act" if math.isinf(waits[account.id]) else f"{spell_duration(math.ceil(waits[account.id]))} left"
+        lines.append(f"{account.label}: {longest.reason}, {left}")
+    earliest = min(waits.values())
+    retry_after = None if math.isinf(earliest) else earliest
+    head = f"Every account ({len(lines)}) is limited for {model}"
+    if retry_after is None:
+        tail = "None comes back by itself: see `litellm-antigravity status`."
+    else:
+        tail = f"The first one is free again in {spell_duration(math.ceil(retry_after))}."
+    return AllAccountsLimitedError(
+        f"{head}. {tail} [{'; '.join(lines)}]", retry_after=retry_after, accounts=tuple(lines)
+    )
+
+
+def _store_at(settings: Settings, clock: Clock) -> StateStore:
+    from litellm_antigravity.state.disk import DiskStore  # diskcache is only imported when it is used
+    from litellm_antigravity.state.resilient import ResilientStore
+
+    return ResilientStore(DiskStore(settings.state_dir), clock)
+
+
+def _vitals_rules(settings: Settings) -> VitalsRules:
+    health, bucket = settings.health_score, settings.token_bucket
+    return VitalsRules(
+        HealthRules(
+            health.initial,
+            health.success_reward,
+            health.rate_limit_penalty,
+            health.failure_penalty,
+            health.recovery_rate_per_hour,
+            health.min_usable,
+            health.max_score,
+        ),
+        BucketRules(bucket.max_tokens, bucket.regeneration_rate_per_minute, bucket.initial_tokens),
+        settings.failure_ttl_seconds,
+    )
+
+
+__all__ = [
+    "SERVED",
+    "AccountPool",
+    "AccountState",
+    "Lease",
+    "Outcome",
+    "Served",
+    "Wait",
+]

@@ -1,0 +1,105 @@
+"""What is known of one account by inference: health, token bucket, last use, failures in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.selection.bucket import BucketRules
+from litellm_antigravity.selection.health import HealthRules
+
+FAILURE_WINDOW_SECONDS = 2.0
+"""A refusal that several requests in flight see at once counts as one failure (DESIGN, section 7)."""
+
+Penalty: TypeAlias = Literal["rate", "failure"]
+
+
+@dataclass(frozen=True, slots=True)
+class VitalsRules:
+    """The rules by which vitals change, taken from the settings once."""
+
+    health: HealthRules = field(default_factory=HealthRules)
+    bucket: BucketRules = field(default_factory=BucketRules)
+    failure_ttl_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Failures in a row of one account in one family."""
+
+    count: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """One account's health, tokens and last use. Every change returns a new value; times are epoch seconds."""
+
+    health: float
+    health_at: float
+    tokens: float
+    tokens_at: float
+    last_used: float | None = None
+    failures: Mapping[str, Failures] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls, rules: VitalsRules) -> Vitals:
+        """Return the vitals of an account that nobody has used yet.
+
+        Both times are 0: a full bucket needs no refill and a rest of decades heals a score of ``initial`` to the
+        maximum, so ``health_at`` is only meaningful from the first change on; until then ``initial`` holds.
+        """
+        return cls(rules.health.initial, 0.0, rules.bucket.initial_tokens, 0.0)
+
+    def health_now(self, now: float, rules: VitalsRules) -> float:
+        """Return the health score at ``now``."""
+        if self.health_at == 0.0:
+            return self.health
+        return rules.health.at(self.health, self.health_at, now)
+
+    def tokens_now(self, now: float, rules: VitalsRules) -> float:
+        """Return the tokens in the bucket at ``now``."""
+        if self.tokens_at == 0.0:
+            return min(self.tokens, rules.bucket.max_tokens)
+        return rules.bucket.at(self.tokens, self.tokens_at, now)
+
+    def failures_now(self, family: ModelFamily, now: float, rules: VitalsRules) -> int:
+        """Return how many failures in a row are still remembered for ``family``."""
+        known = self.failures.get(family)
+        if known is None or now - known.at > rules.failure_ttl_seconds:
+            return 0
+        return known.count
+
+    def sent(self, now: float, rules: VitalsRules) -> Vitals:
+        """Return the vitals after a request left: one token gone (never below 0), used just now."""
+        tokens = max(0.0, self.tokens_now(now, rules) - 1.0)
+        return replace(self, tokens=tokens, tokens_at=now, last_used=now)
+
+    def refunded(self, now: float, rules: VitalsRules) -> Vitals:
+        """Return the vitals after a token was given back."""
+        tokens = min(rules.bucket.max_tokens, self.tokens_now(now, rules) + 1.0)
+        return replace(self, tokens=tokens, tokens_at=now)
+
+    def succeeded(self, family: ModelFamily, now: float, rules: VitalsRules) -> Vitals:
+        """Return the vitals after an answer: health up, failures of the family forgotten.
+
+        The very same object comes back when nothing changes, so that a store can skip the write.
+        """
+        before = self.health_now(now, rules)
+        after = min(rules.health.max_score, before + rules.health.success_reward)
+        if after == before and family not in self.failures:
+            return self
+        failures = {name: known for name, known in self.failures.items() if name != family}
+        return replace(self, health=after, health_at=now, failures=failures)
+
+    def failed(self, family: ModelFamily, now: float, rules: VitalsRules, penalty: Penalty | None) -> Vitals:
+        """Return the vitals after a refusal; within two seconds of the last one only one of them counts."""
+        known = self.failures.get(family)
+        if known is not None and 0.0 <= now - known.at < FAILURE_WINDOW_SECONDS:
+            return self
+        points = {None: 0.0, "rate": rules.health.rate_limit_penalty, "failure": rules.health.failure_penalty}[penalty]
+        health = max(0.0, min(rules.health.max_score, self.health_now(now, rules) + points))
+        failures = {**self.failures, family: Failures(self.failures_now(family, now, rules) + 1, now)}
+        return replace(self, health=health, health_at=now, failures=failures)

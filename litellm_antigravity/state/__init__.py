@@ -1,0 +1,1 @@
+"""What processes on one host share: cooldowns, health, buckets, tokens, slots."""

@@ -1,0 +1,460 @@
+"""The state store of one host: a `diskcache.Cache` in a private folder.
+
+What diskcache does not give, and this module adds (measured facts in brackets are about diskcache 5.6.3):
+
+* A strict `Disk`: only text and numbers that SQLite itself stores. diskcache unpickles rows, `JSONDisk` too, and
+  joins the ``filename`` column to the folder unchecked (CVE-2025-69872).
+* One connection per process under one lock, not one per thread: threads of a process do not run into each other's
+  locks, file descriptors stay few, and a fork can wait until no thread is inside SQLite. The connection is closed
+  before a fork, because SQLite's own table of locks would be copied into the child.
+* A change feed: watched rows carry a rising number in the ``tag`` column, which has an index, so that catching up
+  with other processes is one query that returns only what changed.
+* Never ``retry=True`` (it spins for ever on a permanent error), no eviction, no expiry, no memory mapping (a
+  truncated file would kill the process).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import diskcache
+import filelock
+
+from litellm_antigravity.errors import StateUnavailableError
+from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.state.store import RowStore, StateView, StoreStatus
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+logger = logging.getLogger("litellm_antigravity")
+
+BUSY_TIMEOUT_SECONDS = 5.0
+MAX_VALUE_CHARS = 64 * 1024
+
+_RAW = 1  # diskcache's MODE_RAW: the value column is the value
+_IDENTITY_CHECK_SECONDS = 1.0
+_KNOWN_SETTINGS = frozenset(diskcache.DEFAULT_SETTINGS) | {"count", "size", "hits", "misses"}
+_FEED = (
+    "SELECT key, raw, mode, filename, value, tag FROM Cache WHERE tag > ? AND tag < 9000000000000000000 ORDER BY tag"
+)
+_LAST_TAG = "SELECT MAX(tag) FROM Cache WHERE tag < 9000000000000000000"
+_PREFIX = "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
+
+
+class RefusedRowError(OSError):
+    """A row that is not a plain value. An `OSError`, because `diskcache.Cache.get` takes that for a missing row."""
+
+
+class StrictDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no annotations
+    """Keys are text, values are text or numbers, all of them in the row; no pickle, no file, ever."""
+
+    def __init__(self, directory: str, **_: object) -> None:
+        super().__init__(directory)
+        self.dropped = 0
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Return the key as stored; only text is."""
+        if type(key) is not str:
+            msg = f"state keys are text, not {type(key).__name__}"
+            raise TypeError(msg)
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        """Return a key as read; anything but plain text is refused."""
+        if raw != 1 or type(key) is not str:
+            raise self.refuse()
+        return key
+
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, object]:  # noqa: ARG002 - diskcache's signature
+        """Return the columns of a value; only text and numbers of a sane size have any."""
+        if type(value) not in (str, int, float) or (isinstance(value, str) and len(value) > MAX_VALUE_CHARS):
+            msg = f"state values are short text or numbers, not {type(value).__name__}"
+            raise TypeError(msg)
+        return 0, _RAW, None, value
+
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> object:
+        """Return a value as read; anything that this class would not have stored is refused."""
+        if read or not is_plain(mode, filename, value):
+            raise self.refuse()
+        return value
+
+    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:  # noqa: ARG002 - diskcache's signature
+        """Refuse: no value lives in a file."""
+        raise self.refuse()
+
+    def remove(self, file_path: object) -> None:
+        """Do nothing: no row owns a file, whatever its ``filename`` column says."""
+
+    def refuse(self) -> RefusedRowError:
+        """Count a refused row and return the error to raise."""
+        self.dropped += 1
+        return RefusedRowError("a row in the shared state is not a plain value")
+
+
+def is_plain(mode: object, filename: object, value: object) -> bool:
+    """Return whether a row's columns are what `StrictDisk.store` writes."""
+    if mode != _RAW or filename is not None or type(value) not in (str, int, float):
+        return False
+    return not isinstance(value, str) or len(value) <= MAX_VALUE_CHARS
+
+
+class _OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no annotations
+    """A cache with one connection for all threads; its owner serialises every use.
+
+    Leans on ``_con``, ``_timeout`` and ``_directory`` of diskcache 5.6.3, the last release since 2023.
+    """
+
+    _one: sqlite3.Connection | None = None
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        if self._one is None:
+            self._one = sqlite3.connect(
+                os.path.join(self._directory, diskcache.core.DBNAME),  # noqa: PTH118 - diskcache keeps it as text
+                timeout=self._timeout,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._one.execute("PRAGMA synchronous = NORMAL")
+            self._one.execute("PRAGMA mmap_size = 0")
+        return self._one
+
+    def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
+        """Ignore settings that diskcache does not have: the name would become an attribute or a PRAGMA."""
+        if key not in _KNOWN_SETTINGS:
+            return None
+        return super().reset(key, value, update)
+
+    def close(self) -> None:
+        connection, self._one = self._one, None
+        if connection is not None:
+            connection.close()
+
+
+class _Translated:
+    """Turns what diskcache, SQLite and the file system raise into `StateUnavailableError`; closes on corruption."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: DiskStore) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is None or isinstance(error, StateUnavailableError):
+            return
+        if isinstance(error, (sqlite3.Error, OSError, diskcache.Timeout)):
+            self._store.close()
+            what = "busy for too long" if isinstance(error, diskcache.Timeout) else str(error)
+            msg = f"the shared state in {self._store.directory} cannot be used: {what}"
+            raise StateUnavailableError(msg) from error
+
+
+class DiskStore(ForkAware, RowStore):
+    """State shared by every process on this host that uses the same folder.
+
+    Nothing is opened before the first call. After a fork, parent and child each open their own connection.
+
+    Args:
+        directory: the folder; created with mode 0700 if absent.
+
+    Raises:
+        StateUnavailableError: by every method, when the folder cannot be used; the next call tries again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock = threading.RLock()
+        self._cache: _OneConnectionCache | None = None
+        self._identity: tuple[int, int] | None = None
+        self._checked_at = 0.0
+        self._view = StateView()
+        self._seen = 0
+        self._pending: list[tuple[str, str, int]] = []
+        self._depth = 0
+        self._next_tag = 0
+        self._dropped = 0
+        self._life: filelock.BaseFileLock | None = None
+        self._life_owner: str | None = None
+
+    # Opening and closing
+
+    def _opened(self) -> _OneConnectionCache:
+        cache = self._cache
+        now = time.monotonic()
+        if cache is not None and (self._depth or now - self._checked_at < _IDENTITY_CHECK_SECONDS):
+            return cache
+        if cache is not None and self._identity == _identity(self.directory / diskcache.core.DBNAME):
+            self._checked_at = now
+            return cache
+        if cache is not None:  # the folder was removed, or the file set aside by somebody who found it broken
+            self.close()
+        return self._open(now)
+
+    def _open(self, now: float) -> _OneConnectionCache:
+        self._watch_forks()
+        prepare_directory(self.directory)
+        with filelock.FileLock(self.directory / "open.lock", timeout=BUSY_TIMEOUT_SECONDS):
+            try:
+                cache = self._connect()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+                    raise
+                self._set_aside()
+                cache = self._connect()
+        self._cache = cache
+        self._identity = _identity(self.directory / diskcache.core.DBNAME)
+        self._checked_at = now
+        self._seen = 0
+        return cache
+
+    def _connect(self) -> _OneConnectionCache:
+        file = self.directory / diskcache.core.DBNAME
+        create_private(file)
+        cache = _OneConnectionCache(
+            str(self.directory),
+            timeout=BUSY_TIMEOUT_SECONDS,
+            disk=StrictDisk,
+            eviction_policy="none",
+            cull_limit=0,
+            tag_index=1,
+            statistics=0,
+            sqlite_mmap_size=0,
+            sqlite_auto_vacuum=0,
+        )
+        try:
+            verdict = cache._sql("PRAGMA quick_check(1)").fetchone()
+            if verdict != ("ok",):
+                msg = f"database disk image is malformed: {verdict[0]}"
+                raise sqlite3.DatabaseError(msg)
+            for path in (file, file.with_name(file.name + "-wal"), file.with_name(file.name + "-shm")):
+                with contextlib.suppress(FileNotFoundError):
+                    path.chmod(0o600)
+        except BaseException:
+            cache.close()
+            raise
+        return cache
+
+    def _set_aside(self) -> None:
+        """Move a corrupt database out of the way, under the lock that every opener takes."""
+        target = self.directory / f"corrupt-{time.time_ns()}"
+        target.mkdir(mode=0o700)
+        for path in sorted(self.directory.glob(diskcache.core.DBNAME + "*")):
+            path.rename(target / path.name)
+        logger.warning("The shared state was corrupt; it was moved to %s and starts empty.", target)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""
+        with self._lock:
+            cache, self._cache = self._cache, None
+            if cache is not None:
+                self._dropped += cache.disk.dropped
+                with contextlib.suppress(sqlite3.Error):
+                    cache.close()
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()  # no thread is inside SQLite now
+        self.close()
+
+    def _after_fork_in_parent(self) -> None:
+        self._lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = threading.RLock()
+        self._life = None  # filelock lets the child's copy go without unlocking the parent's
+        self._life_owner = None
+        self._depth = 0
+
+    # What RowStore builds upon
+
+    def known(self) -> StateView:
+        """Return the view as it was last caught up with."""
+        return self._view
+
+    def refresh(self) -> StateView:
+        """Return the view, caught up with every change that any process has committed."""
+        with self._lock, _Translated(self):
+            cache = self._opened()
+            for key, raw, mode, filename, value, tag in cache._sql(_FEED, (self._seen,)).fetchall():
+                self._seen = max(self._seen, tag)
+                plain = raw == 1 and isinstance(key, str) and is_plain(mode, filename, value)
+                if not plain or not self._view.apply(key, value):
+                    cache.disk.dropped += 1
+        return self._view
+
+    @contextmanager
+    def _atomic(self) -> Iterator[None]:
+        with self._lock, _Translated(self):
+            cache = self._opened()
+            if self._depth:
+                yield
+                return
+            try:
+                with cache.transact(retry=False):
+                    self._depth = 1
+                    self._next_tag = 0
+                    self._pending = []
+                    yield
+            finally:
+                self._depth = 0
+            for key, text, tag in self._pending:
+                self._view.apply(key, text)
+                if tag == self._seen + 1:  # else somebody else's change lies between: the next refresh reads both
+                    self._seen = tag
+
+    def _get(self, key: str) -> str | None:
+        with self._lock, _Translated(self):
+            cache = self._opened()
+            value = cache.get(key)
+            return value if isinstance(value, str) else None
+
+    def _put(self, key: str, text: str, *, watched: bool) -> None:
+        cache = self._opened()
+        tag: int | None = None
+        if watched:
+            if not self._next_tag:
+                (last,) = cache._sql(_LAST_TAG).fetchone()
+                self._next_tag = last if isinstance(last, int) else 0
+            self._next_tag += 1
+            tag = self._next_tag
+            self._pending.append((key, text, tag))
+        cache.set(key, text, tag=tag)
+
+    def _rows(self, prefix: str) -> Iterator[tuple[str, str]]:
+        cache = self._opened()
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        for key, raw, mode, filename, value in cache._sql(_PREFIX, (prefix, end)).fetchall():
+            if raw == 1 and isinstance(key, str) and isinstance(value, str) and is_plain(mode, filename, value):
+                yield key, value
+            else:
+                cache.disk.dropped += 1
+
+    def _delete(self, key: str) -> None:
+        self._opened().delete(key)
+
+    # Locks
+
+    @contextmanager
+    def exclusive(self, name: str, timeout: float) -> Iterator[bool]:
+        """Hold a lock by name across processes; see `StateStore.exclusive`."""
+        lock = filelock.FileLock(self._lock_file("locks", name), mode=0o600, thread_local=False)
+        try:
+            lock.acquire(timeout=max(0.0, timeout))
+        except filelock.Timeout:
+            yield False
+            return
+        except OSError as error:
+            msg = f"the lock file {lock.lock_file} cannot be used: {error}"
+            raise StateUnavailableError(msg) from error
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def _lock_file(self, folder: str, name: str) -> Path:
+        directory = self.directory / folder
+        with _Translated(self):
+            prepare_directory(self.directory)
+            prepare_directory(directory)
+        return directory / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.lock"
+
+    def _stay_alive(self, owner: str) -> None:
+        with self._lock:
+            if self._life is not None and self._life_owner == owner:
+                return
+            life = filelock.FileLock(self._lock_file("owners", owner), mode=0o600, thread_local=False)
+            with _Translated(self):
+                life.acquire(timeout=0)
+            self._life, self._life_owner = life, owner
+
+    def _is_alive(self, owner: str) -> bool:
+        if owner == self._life_owner:
+            return True
+        path = self._lock_file("owners", owner)
+        if not path.exists():
+            return False
+        probe = filelock.FileLock(path, mode=0o600, thread_local=False)
+        try:
+            probe.acquire(timeout=0)
+        except filelock.Timeout:
+            return True
+        except OSError:
+            return True  # not provably dead
+        probe.release()
+        path.unlink(missing_ok=True)
+        return False
+
+    def status(self) -> StoreStatus:
+        """Return how the store is doing."""
+        with self._lock:
+            dropped = self._dropped + (self._cache.disk.dropped if self._cache is not None else 0)
+        return StoreStatus(str(self.directory), shared=True, dropped_rows=dropped)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file with mode 0600 unless it exists; SQLite gives its companions the same mode.
+
+    Raises:
+        StateUnavailableError: if the path is a symbolic link or not a regular file.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        os.close(os.open(path, flags, 0o600))
+    except FileExistsError:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            msg = f"{path} is a symbolic link; the state is kept in a file of its own"
+            raise StateUnavailableError(msg) from None
+        if stat.S_ISDIR(mode):
+            path.rename(path.with_name(f"corrupt-{time.time_ns()}"))
+            create_private(path)
+
+
+def prepare_directory(path: Path) -> None:
+    """Make sure that a folder is there, ours, private and no symbolic link.
+
+    Raises:
+        StateUnavailableError: if it cannot be made so; the message names the folder and the remedy.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+    except OSError as error:
+        msg = f"the state folder {path} cannot be created: {error.strerror}. Set state_dir to a folder you can write to"
+        raise StateUnavailableError(msg) from error
+    problem: str | None = None
+    if stat.S_ISLNK(found.st_mode):
+        problem = "is a symbolic link"
+    elif not stat.S_ISDIR(found.st_mode):
+        problem = "is not a folder"
+    elif hasattr(os, "getuid") and found.st_uid != os.getuid():
+        problem = "belongs to another user"
+    if problem is not None:
+        msg = f"the state folder {path} {problem}. Set state_dir to a folder of your own"
+        raise StateUnavailableError(msg)
+    if os.name == "posix" and found.st_mode & 0o077:
+        path.chmod(0o700)

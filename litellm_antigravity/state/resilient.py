@@ -1,0 +1,206 @@
+"""A state store that never fails a request: shared while it can be, this process's memory while it cannot."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+from litellm_antigravity.clock import Clock
+from litellm_antigravity.errors import StateUnavailableError
+from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.selection.vitals import Penalty, VitalsRules
+from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.rows import Cooldown, Presence, TokenRow
+from litellm_antigravity.state.store import StateStore, StateView, StoreStatus
+
+logger = logging.getLogger("litellm_antigravity")
+
+RETRY_SECONDS = 5.0
+"""How long a store that failed is left alone before the next try."""
+
+_T = TypeVar("_T")
+
+
+class ResilientStore(ForkAware):
+    """Delegates to ``primary``; when that fails, to memory that starts with what was known.
+
+    The first failure is logged as a warning, once per process; later ones at DEBUG. Cooldowns learnt meanwhile are
+    handed to ``primary`` when it works again.
+    """
+
+    def __init__(self, primary: StateStore, clock: Clock) -> None:
+        self._primary = primary
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._memory: MemoryStore | None = None
+        self._retry_at = 0.0
+        self._problem: str | None = None
+        self._warned = False
+        self._watch_forks()
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+
+    def _call(self, operation: Callable[[StateStore], _T]) -> _T:
+        memory = self._memory
+        if memory is not None and not self._recovered(memory):
+            return operation(memory)
+        try:
+            return operation(self._primary)
+        except StateUnavailableError as error:
+            return operation(self._degrade(error))
+
+    def _degrade(self, error: StateUnavailableError) -> MemoryStore:
+        with self._lock:
+            self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+            self._problem = str(error)
+            if self._memory is None:
+                memory = MemoryStore()
+                for pools in self._primary.known().cooldowns.values():
+                    for cooldown in pools.values():
+                        memory.extend_cooldown(cooldown)
+                level = logging.DEBUG if self._warned else logging.WARNING
+                self._warned = True
+                logger.log(level, "%s. Going on with this process's memory; other processes do not see it.", error)
+                self._memory = memory
+            return self._memory
+
+    def _recovered(self, memory: MemoryStore) -> bool:
+        """Return whether the primary works again, after handing it what memory has learnt."""
+        if self._clock.monotonic() < self._retry_at:
+            return False
+        with self._lock:
+            if self._memory is not memory or self._clock.monotonic() < self._retry_at:
+                return self._memory is None
+            try:
+                for pools in memory.refresh().cooldowns.values():
+                    for cooldown in pools.values():
+                        if cooldown.remaining(self._clock.time()) > 0:
+                            self._primary.extend_cooldown(cooldown)
+                self._primary.refresh()
+            except StateUnavailableError as error:
+                self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+                self._problem = str(error)
+                return False
+            self._memory = None
+            self._problem = None
+            logger.info("The shared state works again.")
+            return True
+
+    def refresh(self) -> StateView:
+        """See `StateStore.refresh`."""
+        return self._call(lambda store: store.refresh())
+
+    def known(self) -> StateView:
+        """See `StateStore.known`."""
+        memory = self._memory
+        return self._primary.known() if memory is None else memory.known()
+
+    def extend_cooldown(self, cooldown: Cooldown) -> Cooldown:
+        """See `StateStore.extend_cooldown`."""
+        return self._call(lambda store: store.extend_cooldown(cooldown))
+
+    def end_cooldown(self, account_id: str, pool: str, now: float) -> None:
+        """See `StateStore.end_cooldown`."""
+        self._call(lambda store: store.end_cooldown(account_id, pool, now))
+
+    def begin_request(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
+        """See `StateStore.begin_request`."""
+        return self._call(lambda store: store.begin_request(account_id, now, rules, require_token=require_token))
+
+    def record_success(self, account_id: str, family: ModelFamily, now: float, rules: VitalsRules) -> None:
+        """See `StateStore.record_success`."""
+        self._call(lambda store: store.record_success(account_id, family, now, rules))
+
+    def record_failure(
+        self,
+        account_id: str,
+        family: ModelFamily,
+        now: float,
+        rules: VitalsRules,
+        *,
+        penalty: Penalty | None,
+        refund: bool,
+    ) -> int:
+        """See `StateStore.record_failure`."""
+        return self._call(
+            lambda store: store.record_failure(account_id, family, now, rules, penalty=penalty, refund=refund)
+        )
+
+    def refund_token(self, account_id: str, now: float, rules: VitalsRules) -> None:
+        """See `StateStore.refund_token`."""
+        self._call(lambda store: store.refund_token(account_id, now, rules))
+
+    def hold_capacity(self, model: str, now: float, seconds: float) -> None:
+        """See `StateStore.hold_capacity`."""
+        self._call(lambda store: store.hold_capacity(model, now, seconds))
+
+    def claim_probe(self, cooldown: Cooldown, now: float) -> bool:
+        """See `StateStore.claim_probe`."""
+        return self._call(lambda store: store.claim_probe(cooldown, now))
+
+    def finish_probe(self, account_id: str, pool: str, now: float) -> None:
+        """See `StateStore.finish_probe`."""
+        self._call(lambda store: store.finish_probe(account_id, pool, now))
+
+    def claim_slot(self, owner: str) -> int:
+        """See `StateStore.claim_slot`."""
+        return self._call(lambda store: store.claim_slot(owner))
+
+    def next_cursor_start(self) -> int:
+        """See `StateStore.next_cursor_start`."""
+        return self._call(lambda store: store.next_cursor_start())
+
+    def read_token(self, account_id: str) -> TokenRow | None:
+        """See `StateStore.read_token`."""
+        return self._call(lambda store: store.read_token(account_id))
+
+    def write_token(self, account_id: str, token: str, expires_at: float | None, credential: str) -> TokenRow:
+        """See `StateStore.write_token`."""
+        return self._call(lambda store: store.write_token(account_id, token, expires_at, credential))
+
+    def read_note(self, name: str) -> Mapping[str, object] | None:
+        """See `StateStore.read_note`."""
+        return self._call(lambda store: store.read_note(name))
+
+    def write_note(self, name: str, fields: Mapping[str, object]) -> None:
+        """See `StateStore.write_note`."""
+        self._call(lambda store: store.write_note(name, fields))
+
+    def announce(self, presence: Presence) -> None:
+        """See `StateStore.announce`."""
+        self._call(lambda store: store.announce(presence))
+
+    def processes(self) -> list[Presence]:
+        """See `StateStore.processes`."""
+        return self._call(lambda store: store.processes())
+
+    @contextmanager
+    def exclusive(self, name: str, timeout: float) -> Iterator[bool]:
+        """See `StateStore.exclusive`: the lock that was entered is the one that is left."""
+        context = self._call(lambda store: _entered(store, name, timeout))
+        manager, held = context
+        try:
+            yield held
+        finally:
+            manager.__exit__(None, None, None)
+
+    def status(self) -> StoreStatus:
+        """Return how the store is doing, and why it is not shared if it is not."""
+        status = self._primary.status()
+        if self._memory is None:
+            return status
+        return StoreStatus(status.description, shared=False, dropped_rows=status.dropped_rows, problem=self._problem)
+
+    def close(self) -> None:
+        """See `StateStore.close`."""
+        self._primary.close()
+
+
+def _entered(store: StateStore, name: str, timeout: float) -> tuple[AbstractContextManager[bool], bool]:
+    manager = store.exclusive(name, timeout)
+    return manager, manager.__enter__()

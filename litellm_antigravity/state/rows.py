@@ -1,0 +1,292 @@
+"""What the state store keeps, and how a row is written and read: plain JSON text that any process can check.
+
+A row that does not have exactly the shape it should have is treated as absent: state is shared by processes of
+several versions, and somebody else may have written to the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from litellm_antigravity.selection.vitals import Failures, Vitals
+
+MAX_COOLDOWN_SECONDS = 31 * 24 * 3600.0
+"""No quota window upstream is longer than a week; anything beyond a month is not a cooldown but a broken clock."""
+
+CLOCK_TOLERANCE_SECONDS = 300.0
+"""A row written further in the future than this comes from a clock that was wrong."""
+
+WHOLE_ACCOUNT = "*"
+"""The pool of a cooldown that benches an account altogether."""
+
+
+def model_pool(model: str) -> str:
+    """Return the pool of account x model for a canonical model name."""
+    return f"model:{model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cooldown:
+    """An account's pool is not to be used until a moment in time.
+
+    Attributes:
+        account_id: whose.
+        pool: a model family, ``model:<name>``, or ``*`` for the whole account.
+        until: epoch seconds; ``math.inf`` until somebody acts.
+        reason: one of the refusal kinds, or upstream's word from the accounts file.
+        since: when it was recorded or last extended, in epoch seconds.
+        fact: upstream said so, rather than this package inferring it.
+        credential: fingerprint of the credential it is about; the cooldown lapses when the credential changes.
+        url: what the user has to open to end it.
+        message: upstream's own words, for ``status``.
+    """
+
+    account_id: str
+    pool: str
+    until: float
+    reason: str
+    since: float
+    fact: bool = False
+    credential: str | None = None
+    url: str | None = None
+    message: str | None = None
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds left at ``now``; 0 when it is over.
+
+        Never more than the cooldown's whole length, so that a clock that goes back cannot prolong it; one recorded
+        well in the future is void, because the clock that wrote it was wrong.
+        """
+        if math.isinf(self.until):
+            return math.inf
+        if self.since - now > CLOCK_TOLERANCE_SECONDS:
+            return 0.0
+        return max(0.0, min(self.until - now, self.until - self.since))
+
+    @property
+    def key(self) -> str:
+        """The key of its row."""
+        return cooldown_key(self.account_id, self.pool)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """A model has no capacity for anybody until a moment in time (epoch seconds)."""
+
+    model: str
+    until: float
+    since: float
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds left at ``now``, bounded as `Cooldown.remaining` is."""
+        if self.since - now > CLOCK_TOLERANCE_SECONDS:
+            return 0.0
+        return max(0.0, min(self.until - now, self.until - self.since))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A cached access token. The only row that holds a secret; its ``repr`` does not show it."""
+
+    token: str = field(repr=False)
+    expires_at: float | None
+    credential: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A process that uses the pool: who it is, and which account it is on in each family."""
+
+    owner: str
+    pid: int
+    strategy: str
+    seen_at: float
+    slot: int | None = None
+    current: Mapping[str, str] = field(default_factory=dict)
+
+
+def cooldown_key(account_id: str, pool: str) -> str:
+    """Return the key of a cooldown's row."""
+    return f"cooldown/{account_id}/{pool}"
+
+
+def vitals_key(account_id: str) -> str:
+    """Return the key of an account's vitals."""
+    return f"vitals/{account_id}"
+
+
+def capacity_key(model: str) -> str:
+    """Return the key of a model's capacity row."""
+    return f"capacity/{model}"
+
+
+def encode(fields: Mapping[str, object]) -> str:
+    """Return a row's text."""
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def decode(text: object) -> dict[str, Any] | None:
+    """Return a row's fields, or ``None`` for anything that is not a JSON object of plain values."""
+    if not isinstance(text, str):
+        return None
+    try:
+        fields = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _refuse_constant(name: str) -> float:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _text(value: object, limit: int = 2000) -> str | None:
+    return value if isinstance(value, str) and len(value) <= limit else None
+
+
+def encode_cooldown(cooldown: Cooldown) -> str:
+    """Return the text of a cooldown's row; an open end is ``null``."""
+    fields: dict[str, object] = {
+        "until": None if math.isinf(cooldown.until) else cooldown.until,
+        "reason": cooldown.reason,
+        "since": cooldown.since,
+        "fact": cooldown.fact,
+    }
+    for name in ("credential", "url", "message"):
+        if (value := getattr(cooldown, name)) is not None:
+            fields[name] = value
+    return encode(fields)
+
+
+def decode_cooldown(account_id: str, pool: str, text: object) -> Cooldown | None:
+    """Return the cooldown in a row, clamped to what a cooldown can be; ``None`` for a malformed row."""
+    fields = decode(text)
+    if fields is None:
+        return None
+    since, reason = _number(fields.get("since")), _text(fields.get("reason"), 100)
+    until = math.inf if fields.get("until", 0) is None else _number(fields.get("until"))
+    if since is None or until is None or reason is None:
+        return None
+    if not math.isinf(until):
+        until = min(until, since + MAX_COOLDOWN_SECONDS)
+    return Cooldown(
+        account_id,
+        pool,
+        until,
+        reason,
+        since,
+        fact=fields.get("fact") is True,
+        credential=_text(fields.get("credential"), 100),
+        url=_text(fields.get("url")),
+        message=_text(fields.get("message")),
+    )
+
+
+def encode_vitals(vitals: Vitals) -> str:
+    """Return the text of an account's vitals: a short array, since this row is written for every request."""
+    failures = {family: [known.count, known.at] for family, known in vitals.failures.items()}
+    return json.dumps(
+        {
+            "v": [vitals.health, vitals.health_at, vitals.tokens, vitals.tokens_at, vitals.last_used],
+            "f": failures,
+        },
+        separators=(",", ":"),
+        allow_nan=False,
+    )
+
+
+def decode_vitals(text: object) -> Vitals | None:
+    """Return an account's vitals; ``None`` for a malformed row."""
+    fields = decode(text)
+    values = fields.get("v") if fields else None
+    if fields is None or not isinstance(values, list) or len(values) != 5:
+        return None
+    last_used = None if values[4] is None else _number(values[4])
+    numbers = [_number(value) for value in values[:4]]
+    if any(number is None or number < 0 for number in numbers) or (values[4] is not None and last_used is None):
+        return None
+    health, health_at, tokens, tokens_at = (number or 0.0 for number in numbers)
+    failures: dict[str, Failures] = {}
+    known = fields.get("f")
+    for family, entry in known.items() if isinstance(known, dict) else ():
+        if isinstance(entry, list) and len(entry) == 2:
+            count, at = _number(entry[0]), _number(entry[1])
+            if count is not None and at is not None and count >= 0:
+                failures[family] = Failures(int(min(count, 1000)), at)
+    return Vitals(min(health, 1000.0), health_at, min(tokens, 1e6), tokens_at, last_used, failures)
+
+
+def encode_capacity(capacity: Capacity) -> str:
+    """Return the text of a model's capacity row."""
+    return encode({"until": capacity.until, "since": capacity.since})
+
+
+def decode_capacity(model: str, text: object) -> Capacity | None:
+    """Return a model's capacity row; ``None`` for a malformed one."""
+    fields = decode(text) or {}
+    until, since = _number(fields.get("until")), _number(fields.get("since"))
+    if until is None or since is None:
+        return None
+    return Capacity(model, min(until, since + 600.0), since)
+
+
+def encode_token(row: TokenRow) -> str:
+    """Return the text of a token row."""
+    return encode(
+        {"token": row.token, "expires_at": row.expires_at, "credential": row.credential, "gen": row.generation}
+    )
+
+
+def decode_token(text: object) -> TokenRow | None:
+    """Return a cached token; ``None`` for a malformed row."""
+    fields = decode(text) or {}
+    token, credential = _text(fields.get("token"), 20_000), _text(fields.get("credential"), 100)
+    expires_at = None if fields.get("expires_at", 0) is None else _number(fields.get("expires_at"))
+    generation = _number(fields.get("gen"))
+    if not token or credential is None or generation is None:
+        return None
+    if expires_at is None and fields.get("expires_at", 0) is not None:
+        return None
+    return TokenRow(token, expires_at, credential, int(generation))
+
+
+def encode_presence(presence: Presence) -> str:
+    """Return the text of a process's row."""
+    return encode(
+        {
+            "owner": presence.owner,
+            "pid": presence.pid,
+            "strategy": presence.strategy,
+            "seen_at": presence.seen_at,
+            "slot": presence.slot,
+            "current": dict(presence.current),
+        }
+    )
+
+
+def decode_presence(text: object) -> Presence | None:
+    """Return a process's row; ``None`` for a malformed one."""
+    fields = decode(text) or {}
+    owner, strategy = _text(fields.get("owner"), 500), _text(fields.get("strategy"), 100)
+    pid, seen_at, slot = _number(fields.get("pid")), _number(fields.get("seen_at")), _number(fields.get("slot"))
+    current = fields.get("current")
+    if owner is None or strategy is None or pid is None or seen_at is None or not isinstance(current, dict):
+        return None
+    named = {str(family): account for family, account in current.items() if isinstance(account, str)}
+    return Presence(owner, int(pid), strategy, seen_at, None if slot is None else int(slot), named)
