@@ -37,26 +37,43 @@ class ForkAware:
 
 _watched: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 _registry_lock = threading.Lock()
+_fork_lock = threading.Lock()
 _registered = False
 _resting: list[ForkAware] = []
 
 
 def _before() -> None:
-    _registry_lock.acquire()
-    _resting.extend(sorted(_watched, key=lambda watched: watched._fork_rank))
-    for watched in _resting:
-        watched._before_fork()
+    _fork_lock.acquire()  # one fork at a time
+    while True:
+        # Nobody may wait for the registry while holding a lock that is waited for here: an object may be registered
+        # by a thread that holds another one's lock. So the registry is free while the objects come to rest.
+        with _registry_lock:
+            _resting.extend(sorted(_watched, key=lambda watched: watched._fork_rank))
+        for watched in _resting:
+            watched._before_fork()
+        _registry_lock.acquire()
+        known = {id(watched) for watched in _resting}
+        if all(id(watched) in known for watched in _watched):
+            return
+        _registry_lock.release()
+        _wake()
 
 
-def _in_parent() -> None:
+def _wake() -> None:
     for watched in reversed(_resting):
         watched._after_fork_in_parent()
     _resting.clear()
+
+
+def _in_parent() -> None:
     _registry_lock.release()
+    _wake()
+    _fork_lock.release()
 
 
 def _in_child() -> None:
+    _registry_lock.release()
     for watched in _resting:
         watched._after_fork_in_child()
     _resting.clear()
-    _registry_lock.release()
+    _fork_lock.release()

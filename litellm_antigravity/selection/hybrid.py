@@ -23,7 +23,7 @@ FULL_REST_SECONDS = 3600.0
 CURRENT_BONUS = 150.0
 
 _INELIGIBLE = -math.inf
-_TICK = 1e-6  # seconds; more than the resolution of epoch seconds in a float
+_EARLY = 1e-6  # seconds; lines end this much before a step, whatever rounding made of its time
 
 
 def base_score(vitals: Vitals, now: float, rules: VitalsRules) -> float:
@@ -41,6 +41,11 @@ def eligible(vitals: Vitals, now: float, rules: VitalsRules) -> bool:
     return vitals.health_now(now, rules) >= rules.health.min_usable and vitals.tokens_now(now, rules) >= 1.0
 
 
+def _ahead(crossing: float, now: float) -> float:
+    """Return when to look again for a crossing that had not come at ``now``."""
+    return max(crossing - _EARLY, math.nextafter(now, math.inf))
+
+
 def _next_kink(vitals: Vitals, now: float, rules: VitalsRules) -> float:
     """Return the first moment after ``now`` at which the account's line bends or its eligibility changes."""
     kinks: list[float] = []
@@ -51,22 +56,33 @@ def _next_kink(vitals: Vitals, now: float, rules: VitalsRules) -> float:
     if vitals.tokens_at and rate > 0:
         start = max(now, vitals.tokens_at)
         kinks.append(vitals.tokens_at)
-        # A crossing that is still ahead lies after now, whatever rounding made of it.
         if tokens < rules.bucket.max_tokens:
-            kinks.append(max(start + (rules.bucket.max_tokens - tokens) / rate, now + _TICK))
+            kinks.append(_ahead(start + (rules.bucket.max_tokens - tokens) / rate, now))
         if tokens < 1.0:
-            kinks.append(max(start + (1.0 - tokens) / rate, now + _TICK))
+            kinks.append(_ahead(start + (1.0 - tokens) / rate, now))
     healing = rules.health.recovery_rate_per_hour / 3600.0
     if vitals.health_at and healing > 0 and vitals.health_now(now, rules) < rules.health.max_score:
         healed = math.floor(max(0.0, now - vitals.health_at) * healing)
-        kinks.append(max(vitals.health_at + (healed + 1) / healing, now + _TICK))
+        kinks.append(_ahead(vitals.health_at + (healed + 1) / healing, now))
     return min((kink for kink in kinks if kink > now), default=math.inf)
 
 
 class Scoreboard:
     """The scores of a fixed list of accounts, kept up to date account by account."""
 
-    __slots__ = ("_epoch", "_index", "_kinks", "_levels", "_next_kink", "_order", "_rules", "_slopes", "_vitals")
+    __slots__ = (
+        "_drawn",
+        "_epoch",
+        "_index",
+        "_kinks",
+        "_last_drawn",
+        "_levels",
+        "_next_kink",
+        "_order",
+        "_rules",
+        "_slopes",
+        "_vitals",
+    )
 
     def __init__(self, order: Sequence[str], rules: VitalsRules, vitals: Mapping[str, Vitals], now: float) -> None:
         self._order = tuple(order)
@@ -78,6 +94,8 @@ class Scoreboard:
         self._levels = [_INELIGIBLE] * len(self._order)
         self._slopes = [0.0] * len(self._order)
         self._kinks = [math.inf] * len(self._order)
+        self._drawn = [now] * len(self._order)  # a line holds from here to its kink
+        self._last_drawn = now
         for index in range(len(self._order)):
             self._draw(index, now)
         self._next_kink = min(self._kinks, default=math.inf)
@@ -99,10 +117,10 @@ class Scoreboard:
             current: the account that gets the bonus.
             among: the accounts that may be chosen (those not cooling down); ``None`` for all.
         """
-        if now < self._epoch:  # the clock went back: every line was drawn for a later time
-            self._epoch = now
-            self._redraw(range(len(self._order)), now)
-        elif now >= self._next_kink:
+        if now < self._last_drawn:  # the clock went back, or this caller read it before another one did
+            self._redraw([i for i, drawn in enumerate(self._drawn) if drawn > now], now)
+            self._last_drawn = max(self._drawn, default=now)
+        if now >= self._next_kink:
             self._redraw([i for i, kink in enumerate(self._kinks) if kink <= now], now)
         elapsed = now - self._epoch
         scores = [level + slope * elapsed for level, slope in zip(self._levels, self._slopes, strict=True)]
@@ -125,6 +143,8 @@ class Scoreboard:
 
     def _draw(self, index: int, now: float) -> None:
         vitals, rules = self._vitals[index], self._rules
+        self._drawn[index] = now
+        self._last_drawn = max(self._last_drawn, now)
         self._kinks[index] = _next_kink(vitals, now, rules)
         if not eligible(vitals, now, rules):
             self._levels[index], self._slopes[index] = _INELIGIBLE, 0.0

@@ -97,7 +97,8 @@ class Vitals:
     def failed(self, family: ModelFamily, now: float, rules: VitalsRules, penalty: Penalty | None) -> Vitals:
         """Return the vitals after a refusal; within two seconds of the last one only one of them counts."""
         known = self.failures.get(family)
-        if known is not None and 0.0 <= now - known.at < FAILURE_WINDOW_SECONDS:
+        # Both ways: requests in flight read the clock before they queue up to write, and may write in another order.
+        if known is not None and abs(now - known.at) < FAILURE_WINDOW_SECONDS:
             return self
         points = {None: 0.0, "rate": rules.health.rate_limit_penalty, "failure": rules.health.failure_penalty}[penalty]
         health = max(0.0, min(rules.health.max_score, self.health_now(now, rules) + points))

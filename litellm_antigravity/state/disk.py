@@ -10,12 +10,13 @@ What diskcache does not give, and this module adds (measured facts in brackets a
 * A change feed: watched rows carry a rising number in the ``tag`` column, which has an index, so that catching up
   with other processes is one query that returns only what changed.
 * Never ``retry=True`` (it spins for ever on a permanent error), no eviction, no expiry, no memory mapping (a
-  truncated file would kill the process).
+  truncated file would kill the process). Opening gives up after the busy timeout too [diskcache: 60 s].
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -45,11 +46,20 @@ MAX_VALUE_CHARS = 64 * 1024
 
 _RAW = 1  # diskcache's MODE_RAW: the value column is the value
 _IDENTITY_CHECK_SECONDS = 1.0
-_KNOWN_SETTINGS = frozenset(diskcache.DEFAULT_SETTINGS) | {"count", "size", "hits", "misses"}
+_KNOWN_SETTINGS = frozenset(name for name in diskcache.DEFAULT_SETTINGS if not name.startswith("sqlite_")) | {
+    "count",
+    "size",
+    "hits",
+    "misses",
+}
+_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "mmap_size = 0")
 _FEED = (
-    "SELECT key, raw, mode, filename, value, tag FROM Cache WHERE tag > ? AND tag < 9000000000000000000 ORDER BY tag"
+    "SELECT key, raw, mode, filename, value, tag FROM Cache"
+    " WHERE tag > ? AND tag < 9000000000000000000 AND typeof(tag) = 'integer' ORDER BY tag"
 )
-_LAST_TAG = "SELECT MAX(tag) FROM Cache WHERE tag < 9000000000000000000"
+_LAST_TAG = (
+    "SELECT tag FROM Cache WHERE tag < 9000000000000000000 AND typeof(tag) = 'integer' ORDER BY tag DESC LIMIT 1"
+)
 _PREFIX = "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
 
 
@@ -65,11 +75,11 @@ class StrictDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no anno
         self.dropped = 0
 
     def put(self, key: object) -> tuple[str, bool]:
-        """Return the key as stored; only text is."""
+        """Return the key as stored; only text is, and half a surrogate pair (SQLite has none) is spelt out."""
         if type(key) is not str:
             msg = f"state keys are text, not {type(key).__name__}"
             raise TypeError(msg)
-        return key, True
+        return key if key.isascii() else key.encode("utf-8", "backslashreplace").decode(), True
 
     def get(self, key: object, raw: object) -> str:
         """Return a key as read; anything but plain text is refused."""
@@ -113,26 +123,39 @@ def is_plain(mode: object, filename: object, value: object) -> bool:
 class _OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no annotations
     """A cache with one connection for all threads; its owner serialises every use.
 
-    Leans on ``_con``, ``_timeout`` and ``_directory`` of diskcache 5.6.3, the last release since 2023.
+    Leans on ``_con``, ``_sql_retry`` and ``_directory`` of diskcache 5.6.3, the last release since 2023.
     """
 
     _one: sqlite3.Connection | None = None
+
+    def __init__(self, directory: str, *, timeout: float, **settings: object) -> None:
+        self._patience = timeout
+        try:
+            super().__init__(directory, timeout=timeout, **settings)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def _con(self) -> sqlite3.Connection:
         if self._one is None:
             self._one = sqlite3.connect(
                 os.path.join(self._directory, diskcache.core.DBNAME),  # noqa: PTH118 - diskcache keeps it as text
-                timeout=self._timeout,
+                timeout=self._patience,
                 isolation_level=None,
                 check_same_thread=False,
             )
-            self._one.execute("PRAGMA synchronous = NORMAL")
-            self._one.execute("PRAGMA mmap_size = 0")
+            self._one.text_factory = _text_or_bytes
+            for pragma in _PRAGMAS:
+                self._one.execute(f"PRAGMA {pragma}")
         return self._one
 
+    @property
+    def _sql_retry(self) -> Any:
+        return self._con.execute  # the connection waits; diskcache would go on trying for a minute
+
     def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
-        """Ignore settings that diskcache does not have: the name would become an attribute or a PRAGMA."""
+        """Ignore settings that are not ours: the name, as found in the file, would become an attribute or a PRAGMA."""
         if key not in _KNOWN_SETTINGS:
             return None
         return super().reset(key, value, update)
@@ -141,6 +164,14 @@ class _OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache h
         connection, self._one = self._one, None
         if connection is not None:
             connection.close()
+
+
+def _text_or_bytes(stored: bytes) -> str | bytes:
+    """Return a text column's text; bytes, which no row of ours holds, where it is none, rather than fail the query."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 class _Translated:
@@ -159,7 +190,9 @@ class _Translated:
             return
         if isinstance(error, (sqlite3.Error, OSError, diskcache.Timeout)):
             self._store.close()
-            what = "busy for too long" if isinstance(error, diskcache.Timeout) else str(error)
+            # diskcache reports whatever went wrong at the start of a transaction as Timeout, and hides the cause.
+            cause = error.__context__ if isinstance(error, diskcache.Timeout) else error
+            what = str(cause) if cause is not None else "busy for too long"
             msg = f"the shared state in {self._store.directory} cannot be used: {what}"
             raise StateUnavailableError(msg) from error
 
@@ -171,13 +204,15 @@ class DiskStore(ForkAware, RowStore):
 
     Args:
         directory: the folder; created with mode 0700 if absent.
+        busy_timeout: seconds to wait for another process that is writing.
 
     Raises:
         StateUnavailableError: by every method, when the folder cannot be used; the next call tries again.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> None:
         self.directory = directory
+        self._busy_timeout = busy_timeout
         self._lock = threading.RLock()
         self._cache: _OneConnectionCache | None = None
         self._identity: tuple[int, int] | None = None
@@ -208,11 +243,11 @@ class DiskStore(ForkAware, RowStore):
     def _open(self, now: float) -> _OneConnectionCache:
         self._watch_forks()
         prepare_directory(self.directory)
-        with filelock.FileLock(self.directory / "open.lock", timeout=BUSY_TIMEOUT_SECONDS):
+        with _lock_on(self.directory / "open.lock", self._busy_timeout):
             try:
                 cache = self._connect()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+            except (sqlite3.DatabaseError, IsADirectoryError) as error:
+                if not _is_corrupt(error):
                     raise
                 self._set_aside()
                 cache = self._connect()
@@ -225,17 +260,19 @@ class DiskStore(ForkAware, RowStore):
     def _connect(self) -> _OneConnectionCache:
         file = self.directory / diskcache.core.DBNAME
         create_private(file)
-        cache = _OneConnectionCache(
-            str(self.directory),
-            timeout=BUSY_TIMEOUT_SECONDS,
-            disk=StrictDisk,
-            eviction_policy="none",
-            cull_limit=0,
-            tag_index=1,
-            statistics=0,
-            sqlite_mmap_size=0,
-            sqlite_auto_vacuum=0,
-        )
+        try:
+            cache = _OneConnectionCache(
+                str(self.directory),
+                timeout=self._busy_timeout,
+                disk=StrictDisk,
+                eviction_policy="none",
+                cull_limit=0,
+                tag_index=1,
+                statistics=0,
+            )
+        except (TypeError, ValueError, AttributeError) as error:  # a settings table that diskcache did not write
+            msg = f"malformed settings: {error}"
+            raise sqlite3.DatabaseError(msg) from error
         try:
             verdict = cache._sql("PRAGMA quick_check(1)").fetchone()
             if verdict != ("ok",):
@@ -351,9 +388,9 @@ class DiskStore(ForkAware, RowStore):
     @contextmanager
     def exclusive(self, name: str, timeout: float) -> Iterator[bool]:
         """Hold a lock by name across processes; see `StateStore.exclusive`."""
-        lock = filelock.FileLock(self._lock_file("locks", name), mode=0o600, thread_local=False)
+        lock = _lock_on(self._lock_file("locks", name), max(0.0, timeout))
         try:
-            lock.acquire(timeout=max(0.0, timeout))
+            lock.acquire()
         except filelock.Timeout:
             yield False
             return
@@ -374,11 +411,13 @@ class DiskStore(ForkAware, RowStore):
 
     def _stay_alive(self, owner: str) -> None:
         with self._lock:
-            if self._life is not None and self._life_owner == owner:
+            path = self._lock_file("owners", owner)
+            if self._life is not None and self._life_owner == owner and path.exists():  # the folder may be removed
                 return
-            life = filelock.FileLock(self._lock_file("owners", owner), mode=0o600, thread_local=False)
-            with _Translated(self):
-                life.acquire(timeout=0)
+            life = _lock_on(path, 0)
+            # Held already: by another store of this process, since nobody else is this owner.
+            with contextlib.suppress(filelock.Timeout), _Translated(self):
+                life.acquire()
             self._life, self._life_owner = life, owner
 
     def _is_alive(self, owner: str) -> bool:
@@ -387,9 +426,9 @@ class DiskStore(ForkAware, RowStore):
         path = self._lock_file("owners", owner)
         if not path.exists():
             return False
-        probe = filelock.FileLock(path, mode=0o600, thread_local=False)
+        probe = _lock_on(path, 0)
         try:
-            probe.acquire(timeout=0)
+            probe.acquire()
         except filelock.Timeout:
             return True
         except OSError:
@@ -405,6 +444,19 @@ class DiskStore(ForkAware, RowStore):
         return StoreStatus(str(self.directory), shared=True, dropped_rows=dropped)
 
 
+def _is_corrupt(error: sqlite3.DatabaseError | IsADirectoryError) -> bool:
+    """Return whether a file that cannot be opened is to be moved aside: broken, or not a database of diskcache."""
+    # SQLITE_CORRUPT and SQLITE_NOTADB are raised as DatabaseError itself; its subclasses mean something else.
+    if isinstance(error, IsADirectoryError) or type(error) is sqlite3.DatabaseError:
+        return True
+    return any(sign in str(error) for sign in ("malformed", "no such column", "has no column"))
+
+
+def _lock_on(path: Path, timeout: float) -> filelock.BaseFileLock:
+    """Return a lock that the kernel frees when its holder dies: never filelock's fallback, a file that stays."""
+    return filelock.FileLock(path, timeout=timeout, mode=0o600, thread_local=False, fallback_to_soft=False)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
@@ -417,7 +469,8 @@ def create_private(path: Path) -> None:
     """Create an empty file with mode 0600 unless it exists; SQLite gives its companions the same mode.
 
     Raises:
-        StateUnavailableError: if the path is a symbolic link or not a regular file.
+        IsADirectoryError: if a folder is in its place.
+        StateUnavailableError: if the path is a symbolic link or anything else that is not a regular file.
     """
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     try:
@@ -428,8 +481,10 @@ def create_private(path: Path) -> None:
             msg = f"{path} is a symbolic link; the state is kept in a file of its own"
             raise StateUnavailableError(msg) from None
         if stat.S_ISDIR(mode):
-            path.rename(path.with_name(f"corrupt-{time.time_ns()}"))
-            create_private(path)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path)) from None
+        if not stat.S_ISREG(mode):
+            msg = f"{path} is not a regular file"
+            raise StateUnavailableError(msg) from None
 
 
 def prepare_directory(path: Path) -> None:
@@ -458,3 +513,4 @@ def prepare_directory(path: Path) -> None:
         raise StateUnavailableError(msg)
     if os.name == "posix" and found.st_mode & 0o077:
         path.chmod(0o700)
+        logger.warning("The state folder %s was open to other users; it is private now.", path)

@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.state.rows import (
+    capacity_key,
+    encode_capacity,
+    encode_cooldown,
+    encode_vitals,
+    vitals_key,
+)
 from litellm_antigravity.state.store import RowStore, StateView, StoreStatus
 
 
@@ -29,6 +36,17 @@ class MemoryStore(ForkAware, RowStore):
     def _after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
         self._named_locks = {}
+
+    def adopt(self, view: StateView) -> None:
+        """Start with what another store's view holds."""
+        with self._lock:
+            for pools in view.cooldowns.values():
+                for cooldown in pools.values():
+                    self._put(cooldown.key, encode_cooldown(cooldown), watched=True)
+            for capacity in view.capacity.values():
+                self._put(capacity_key(capacity.model), encode_capacity(capacity), watched=True)
+            for account_id, vitals in dict(view.vitals).items():
+                self._put(vitals_key(account_id), encode_vitals(vitals), watched=True)
 
     def known(self) -> StateView:
         """Return the view; it is always current."""

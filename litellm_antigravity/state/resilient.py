@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from litellm_antigravity.clock import Clock
@@ -15,7 +17,7 @@ from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Penalty, VitalsRules
 from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.rows import Cooldown, Presence, TokenRow
-from litellm_antigravity.state.store import StateStore, StateView, StoreStatus
+from litellm_antigravity.state.store import ENDED, StateStore, StateView, StoreStatus
 
 logger = logging.getLogger("litellm_antigravity")
 
@@ -28,8 +30,8 @@ _T = TypeVar("_T")
 class ResilientStore(ForkAware):
     """Delegates to ``primary``; when that fails, to memory that starts with what was known.
 
-    The first failure is logged as a warning, once per process; later ones at DEBUG. Cooldowns learnt meanwhile are
-    handed to ``primary`` when it works again.
+    The first failure is logged as a warning, once per process; later ones at DEBUG. Cooldowns that began or ended
+    meanwhile are handed to ``primary`` when it can be written again.
     """
 
     def __init__(self, primary: StateStore, clock: Clock) -> None:
@@ -37,6 +39,7 @@ class ResilientStore(ForkAware):
         self._clock = clock
         self._lock = threading.Lock()
         self._memory: MemoryStore | None = None
+        self._shared: Mapping[str, Mapping[str, Cooldown]] = {}
         self._retry_at = 0.0
         self._problem: str | None = None
         self._warned = False
@@ -60,9 +63,8 @@ class ResilientStore(ForkAware):
             self._problem = str(error)
             if self._memory is None:
                 memory = MemoryStore()
-                for pools in self._primary.known().cooldowns.values():
-                    for cooldown in pools.values():
-                        memory.extend_cooldown(cooldown)
+                memory.adopt(self._primary.known())
+                self._shared = memory.known().cooldowns
                 level = logging.DEBUG if self._warned else logging.WARNING
                 self._warned = True
                 logger.log(level, "%s. Going on with this process's memory; other processes do not see it.", error)
@@ -70,26 +72,50 @@ class ResilientStore(ForkAware):
             return self._memory
 
     def _recovered(self, memory: MemoryStore) -> bool:
-        """Return whether the primary works again, after handing it what memory has learnt."""
-        if self._clock.monotonic() < self._retry_at:
+        """Return whether the primary works again, after handing it what memory has learnt.
+
+        One thread tries; the others go on with memory meanwhile.
+        """
+        if self._clock.monotonic() < self._retry_at or not self._lock.acquire(blocking=False):
             return False
-        with self._lock:
+        try:
             if self._memory is not memory or self._clock.monotonic() < self._retry_at:
                 return self._memory is None
             try:
-                for pools in memory.refresh().cooldowns.values():
-                    for cooldown in pools.values():
-                        if cooldown.remaining(self._clock.time()) > 0:
-                            self._primary.extend_cooldown(cooldown)
-                self._primary.refresh()
+                # A write, because a full or read-only disk can be read.
+                self._primary.write_note("recovered", {"at": self._clock.time()})
+                self._hand_over(memory)
             except StateUnavailableError as error:
                 self._retry_at = self._clock.monotonic() + RETRY_SECONDS
                 self._problem = str(error)
                 return False
             self._memory = None
             self._problem = None
+            with contextlib.suppress(StateUnavailableError):
+                self._hand_over(memory)  # what other threads learnt during the first pass
             logger.info("The shared state works again.")
             return True
+        finally:
+            self._lock.release()
+
+    def _hand_over(self, memory: MemoryStore) -> None:
+        """Give the primary the cooldowns that memory did not get from it."""
+        now, shared, learnt = self._clock.time(), self._primary.refresh(), memory.known().cooldowns
+        for account_id, pools in learnt.items():
+            for pool, cooldown in pools.items():
+                before = self._shared.get(account_id, {}).get(pool)
+                if cooldown == before:
+                    continue
+                current = shared.cooldown(account_id, pool)
+                if cooldown.remaining(now) > 0:
+                    other_credential = current is not None and current.credential not in (None, cooldown.credential)
+                    if current is not None and other_credential and current.since > cooldown.since:
+                        continue  # somebody has met a newer credential
+                    # As of now: the primary compares ends at the moment a cooldown was recorded.
+                    self._primary.extend_cooldown(replace(cooldown, since=min(now, cooldown.until)))
+                elif cooldown.reason == ENDED and current == before:
+                    self._primary.end_cooldown(account_id, pool, now)
+        self._shared = learnt
 
     def refresh(self) -> StateView:
         """See `StateStore.refresh`."""

@@ -111,8 +111,14 @@ class Presence:
 
 
 def cooldown_key(account_id: str, pool: str) -> str:
-    """Return the key of a cooldown's row."""
-    return f"cooldown/{account_id}/{pool}"
+    """Return the key of a cooldown's row; a slash in the account's id (e-mail addresses may have one) is escaped."""
+    return f"cooldown/{account_id.replace('%', '%25').replace('/', '%2F')}/{pool}"
+
+
+def split_cooldown_key(rest: str) -> tuple[str, str]:
+    """Return account id and pool of what follows ``cooldown/`` in a key."""
+    account_id, _, pool = rest.partition("/")
+    return account_id.replace("%2F", "/").replace("%25", "%"), pool
 
 
 def vitals_key(account_id: str) -> str:
@@ -126,8 +132,8 @@ def capacity_key(model: str) -> str:
 
 
 def encode(fields: Mapping[str, object]) -> str:
-    """Return a row's text."""
-    return json.dumps(fields, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    """Return a row's text: ASCII, because what upstream says may hold half a surrogate pair, which SQLite refuses."""
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False)
 
 
 def decode(text: object) -> dict[str, Any] | None:
@@ -156,21 +162,27 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _text(value: object, limit: int = 2000) -> str | None:
+_SHORT, _LONG = 100, 2000  # characters
+
+
+def _text(value: object, limit: int = _LONG) -> str | None:
     return value if isinstance(value, str) and len(value) <= limit else None
 
 
 def encode_cooldown(cooldown: Cooldown) -> str:
-    """Return the text of a cooldown's row; an open end is ``null``."""
+    """Return the text of a cooldown's row; an open end is ``null``, and texts keep to what `decode_cooldown` takes."""
     fields: dict[str, object] = {
         "until": None if math.isinf(cooldown.until) else cooldown.until,
-        "reason": cooldown.reason,
+        "reason": cooldown.reason[:_SHORT],
         "since": cooldown.since,
         "fact": cooldown.fact,
     }
-    for name in ("credential", "url", "message"):
-        if (value := getattr(cooldown, name)) is not None:
-            fields[name] = value
+    if cooldown.credential is not None:
+        fields["credential"] = cooldown.credential
+    if cooldown.url is not None and len(cooldown.url) <= _LONG:  # half an address is none
+        fields["url"] = cooldown.url
+    if cooldown.message is not None:
+        fields["message"] = cooldown.message[:_LONG]
     return encode(fields)
 
 
@@ -179,7 +191,7 @@ def decode_cooldown(account_id: str, pool: str, text: object) -> Cooldown | None
     fields = decode(text)
     if fields is None:
         return None
-    since, reason = _number(fields.get("since")), _text(fields.get("reason"), 100)
+    since, reason = _number(fields.get("since")), _text(fields.get("reason"), _SHORT)
     until = math.inf if fields.get("until", 0) is None else _number(fields.get("until"))
     if since is None or until is None or reason is None:
         return None
@@ -192,7 +204,7 @@ def decode_cooldown(account_id: str, pool: str, text: object) -> Cooldown | None
         reason,
         since,
         fact=fields.get("fact") is True,
-        credential=_text(fields.get("credential"), 100),
+        credential=_text(fields.get("credential"), _SHORT),
         url=_text(fields.get("url")),
         message=_text(fields.get("message")),
     )

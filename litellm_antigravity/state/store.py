@@ -17,6 +17,7 @@ from typing import Protocol
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
 from litellm_antigravity.state.rows import (
+    CLOCK_TOLERANCE_SECONDS,
     Capacity,
     Cooldown,
     Presence,
@@ -35,6 +36,7 @@ from litellm_antigravity.state.rows import (
     encode_presence,
     encode_token,
     encode_vitals,
+    split_cooldown_key,
     vitals_key,
 )
 
@@ -44,7 +46,12 @@ PROBE_INTERVAL_SECONDS = 3600.0
 PROBE_LEASE_SECONDS = 300.0
 """A prober that was killed keeps others from probing for this long at most."""
 
+ENDED = "ended"
+"""The reason on record when a cooldown was ended before its time."""
+
 _JOURNAL_LIMIT = 4096
+_VIEW_SPAN = 2**40
+_view_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +76,36 @@ class StateView:
 
     Cooldowns and capacity are replaced as a whole when one changes, so a reader may hold on to what it got. Vitals
     change with every request and are updated in place; ``changed_vitals`` says which ones.
+
+    Positions and versions of one view never occur in another, so that a reader who is handed another view (memory for
+    disk) notices.
     """
 
-    __slots__ = ("_journal", "_journal_start", "capacity", "cooldown_version", "cooldowns", "vitals")
+    __slots__ = ("_journal", "capacity", "cooldown_version", "cooldowns", "vitals")
 
     def __init__(self) -> None:
         self.cooldowns: Mapping[str, Mapping[str, Cooldown]] = {}
         self.capacity: Mapping[str, Capacity] = {}
-        self.cooldown_version = 0
+        start = next(_view_numbers) * _VIEW_SPAN
+        self.cooldown_version = start
         self.vitals: dict[str, Vitals] = {}
-        self._journal: list[str] = []
-        self._journal_start = 0
+        self._journal: tuple[int, list[str]] = (start, [])  # replaced as a whole: readers hold no lock
 
     @property
     def position(self) -> int:
         """The journal's end; hand it to `changed_vitals` next time."""
-        return self._journal_start + len(self._journal)
+        start, changed = self._journal
+        return start + len(changed)
 
     def changed_vitals(self, since: int) -> list[str] | None:
-        """Return the accounts whose vitals changed after position ``since``; ``None`` if that is too long ago."""
-        if since < self._journal_start:
+        """Return the accounts whose vitals changed after position ``since``.
+
+        ``None`` if that is too long ago, or no position of this view: then everything may have changed.
+        """
+        start, changed = self._journal
+        if not start <= since <= start + len(changed):
             return None
-        return self._journal[since - self._journal_start :]
+        return changed[since - start :]
 
     def cooldown(self, account_id: str, pool: str) -> Cooldown | None:
         """Return the cooldown on record for an account's pool, whether or not it is over."""
@@ -105,7 +120,7 @@ class StateView:
                 self.set_vitals(rest, vitals)
             return vitals is not None
         if kind == "cooldown":
-            account_id, _, pool = rest.partition("/")
+            account_id, pool = split_cooldown_key(rest)
             cooldown = decode_cooldown(account_id, pool, text)
             if cooldown is not None:
                 self.cooldowns = {**self.cooldowns, account_id: {**self.cooldowns.get(account_id, {}), pool: cooldown}}
@@ -121,10 +136,11 @@ class StateView:
     def set_vitals(self, account_id: str, vitals: Vitals) -> None:
         """Take over one account's vitals and note that they changed."""
         self.vitals[account_id] = vitals
-        if len(self._journal) >= _JOURNAL_LIMIT:
-            self._journal_start += len(self._journal)
-            self._journal = []
-        self._journal.append(account_id)
+        start, changed = self._journal
+        if len(changed) >= _JOURNAL_LIMIT:
+            self._journal = (start + len(changed), [account_id])
+        else:
+            changed.append(account_id)
 
 
 class StateStore(Protocol):
@@ -299,7 +315,7 @@ class RowStore(abc.ABC):
             key = cooldown_key(account_id, pool)
             known = decode_cooldown(account_id, pool, self._get(key))
             if known is not None and known.remaining(now) > 0:
-                ended = Cooldown(account_id, pool, now, "ended", now)
+                ended = Cooldown(account_id, pool, now, ENDED, now)
                 self._put(key, encode_cooldown(ended), watched=True)
 
     def begin_request(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
@@ -358,7 +374,8 @@ class RowStore(abc.ABC):
         with self._atomic():
             known = decode(self._get(key)) or {}
             at, done = known.get("at"), known.get("done") is True
-            if not isinstance(at, (int, float)) or isinstance(at, bool) or at > now:
+            # A claim a moment ahead of our clock is a claim: whoever made it read the clock after we did.
+            if not isinstance(at, (int, float)) or isinstance(at, bool) or at - now > CLOCK_TOLERANCE_SECONDS:
                 at, done = cooldown.since, True  # never probed: an hour after it began is soon enough
             if done and now - max(at, cooldown.since) < PROBE_INTERVAL_SECONDS:
                 return False
@@ -378,8 +395,8 @@ class RowStore(abc.ABC):
         with self._atomic():
             owners = {key: (decode(text) or {}).get("owner") for key, text in self._rows("slot/")}
             for key, known in owners.items():
-                if known == owner and key[5:].isdigit():
-                    return int(key[5:])
+                if known == owner and (digits := key.removeprefix("slot/")).isascii() and digits.isdecimal():
+                    return int(digits)
             for number in itertools.count():
                 known = owners.get(f"slot/{number}")
                 if not isinstance(known, str) or not self._is_alive(known):

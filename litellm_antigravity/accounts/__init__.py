@@ -1,0 +1,37 @@
+"""Accounts, their credentials, and the accounts file that opencode-antigravity-auth writes (DESIGN, section 6)."""
+
+from __future__ import annotations
+
+from litellm_antigravity.accounts.account import (
+    Account,
+    AccountsSnapshot,
+    AccountSource,
+    FileCooldown,
+    account_id_for,
+    mask_email,
+    static_accounts,
+)
+from litellm_antigravity.accounts.accounts_file import AccountsFile
+from litellm_antigravity.accounts.credential import (
+    AuthorizedUser,
+    Credential,
+    RefreshToken,
+    StaticToken,
+    TokenCommand,
+)
+
+__all__ = [
+    "Account",
+    "AccountSource",
+    "AccountsFile",
+    "AccountsSnapshot",
+    "AuthorizedUser",
+    "Credential",
+    "FileCooldown",
+    "RefreshToken",
+    "StaticToken",
+    "TokenCommand",
+    "account_id_for",
+    "mask_email",
+    "static_accounts",
+]

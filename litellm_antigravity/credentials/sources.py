@@ -1,0 +1,221 @@
+"""Where an access token comes from: one function per kind of credential. Nothing is cached here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from litellm_antigravity.accounts import Account, AuthorizedUser, RefreshToken, StaticToken, TokenCommand
+from litellm_antigravity.errors import CredentialError, GrantRevokedError
+from litellm_antigravity.settings import Settings
+
+COMMAND_TIMEOUT_SECONDS = 30.0
+"""A token command that takes longer hangs, most likely because it waits for somebody to answer a question."""
+
+DEFAULT_LIFETIME_SECONDS = 900.0
+"""How long a token is used whose source does not say when it expires: well within the hour that Google gives."""
+
+_MAX_TOKEN_LENGTH = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a source gave.
+
+    Attributes:
+        token: the access token.
+        lifetime: seconds until it expires.
+        refresh_token: a new refresh token that replaces the one that was used; ``None`` to keep the old one.
+    """
+
+    token: SecretStr
+    lifetime: float
+    refresh_token: SecretStr | None = None
+
+
+def fetch(account: Account, settings: Settings, client: httpx.Client, timeout: float) -> Grant:
+    """Get a new access token for an account.
+
+    Args:
+        account: whose.
+        settings: for the token endpoint and the OAuth client.
+        client: for the token endpoint.
+        timeout: seconds that this may take.
+
+    Raises:
+        GrantRevokedError: when the token endpoint answers ``invalid_grant``.
+        CredentialError: for everything else that keeps the token from coming.
+    """
+    credential = account.credential
+    if isinstance(credential, StaticToken):
+        return Grant(credential.token, DEFAULT_LIFETIME_SECONDS)
+    if isinstance(credential, TokenCommand):
+        return _from_command(account, credential, timeout)
+    if isinstance(credential, AuthorizedUser):
+        return _refreshed(account, _authorized_user_form(account, credential), settings, client, timeout)
+    return _refreshed(account, _refresh_form(account, credential, settings), settings, client, timeout)
+
+
+def _refresh_form(account: Account, credential: RefreshToken, settings: Settings) -> dict[str, str]:
+    if not settings.oauth_client_id:
+        msg = (
+            f"{account.label}: a refresh token works only with the OAuth client that it was issued to. Set "
+            "`oauth_client_id` and `oauth_client_secret` (in the environment LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID and "
+            "LITELLM_ANTIGRAVITY_OAUTH_CLIENT_SECRET) to your own client. None is built in: a client names the program "
+            "that asks, and this package does not pose as another program."
+        )
+        raise CredentialError(msg, retryable=False)
+    secret = settings.oauth_client_secret
+    return _form(settings.oauth_client_id, secret.get_secret_value() if secret else None, credential.token)
+
+
+def _authorized_user_form(account: Account, credential: AuthorizedUser) -> dict[str, str]:
+    """Return the form for a file as ``gcloud auth application-default login`` writes it."""
+    path = credential.path
+    try:
+        fields = json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        msg = f"{account.label}: cannot read {path}: {error.strerror}. Write it again with `gcloud auth login`."
+        raise CredentialError(msg) from None
+    except (ValueError, RecursionError):
+        msg = f"{account.label}: {path} is not JSON. Write it again with `gcloud auth application-default login`."
+        raise CredentialError(msg) from None
+    wanted = ("client_id", "client_secret", "refresh_token")
+    if not isinstance(fields, dict) or fields.get("type") != "authorized_user":
+        msg = f'{account.label}: {path} is not an authorized_user file ("type": "authorized_user" is missing)'
+        raise CredentialError(msg)
+    missing = [name for name in wanted if not isinstance(fields.get(name), str) or not fields[name]]
+    if missing:
+        msg = f"{account.label}: {path} lacks {', '.join(missing)}"
+        raise CredentialError(msg)
+    return _form(fields["client_id"], fields["client_secret"], SecretStr(fields["refresh_token"]))
+
+
+def _form(client_id: str, client_secret: str | None, refresh_token: SecretStr) -> dict[str, str]:
+    """Return the form of RFC 6749, section 6."""
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token.get_secret_value(),
+        "client_id": client_id,
+    }
+    if client_secret is not None:
+        form["client_secret"] = client_secret
+    return form
+
+
+def _refreshed(
+    account: Account, form: Mapping[str, str], settings: Settings, client: httpx.Client, timeout: float
+) -> Grant:
+    host = httpx.URL(settings.token_url).host
+    try:
+        response = client.post(
+            settings.token_url,
+            data=dict(form),
+            headers={"user-agent": settings.user_agent, "accept": "application/json"},
+            timeout=timeout,
+        )
+    except httpx.TimeoutException:
+        msg = f"{account.label}: the token endpoint at {host} did not answer within {timeout:.0f} s"
+        raise CredentialError(msg) from None
+    except httpx.HTTPError as error:
+        msg = f"{account.label}: cannot reach the token endpoint at {host} ({type(error).__name__})"
+        raise CredentialError(msg) from None
+    fields = _json_object(response.content)
+    if response.status_code == 200:
+        token, lifetime = _token_in(fields)
+        if token is not None:
+            rotated = fields.get("refresh_token")
+            keeps = not isinstance(rotated, str) or not rotated or rotated == form["refresh_token"]
+            return Grant(token, lifetime, None if keeps else SecretStr(str(rotated)))
+        msg = f"{account.label}: the token endpoint at {host} answered without an access token; is `token_url` right?"
+        raise CredentialError(msg)
+    raise _oauth_error(account, fields, response.status_code, host)
+
+
+def _oauth_error(account: Account, fields: Mapping[str, object], status: int, host: str) -> CredentialError:
+    """Return the error for a refusal of the token endpoint: RFC 6749 section 5.2, or Google's own error object."""
+    error = fields.get("error")
+    code = error.get("status") if isinstance(error, dict) else error
+    if code == "invalid_grant":
+        return GrantRevokedError(
+            f"{account.label}: the token endpoint says invalid_grant, so its sign-in is no longer valid (revoked, "
+            "expired, or issued to another OAuth client). Sign in again; it is used again as soon as its credential "
+            "changes."
+        )
+    if code in ("invalid_client", "unauthorized_client"):
+        return CredentialError(
+            f"{account.label}: the token endpoint at {host} says {code}. Check `oauth_client_id` and "
+            "`oauth_client_secret`: both must belong to the client that the refresh token was issued to.",
+            retryable=False,
+        )
+    shown = f" ({code})" if isinstance(code, str) and len(code) <= 60 and code.isprintable() else ""
+    return CredentialError(f"{account.label}: the token endpoint at {host} answered HTTP {status}{shown}")
+
+
+def _from_command(account: Account, credential: TokenCommand, timeout: float) -> Grant:
+    """Run a command that prints a token, or ``{"access_token", "expires_in"}``. Its output is never shown."""
+    name = credential.argv[0]
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell; the command comes from the user's own accounts file
+            credential.argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=min(timeout, COMMAND_TIMEOUT_SECONDS),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        msg = f"{account.label}: token command {name!r} did not end within {error.timeout:.0f} s"
+        raise CredentialError(msg) from None
+    except OSError as error:
+        msg = f"{account.label}: cannot run token command {name!r}: {error.strerror}"
+        raise CredentialError(msg) from None
+    if done.returncode != 0:
+        msg = f"{account.label}: token command {name!r} ended with code {done.returncode}; run it by hand to see why"
+        raise CredentialError(msg)
+    token, lifetime = _token_in(_json_object(done.stdout))
+    if token is None:
+        token, lifetime = _plain_token(done.stdout), DEFAULT_LIFETIME_SECONDS
+    if token is None:
+        msg = (
+            f"{account.label}: token command {name!r} printed neither a token on one line nor "
+            '{"access_token": ..., "expires_in": ...}'
+        )
+        raise CredentialError(msg)
+    return Grant(token, lifetime)
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _token_in(fields: Mapping[str, object]) -> tuple[SecretStr | None, float]:
+    token, expires_in = fields.get("access_token"), fields.get("expires_in")
+    if not isinstance(token, str) or not _may_be_token(token):
+        return None, 0.0
+    try:
+        lifetime = float(expires_in) if isinstance(expires_in, (int, float, str)) else DEFAULT_LIFETIME_SECONDS
+    except (ValueError, OverflowError):
+        lifetime = DEFAULT_LIFETIME_SECONDS
+    if not 0 < lifetime <= 7 * 86_400:  # also False for NaN
+        lifetime = DEFAULT_LIFETIME_SECONDS
+    return SecretStr(token), lifetime
+
+
+def _plain_token(output: bytes) -> SecretStr | None:
+    text = output.decode("ascii", "replace").strip()
+    return SecretStr(text) if _may_be_token(text) else None
+
+
+def _may_be_token(text: str) -> bool:
+    """Return whether ``text`` can stand in an Authorization header (RFC 6750, section 2.1)."""
+    return 0 < len(text) <= _MAX_TOKEN_LENGTH and text.isascii() and text.isprintable() and " " not in text

@@ -1,0 +1,384 @@
+"""One request from start to end: account, token, project, call; on a refusal, what comes next.
+
+`_steps` is the whole of the flow, written once as a generator that does no waiting of its own: it yields what is to
+be sent or how long to pause, and is told what came of it. The sync and the async door drive it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import httpx
+from pydantic import SecretStr
+
+from litellm_antigravity.accounts import AccountSource
+from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.credentials.project import Projects
+from litellm_antigravity.credentials.shared import SharedTokens
+from litellm_antigravity.errors import (
+    AllAccountsLimitedError,
+    AntigravityError,
+    CredentialError,
+    GrantRevokedError,
+    NoAccountLeftError,
+    RequestRefusedError,
+)
+from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.logs import decision, decisions_are_visible
+from litellm_antigravity.models import canonical_model
+from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
+from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RefusalKind, RetrySameAccount, timeout_refusal
+from litellm_antigravity.settings import Settings
+from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.wire import envelope
+from litellm_antigravity.wire.exchange import AsyncReplyStream, Call, Exchange, Json, ReplyStream, Timeout
+from litellm_antigravity.wire.http import HttpClients
+
+DEFAULT_TIMEOUT_SECONDS = 600.0
+
+_THREADS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class GeminiRequest:
+    """A request, translated already.
+
+    Attributes:
+        model: upstream's name of the model.
+        body: the Gemini request.
+        stream: whether the reply is to be streamed.
+        timeout: seconds until the first content, over all accounts; an `httpx.Timeout` holds for each account anew.
+    """
+
+    model: str
+    body: Json
+    stream: bool = False
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Send:
+    lease: Lease
+    call: Call
+    timeout: Timeout
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _MayBlock:
+    """What comes next may take seconds: a refresh, or waiting for another process's refresh."""
+
+
+_Step: TypeAlias = "_Send | _Pause | _MayBlock"
+_Steps: TypeAlias = Generator[_Step, "Refusal | None", None]
+_Reply = TypeVar("_Reply", bound="Json | ReplyStream | AsyncReplyStream")
+
+
+class Budget:
+    """The time that a request may still take."""
+
+    def __init__(self, timeout: Timeout, monotonic: Callable[[], float]) -> None:
+        self._each = timeout if isinstance(timeout, httpx.Timeout) else None
+        self._monotonic = monotonic
+        self._ends = math.inf if isinstance(timeout, httpx.Timeout) else monotonic() + timeout
+
+    @property
+    def left(self) -> float:
+        """Seconds left; ``math.inf`` when every attempt has a time-out of its own."""
+        return self._ends - self._monotonic()
+
+    def for_attempt(self) -> Timeout:
+        """Return the time-out of the next attempt."""
+        return self._each if self._each is not None else max(self.left, 0.001)
+
+
+class Dispatcher(ForkAware):
+    """Serves requests from a pool of accounts.
+
+    Opens nothing until the first request. The parts are passed in for tests; each has a default made from ``settings``.
+
+    Args:
+        settings: read from environment and files when absent.
+        accounts: where the accounts come from.
+        store: the shared state.
+        clock: the source of time.
+        clients: for HTTP.
+        jitter: a source of numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        accounts: AccountSource | None = None,
+        store: StateStore | None = None,
+        clock: Clock | None = None,
+        clients: HttpClients | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.clock = clock or SystemClock()
+        self.clients = clients or HttpClients()
+        self.pool = AccountPool(self.settings, accounts=accounts, store=store, clock=self.clock)
+        self._tokens = SharedTokens(self.settings, self.pool.accounts, self.pool.store, self.clients, self.clock)
+        self._projects = Projects(self.settings, self.pool.store, self.clients, self.clock)
+        self._exchange = Exchange(self.clients, self.clock)
+        self._jitter = jitter
+        self._after_fork_in_child()
+        self._watch_forks()
+
+    def _after_fork_in_child(self) -> None:
+        self._executor: ThreadPoolExecutor | None = None
+
+    def _threads(self) -> ThreadPoolExecutor:
+        """Return threads of our own: those of the event loop serve every other provider too and must not fill up."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="antigravity")
+        return self._executor
+
+    # The doors. Each raises AllAccountsLimitedError, NoAccountLeftError, RequestRefusedError, CredentialError and
+    # AccountsFileError.
+
+    def complete(self, request: GeminiRequest) -> Answer:
+        """Serve a request and return its reply."""
+        reply, lease = self._drive(request, self._exchange.send)
+        return Answer(reply, lease)
+
+    def stream(self, request: GeminiRequest) -> StreamedAnswer:
+        """Serve a request and return its stream, read up to the first content."""
+        stream, lease = self._drive(request, self._exchange.open)
+        return StreamedAnswer(self, stream, lease)
+
+    def begin(self, request: GeminiRequest) -> Coroutine[Any, Any, Answer]:
+        """Choose an account here and now, blocking; return the coroutine that does the rest.
+
+        Call it in a thread: what it does before it returns may touch the disk.
+        """
+        driven = self._adrive(request, self._exchange.asend)
+
+        async def answer() -> Answer:
+            reply, lease = await driven
+            return Answer(reply, lease)
+
+        return answer()
+
+    def begin_stream(self, request: GeminiRequest) -> Coroutine[Any, Any, AsyncStreamedAnswer]:
+        """Do what `begin` does for a stream; the coroutine ends when the first content is there."""
+        driven = self._adrive(request, self._exchange.aopen)
+
+        async def answer() -> AsyncStreamedAnswer:
+            stream, lease = await driven
+            return AsyncStreamedAnswer(self, stream, lease)
+
+        return answer()
+
+    # Driving the steps
+
+    def _drive(self, request: GeminiRequest, send: Callable[[Call, Timeout], _Reply | Refusal]) -> tuple[_Reply, Lease]:
+        steps = self._steps(request)
+        step = next(steps)
+        while True:
+            outcome: Refusal | None = None
+            if isinstance(step, _Pause):
+                self.clock.sleep(step.seconds)
+            elif isinstance(step, _Send):
+                answer = send(step.call, step.timeout)
+                if not isinstance(answer, Refusal):
+                    self.pool.report(step.lease, SERVED)
+                    return answer, step.lease
+                outcome = answer
+            step = steps.send(outcome)
+
+    def _adrive(
+        self, request: GeminiRequest, send: Callable[[Call, Timeout], Coroutine[Any, Any, _Reply | Refusal]]
+    ) -> Coroutine[Any, Any, tuple[_Reply, Lease]]:
+        steps = self._steps(request)
+        first = next(steps)
+
+        async def rest() -> tuple[_Reply, Lease]:
+            step = first
+            while True:
+                outcome: Refusal | None = None
+                if isinstance(step, _Pause):
+                    await asyncio.sleep(step.seconds)
+                elif isinstance(step, _Send):
+                    answer = await send(step.call, step.timeout)
+                    if not isinstance(answer, Refusal):
+                        await self.pool.areport(step.lease, SERVED)
+                        return answer, step.lease
+                    outcome = answer
+                step = await asyncio.get_running_loop().run_in_executor(self._threads(), steps.send, outcome)
+
+        return rest()
+
+    def _steps(self, request: GeminiRequest) -> _Steps:
+        """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
+        failover = Failover(switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit, random=self._jitter)
+        budget = Budget(request.timeout, self.clock.monotonic)
+        waited = 0.0
+        refused: RequestRefusedError | None = None
+        while True:
+            try:
+                taken = self.pool.try_acquire(
+                    request.model, tried=failover.tried, waited=waited, patience=max(0.0, budget.left)
+                )
+            except (NoAccountLeftError, AllAccountsLimitedError) as error:
+                raise _final(error, refused) from None
+            if isinstance(taken, Wait):
+                yield _Pause(taken.seconds)
+                waited += taken.seconds
+                continue
+            refused = yield from self._on_account(taken, request, failover, budget)
+
+    def _on_account(
+        self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget
+    ) -> Generator[_Step, Refusal | None, RequestRefusedError]:
+        """Try one account until it is somebody else's turn; return its last refusal.
+
+        Raises:
+            RequestRefusedError: when no other account is to be tried.
+        """
+        token: SecretStr | None = None
+        rejected: SecretStr | None = None
+        while True:
+            try:
+                token, project = yield from self._sign(lease, rejected, budget)
+            except RequestRefusedError as error:
+                outcome = error.refusal
+            except CredentialError as error:
+                if not error.retryable and not isinstance(error, GrantRevokedError):
+                    raise  # what is wrong is wrong for every account
+                outcome = _no_token(error, lease)
+            else:
+                answer = yield _Send(lease, self._call(request, token, project), budget.for_attempt())
+                if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
+                    raise AssertionError
+                outcome = answer
+            step = failover.next_step(lease.account.id, outcome)
+            if isinstance(step, RetrySameAccount) and step.delay < budget.left:
+                rejected = token if step.refresh_token else None
+                if step.delay > 0:
+                    yield _Pause(step.delay)
+                continue
+            self.pool.report(lease, outcome)
+            error = RequestRefusedError(outcome, account=lease.account.label)
+            if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
+                raise error
+            if decisions_are_visible():
+                decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
+            return error
+
+    def _sign(
+        self, lease: Lease, rejected: SecretStr | None, budget: Budget
+    ) -> Generator[_Step, Refusal | None, tuple[SecretStr, str]]:
+        account = lease.account
+        if budget.left <= 0:
+            raise RequestRefusedError(timeout_refusal("the request's time was up"))
+        token = self._tokens.ready(account) if rejected is None else None
+        project = self._projects.ready(account)
+        if token is None or project is None:
+            yield _MayBlock()
+        if token is None:
+            token = self._tokens.token(account, rejected=rejected, timeout=budget.left)
+        if project is None:
+            project = self._projects.project(account, token, timeout=budget.left)
+        return token, project
+
+    def _call(self, request: GeminiRequest, token: SecretStr, project: str) -> Call:
+        user_agent = self.settings.user_agent
+        path = envelope.STREAM if request.stream else envelope.GENERATE
+        return Call(
+            self.settings.endpoint + path,
+            envelope.headers(token, user_agent, stream=request.stream),
+            envelope.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply and who served it."""
+
+    reply: Json
+    lease: Lease
+
+
+class StreamedAnswer:
+    """A stream and who serves it. Iterate it to the end or close it."""
+
+    def __init__(self, dispatcher: Dispatcher, stream: ReplyStream, lease: Lease) -> None:
+        self.lease = lease
+        self._dispatcher = dispatcher
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[Json]:
+        try:
+            yield from self._stream
+        except RequestRefusedError as error:
+            self._dispatcher.pool.report(self.lease, error.refusal)
+            raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._stream.close()
+
+
+class AsyncStreamedAnswer:
+    """What `StreamedAnswer` is, on an event loop."""
+
+    def __init__(self, dispatcher: Dispatcher, stream: AsyncReplyStream, lease: Lease) -> None:
+        self.lease = lease
+        self._dispatcher = dispatcher
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[Json]:
+        try:
+            async for reply in self._stream:
+                yield reply
+        except RequestRefusedError as error:
+            await self._dispatcher.pool.areport(self.lease, error.refusal)
+            raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Release the connection."""
+        await self._stream.aclose()
+
+
+def _no_token(error: CredentialError, lease: Lease) -> Refusal:
+    """Return the refusal that stands for a token that could not be had."""
+    revoked = isinstance(error, GrantRevokedError)
+    return Refusal(
+        kind=RefusalKind.REVOKED if revoked else RefusalKind.TRANSPORT,
+        status=401 if revoked else 503,
+        message=str(error),
+        retry_after=error.retry_after,
+        model=lease.model,
+    )
+
+
+def _final(
+    error: NoAccountLeftError | AllAccountsLimitedError, refused: RequestRefusedError | None
+) -> AntigravityError:
+    """Return what the caller is told when no account is left.
+
+    What upstream said last says more than that everybody has been asked. A refused request is no limit of the
+    account, so its cooldown of seconds must not be reported as one.
+    """
+    if refused is None:
+        return error
+    if isinstance(error, AllAccountsLimitedError) and refused.refusal.kind is not RefusalKind.REFUSED_REQUEST:
+        return error
+    return refused

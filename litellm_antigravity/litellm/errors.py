@@ -1,0 +1,88 @@
+"""Our errors as LiteLLM's: what callers, the Router and the proxy know how to handle."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import httpx
+import litellm
+
+from litellm_antigravity.errors import (
+    AllAccountsLimitedError,
+    AntigravityError,
+    RequestRefusedError,
+    SettingsError,
+)
+from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.refusals import Refusal, RefusalKind
+
+ACCOUNT_HEADER: Final = "x-litellm-antigravity-account"
+"""Among LiteLLM's additional headers of a response: the masked account that served it."""
+
+_REQUEST: Final = httpx.Request("POST", f"https://{PROVIDER}.invalid/")  # LiteLLM's errors insist on having one
+
+
+def as_litellm(error: AntigravityError, model: str) -> Exception:
+    """Return the LiteLLM exception for one of ours, to be raised from it.
+
+    A rate limit carries ``Retry-After`` in ``response.headers`` and in ``headers`` (from where the proxy copies it),
+    and ``num_retries = 0``: the Router would otherwise sleep and ask again, though every account has been asked.
+    """
+    if isinstance(error, AllAccountsLimitedError):
+        if error.retry_after is None:
+            return _make(litellm.AuthenticationError, 401, str(error), model)
+        return _rate_limit(str(error), error.retry_after, model)
+    if isinstance(error, RequestRefusedError):
+        return _refused(error, model)
+    if isinstance(error, SettingsError):
+        return _make(litellm.InternalServerError, 500, str(error), model)
+    # No accounts file, no OAuth client, no token: LiteLLM says 401 where credentials are missing.
+    return _make(litellm.AuthenticationError, 401, str(error), model)
+
+
+def _refused(error: RequestRefusedError, model: str) -> Exception:
+    refusal = error.refusal
+    message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
+    if refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE, RefusalKind.REFUSED_REQUEST):
+        return _rate_limit(message, refusal.retry_after, model)
+    if refusal.kind is RefusalKind.CALLER:
+        return _callers(refusal, message, model)
+    if refusal.kind is RefusalKind.CAPACITY:
+        return _make(litellm.ServiceUnavailableError, 503, message, model, retry_after=refusal.retry_after)
+    if refusal.kind in (RefusalKind.AUTH, RefusalKind.REVOKED):
+        return _make(litellm.AuthenticationError, 401, message, model)
+    if refusal.kind in (RefusalKind.VERIFICATION, RefusalKind.BANNED):
+        where = f" See {refusal.url}" if refusal.url else ""
+        return _make(litellm.PermissionDeniedError, 403, message + where, model)
+    if refusal.kind is RefusalKind.NOT_AVAILABLE:
+        if refusal.status == 403:
+            return _make(litellm.PermissionDeniedError, 403, message, model)
+        return _make(litellm.NotFoundError, 404, message, model)
+    if refusal.status == 408:
+        return litellm.Timeout(message=message, model=model, llm_provider=PROVIDER)
+    return _make(litellm.InternalServerError, 500, message, model)
+
+
+def _callers(refusal: Refusal, message: str, model: str) -> Exception:
+    text = refusal.message.lower()
+    if "token" in text and ("exceeds the maximum" in text or "too long" in text or "context window" in text):
+        return _make(litellm.ContextWindowExceededError, 400, message, model)
+    if refusal.status == 422:
+        return _make(litellm.UnprocessableEntityError, 422, message, model)
+    return _make(litellm.BadRequestError, 400, message, model)
+
+
+def _rate_limit(message: str, retry_after: float | None, model: str) -> Exception:
+    error = _make(litellm.RateLimitError, 429, message, model, retry_after=retry_after)
+    error.num_retries = 0
+    return error
+
+
+def _make(kind: Any, status: int, message: str, model: str, *, retry_after: float | None = None) -> Any:
+    headers = {} if retry_after is None else {"retry-after": str(max(1, math.ceil(retry_after)))}
+    response = httpx.Response(status, headers=headers, request=_REQUEST)
+    error = kind(message=message, model=model, llm_provider=PROVIDER, response=response)
+    if headers:
+        error.headers = headers
+    return error

@@ -1,0 +1,1 @@
+"""HTTP with upstream: clients, the envelope, server-sent events, and one exchange."""

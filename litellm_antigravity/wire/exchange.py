@@ -1,0 +1,280 @@
+"""One exchange with upstream: send, and get a reply or a refusal. Nothing here chooses, retries or records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import httpx
+
+from litellm_antigravity.clock import Clock
+from litellm_antigravity.errors import RequestRefusedError
+from litellm_antigravity.refusals import (
+    Refusal,
+    connection_refusal,
+    not_json_refusal,
+    parse_refusal,
+    refusal_in_reply,
+    timeout_refusal,
+    truncated_stream,
+)
+from litellm_antigravity.wire.envelope import inner
+from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.sse import SSEDecoder
+
+Json: TypeAlias = dict[str, Any]
+Timeout: TypeAlias = "float | httpx.Timeout"
+
+_MAX_REFUSAL_BYTES: Final = 1_000_000  # upstream's are a few hundred bytes; a page in between may be anything
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call, ready to be sent. Not shown in logs: its headers hold the bearer token."""
+
+    url: str
+    headers: dict[str, str]
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"Call({self.url!r}, {len(self.content)} bytes)"
+
+
+class Exchange:
+    """Sends calls; the sync and the async doors share everything but the waiting.
+
+    Args:
+        clients: for HTTP.
+        clock: for reset times.
+    """
+
+    def __init__(self, clients: HttpClients, clock: Clock) -> None:
+        self._clients = clients
+        self._clock = clock
+
+    # Whole replies
+
+    def send(self, call: Call, timeout: Timeout) -> Json | Refusal:
+        """Send a call and return the Gemini reply inside the envelope, or the refusal."""
+        try:
+            response = self._clients.sync().post(call.url, content=call.content, headers=call.headers, timeout=timeout)
+        except httpx.HTTPError as error:
+            return _failed(error, call)
+        return self._read(response)
+
+    async def asend(self, call: Call, timeout: Timeout) -> Json | Refusal:
+        """Do what `send` does on an event loop."""
+        client = self._clients.asynchronous()
+        try:
+            response = await client.post(call.url, content=call.content, headers=call.headers, timeout=timeout)
+        except httpx.HTTPError as error:
+            return _failed(error, call)
+        return self._read(response)
+
+    def _read(self, response: httpx.Response) -> Json | Refusal:
+        now = self._clock.time()
+        if response.status_code != 200:
+            return parse_refusal(response.status_code, response.headers, response.content[:_MAX_REFUSAL_BYTES], now=now)
+        try:
+            reply = json.loads(response.content)
+        except (ValueError, RecursionError):
+            return not_json_refusal(response.headers.get("content-type", ""), 200)
+        return refusal_in_reply(reply, now=now) or inner(reply)
+
+    # Streams
+
+    def open(self, call: Call, timeout: Timeout) -> ReplyStream | Refusal:
+        """Send a call and read its stream up to the first content; whoever gets the stream closes it."""
+        try:
+            response = self._open_response(call, timeout)
+            if not _is_event_stream(response):
+                return self._no_stream(response, response.read())
+        except httpx.HTTPError as error:
+            return _failed(error, call)
+        stream = ReplyStream(response, call, _Events(self._clock))
+        try:
+            stream.read_ahead()
+        except RequestRefusedError as error:
+            stream.close()
+            return error.refusal
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def _open_response(self, call: Call, timeout: Timeout) -> httpx.Response:
+        client = self._clients.sync()
+        request = client.build_request("POST", call.url, content=call.content, headers=call.headers, timeout=timeout)
+        return client.send(request, stream=True)
+
+    async def aopen(self, call: Call, timeout: Timeout) -> AsyncReplyStream | Refusal:
+        """Do what `open` does on an event loop."""
+        client = self._clients.asynchronous()
+        request = client.build_request("POST", call.url, content=call.content, headers=call.headers, timeout=timeout)
+        try:
+            response = await client.send(request, stream=True)
+            if not _is_event_stream(response):
+                return self._no_stream(response, await response.aread())
+        except httpx.HTTPError as error:
+            return _failed(error, call)
+        stream = AsyncReplyStream(response, call, _Events(self._clock))
+        try:
+            await stream.read_ahead()
+        except RequestRefusedError as error:
+            await stream.aclose()
+            return error.refusal
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
+
+    def _no_stream(self, response: httpx.Response, body: bytes) -> Refusal:
+        now = self._clock.time()
+        if response.status_code != 200:
+            return parse_refusal(response.status_code, response.headers, body[:_MAX_REFUSAL_BYTES], now=now)
+        try:
+            reply = json.loads(body)
+        except (ValueError, RecursionError):
+            reply = None
+        refused = None if reply is None else refusal_in_reply(reply, now=now)
+        return refused or not_json_refusal(response.headers.get("content-type", ""), 200)
+
+
+class _Events:
+    """Makes Gemini replies of a stream's bytes, and notices refusals and a missing end."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._decoder = SSEDecoder()
+        self._count = 0
+        self._finished = False
+
+    def feed(self, received: bytes) -> list[Json]:
+        return [reply for data in self._decoder.feed(received) if (reply := self._reply(data)) is not None]
+
+    def finish(self) -> list[Json]:
+        replies = [reply for data in self._decoder.finish() if (reply := self._reply(data)) is not None]
+        if not self._finished:
+            raise RequestRefusedError(truncated_stream(self._count))
+        return replies
+
+    def _reply(self, data: bytes) -> Json | None:
+        if data.strip() == b"[DONE]":
+            return None
+        self._count += 1
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            raise RequestRefusedError(not_json_refusal("text/event-stream", 200)) from None
+        refusal = refusal_in_reply(event, now=self._clock.time(), whole=False)
+        if refusal is not None:
+            raise RequestRefusedError(refusal)
+        reply = inner(event)
+        if _ends(reply):
+            self._finished = True
+        return reply
+
+
+class ReplyStream:
+    """The Gemini replies of an open stream; raises `RequestRefusedError` when it breaks off."""
+
+    def __init__(self, response: httpx.Response, call: Call, events: _Events) -> None:
+        self._response = response
+        self._call = call
+        self._events = events
+        self._ahead: list[Json] = []
+        self._replies = self._read()
+
+    def read_ahead(self) -> None:
+        """Read up to the first content, which `__iter__` then gives out."""
+        for reply in self._replies:
+            self._ahead.append(reply)
+            if _has_content(reply):
+                return
+
+    def __iter__(self) -> Iterator[Json]:
+        ahead, self._ahead = self._ahead, []
+        yield from ahead
+        yield from self._replies
+
+    def _read(self) -> Iterator[Json]:
+        try:
+            for received in self._response.iter_bytes():
+                yield from self._events.feed(received)
+        except httpx.HTTPError as error:
+            raise RequestRefusedError(_failed(error, self._call)) from None
+        yield from self._events.finish()
+
+    def close(self) -> None:
+        """Give the connection back, or close it when the stream was not read to its end."""
+        self._response.close()
+
+
+class AsyncReplyStream:
+    """What `ReplyStream` is, on an event loop."""
+
+    def __init__(self, response: httpx.Response, call: Call, events: _Events) -> None:
+        self._response = response
+        self._call = call
+        self._events = events
+        self._ahead: list[Json] = []
+        self._replies = self._read()
+
+    async def read_ahead(self) -> None:
+        """Read up to the first content, which ``__aiter__`` then gives out."""
+        async for reply in self._replies:
+            self._ahead.append(reply)
+            if _has_content(reply):
+                return
+
+    async def __aiter__(self) -> AsyncIterator[Json]:
+        ahead, self._ahead = self._ahead, []
+        for reply in ahead:
+            yield reply
+        async for reply in self._replies:
+            yield reply
+
+    async def _read(self) -> AsyncIterator[Json]:
+        try:
+            async for received in self._response.aiter_bytes():
+                for reply in self._events.feed(received):
+                    yield reply
+        except httpx.HTTPError as error:
+            raise RequestRefusedError(_failed(error, self._call)) from None
+        for reply in self._events.finish():
+            yield reply
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it when the stream was not read to its end."""
+        await self._response.aclose()
+
+
+def _failed(error: httpx.HTTPError, call: Call) -> Refusal:
+    host = httpx.URL(call.url).host
+    if isinstance(error, httpx.ReadTimeout):
+        return timeout_refusal(f"{host} was expected to answer")
+    if isinstance(error, httpx.TimeoutException):
+        return timeout_refusal(f"connecting to {host}")
+    return connection_refusal(error, host=host)
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    content_type = str(response.headers.get("content-type", ""))
+    return response.status_code == 200 and content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def _first_candidate(reply: Json) -> Json:
+    candidates = reply.get("candidates")
+    first = candidates[0] if isinstance(candidates, list) and candidates else None
+    return first if isinstance(first, dict) else {}
+
+
+def _ends(reply: Json) -> bool:
+    return "promptFeedback" in reply or bool(_first_candidate(reply).get("finishReason"))
+
+
+def _has_content(reply: Json) -> bool:
+    content = _first_candidate(reply).get("content")
+    return bool(isinstance(content, dict) and content.get("parts")) or _ends(reply)

@@ -1,0 +1,78 @@
+"""HTTP clients: pooled, one for threads and one per event loop, and never carried into a forked child."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+import weakref
+
+import httpx
+
+from litellm_antigravity.forking import ForkAware
+
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60.0)
+
+
+class HttpClients(ForkAware):
+    """Gives out clients that are opened when first needed.
+
+    Proxies and certificates from the environment are honoured (httpx's ``trust_env``). Redirects are not followed: a
+    bearer token goes to the endpoint of the settings and nowhere else.
+
+    Args:
+        http2: whether to offer HTTP/2.
+        transport: stands in for the network in tests; used for both kinds of client.
+    """
+
+    def __init__(self, *, http2: bool = False, transport: httpx.MockTransport | None = None) -> None:
+        self._http2 = http2
+        self._transport = transport
+        self._after_fork_in_child()
+        self._watch_forks()
+
+    def _after_fork_in_child(self) -> None:
+        # The parent's sockets are dropped, not closed: a TLS goodbye from here would end the parent's connections.
+        self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        self._sync: httpx.Client | None = None
+        self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def _verify(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = httpx.create_ssl_context()  # reads the certificate store: tens of milliseconds, once
+        return self._context
+
+    def sync(self) -> httpx.Client:
+        """Return the client for threads."""
+        if self._sync is None:
+            with self._lock:
+                if self._sync is None:
+                    self._sync = httpx.Client(
+                        http2=self._http2, limits=_LIMITS, verify=self._verify(), transport=self._transport
+                    )
+        return self._sync
+
+    def asynchronous(self) -> httpx.AsyncClient:
+        """Return the client of the running event loop.
+
+        Raises:
+            RuntimeError: outside of an event loop.
+        """
+        loop = asyncio.get_running_loop()
+        client = self._async.get(loop)
+        if client is None or client.is_closed:
+            with self._lock:
+                client = httpx.AsyncClient(
+                    http2=self._http2, limits=_LIMITS, verify=self._verify(), transport=self._transport
+                )
+                self._async[loop] = client
+        return client
+
+    def close(self) -> None:
+        """Close the client for threads; those of event loops go with their loops."""
+        if self._sync is not None:
+            self._sync.close()
+            self._sync = None
