@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from litellm_antigravity.accounts import Account, AccountsFile, AccountsSnapshot, AccountSource
+from litellm_antigravity.accounts import Account, AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.errors import (
     AccountsFileError,
@@ -283,9 +283,7 @@ class AccountPool(ForkAware):
     def _roster(self) -> AccountsSnapshot:
         roster = self.accounts.current()
         if not roster.enabled:
-            msg = (
-                f"every account in {roster.path} is disabled; set \"enabled\": true for one of them, or add another one"
-            )
+            msg = f'every account in {roster.path} is disabled; set "enabled": true for one of them, or add another one'
             raise AccountsFileError(msg)
         return roster
 
@@ -352,9 +350,7 @@ class AccountPool(ForkAware):
         wait = max(cooldown.remaining(now) for cooldown in free.benched[current]) + _WAKE_MARGIN_SECONDS
         return wait if wait <= budget else 0.0
 
-    def _sticky(
-        self, roster: AccountsSnapshot, candidates: set[str], family: ModelFamily, current: str | None
-    ) -> str:
+    def _sticky(self, roster: AccountsSnapshot, candidates: set[str], family: ModelFamily, current: str | None) -> str:
         order = [account.id for account in roster.enabled]
         if current in candidates:
             return current
@@ -580,9 +576,8 @@ def _active(account: Account, view: StateView, now: float) -> list[Cooldown]:
         if cooldown.remaining(now) > 0
         and (pool != WHOLE_ACCOUNT or cooldown.credential in (None, account.credential.fingerprint))
     ]
-    for known in account.cooldowns:
-        if known.until > now:
-            found.append(Cooldown(account.id, known.pool, known.until, known.reason, now, fact=True))
+    in_file = (known for known in account.cooldowns if known.until > now)
+    found.extend(Cooldown(account.id, known.pool, known.until, known.reason, now, fact=True) for known in in_file)
     return found
 
 
@@ -653,7 +648,9 @@ def _all_limited(
     lines = []
     for account in roster.enabled:
         longest = max(benched[account.id], key=lambda cooldown: cooldown.remaining(now))
-        left = "until you act" if math.isinf(waits[account.id]) else f"{spell_duration(math.ceil(waits[account.id]))} left"
+        left = (
+            "until you act" if math.isinf(waits[account.id]) else f"{spell_duration(math.ceil(waits[account.id]))} left"
+        )
         lines.append(f"{account.label}: {longest.reason}, {left}")
     earliest = min(waits.values())
     retry_after = None if math.isinf(earliest) else earliest

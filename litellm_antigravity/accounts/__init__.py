@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from litellm_antigravity.accounts.account import (
     Account,
-    AccountsSnapshot,
     AccountSource,
+    AccountsSnapshot,
     FileCooldown,
     account_id_for,
     mask_email,

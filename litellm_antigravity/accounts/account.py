@@ -23,10 +23,9 @@ def mask_email(email: str) -> str:
     if not at:
         local, domain = domain, ""
     if len(local) >= 5:
-        shown = f"{local[:2]}{_HIDDEN}{local[-1]}"
-    else:
-        shown = f"{local[:1] if len(local) > 1 else ''}{_HIDDEN}"
-    return f"{shown}{at}{domain}"
+        return f"{local[:2]}{_HIDDEN}{local[-1]}{at}{domain}"
+    first = local[:1] if len(local) > 1 else ""
+    return f"{first}{_HIDDEN}{at}{domain}"
 
 
 def account_id_for(email: str | None, credential: Credential) -> str:
@@ -191,12 +190,13 @@ def static_accounts(*accounts: Account, base_index: Mapping[ModelFamily, int] | 
 def arranged(accounts: Iterable[Account]) -> tuple[Account, ...]:
     """Return the accounts with their positions, and with a number on every label that an earlier one has too."""
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     result = []
     for position, account in enumerate(accounts):
-        label, number = account.label, 1
+        label = account.label
         while label in taken:
-            number += 1
-            label = f"{account.label} (#{number})"
+            numbers[account.label] = numbers.get(account.label, 1) + 1
+            label = f"{account.label} (#{numbers[account.label]})"
         taken.add(label)
         result.append(replace(account, position=position, label=label))
     return tuple(result)

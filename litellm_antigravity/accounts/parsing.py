@@ -138,10 +138,11 @@ def parse_document(document: Mapping[str, Any], path: Path, now: float) -> Roste
     warnings: list[str] = []
     for index, fields in enumerate(entries):
         try:
-            account = _account(fields, version, path.parent, now, _name(index, fields), warnings)
+            account, ignored = _account(fields, version, path.parent, now)
         except _BrokenEntryError as error:
             warnings.append(f"Accounts file {path}: {_name(index, fields)} is skipped: {error}")
             continue
+        warnings += [f"Accounts file {path}: {_name(index, fields)}: {what}" for what in ignored]
         rival = kept.get(account.id)
         if rival is not None:
             newest, older = sorted(((index, account), rival), key=lambda one: (*_age(one[1]), one[0]), reverse=True)
@@ -175,7 +176,9 @@ def _version(document: Mapping[str, Any], path: Path) -> int:
     else:
         what = 'has a "version" that is no version number'
     known = f"{SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}"
-    msg = f"Accounts file {path} {what}. Versions {known} are supported; update litellm-antigravity or correct the file."
+    msg = (
+        f"Accounts file {path} {what}. Versions {known} are supported; update litellm-antigravity or correct the file."
+    )
     raise AccountsFileError(msg)
 
 
@@ -199,9 +202,8 @@ def _base_index(document: Mapping[str, Any], version: int) -> dict[ModelFamily, 
     return dict.fromkeys(FAMILIES, common)
 
 
-def _account(
-    fields: object, version: int, folder: Path, now: float, name: str, warnings: list[str]
-) -> Account:
+def _account(fields: object, version: int, folder: Path, now: float) -> tuple[Account, list[str]]:
+    """Return the account of an entry, and what was ignored in it."""
     if not isinstance(fields, dict):
         msg = f"a JSON {_json_type(fields)} is no account"
         raise _BrokenEntryError(msg)
@@ -211,16 +213,17 @@ def _account(
         msg = '"enabled" is neither true nor false'
         raise _BrokenEntryError(msg)
     credential, packed = _credential(fields, folder)
+    ignored: list[str] = []
     projects: list[str | None] = []
     for key, fallback in zip(("projectId", "managedProjectId"), packed, strict=True):
         value = fields.get(key)
         if value is not None and not _may_be_project(value):
-            warnings.append(f'{name}: its "{key}" is ignored: it is no project id')
+            ignored.append(f'its "{key}" is ignored: it is no project id')
             value = None
         elif value is not None:
             value = value.strip()
         projects.append(value or (fallback if _may_be_project(fallback) else None) or None)
-    return Account.create(
+    account = Account.create(
         email,
         credential,
         project_id=projects[0],
@@ -230,6 +233,7 @@ def _account(
         last_used=_seconds(fields.get("lastUsed")),
         cooldowns=_cooldowns(fields, version, now),
     )
+    return account, ignored
 
 
 def _email(fields: Mapping[str, Any]) -> str | None:
@@ -362,8 +366,7 @@ def _seconds(milliseconds: object) -> float | None:
 def _json_type(value: object) -> str:
     if value is None:
         return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, (int, float)):
-        return "number"
-    return {str: "string", list: "list", dict: "object"}.get(type(value), "value")
+    for kind, name in ((bool, "boolean"), ((int, float), "number"), (str, "string"), (list, "list")):
+        if isinstance(value, kind):
+            return name
+    return "object"

@@ -41,7 +41,7 @@ _BACKGROUND_PAUSE_SECONDS = 30.0
 
 @runtime_checkable
 class _WritableSource(Protocol):
-    def update_entry(self, account_id: str, **fields: object) -> None: ...
+    def update_entry(self, account_id: str, *, if_fingerprint: str | None = None, **fields: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,10 @@ class SharedTokens(ForkAware):
         if not isinstance(self._accounts, _WritableSource):
             return None
         try:
-            self._accounts.update_entry(account.id, refreshToken=refresh_token)
+            # Only over the credential that was used: somebody may have signed in again meanwhile.
+            self._accounts.update_entry(
+                account.id, if_fingerprint=account.credential.fingerprint, refreshToken=refresh_token
+            )
         except AccountsFileError as error:
             logger.warning("%s: its refresh token was replaced, but cannot be saved: %s", account.label, error)
             return None

@@ -1,8 +1,9 @@
 """OpenAI requests to Gemini's and back: LiteLLM's own translation, with what it needs around it.
 
-LiteLLM decides by model name how to translate. For names it does not know, it assumes the newest Gemini: temperature
-forced to 1, thinking levels instead of budgets, made-up signatures. Claude and GPT-OSS are therefore translated under
-the name of a Gemini model that has none of this.
+LiteLLM decides by model name how to translate, and upstream's names are not LiteLLM's. For names it does not know, it
+assumes the newest Gemini (temperature forced to 1, thinking levels instead of budgets, made-up signatures) but one
+without system prompts. So each model is translated under a name that LiteLLM knows: its nearest relative's, and for
+Claude and GPT-OSS that of a Gemini model that has none of these peculiarities.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from litellm_antigravity.litellm import seams
 from litellm_antigravity.models import canonical_model, family_of
 
 _PLAIN_MODEL: Final = "gemini-2.5-pro"
+_RELATIVES: Final = {
+    "flash": ("gemini-3-flash-preview", "gemini-2.5-flash"),
+    "pro": ("gemini-3.1-pro-preview", "gemini-3-pro-preview", "gemini-2.5-pro"),
+}
 _NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries")
 _PASSED_ON: Final = ("top_k", "safety_settings", "thinkingConfig")
 _UNDERSCORE: Final = re.compile(r"_([a-z])")
@@ -28,7 +33,19 @@ _REQUEST: Final = httpx.Request("POST", "https://antigravity.invalid/")
 
 def translation_model(model: str) -> str:
     """Return the name under which LiteLLM is to translate requests for ``model``."""
-    return _PLAIN_MODEL if family_of(model) == "claude" else canonical_model(model)
+    if family_of(model) == "claude":
+        return _PLAIN_MODEL
+    name = canonical_model(model)
+    if _knows(name):
+        return name
+    if name.startswith(("gemini-1", "gemini-2")):
+        return _PLAIN_MODEL
+    relatives = _RELATIVES["flash" if "flash" in name else "pro"]
+    return next((relative for relative in relatives if _knows(relative)), name)
+
+
+def _knows(name: str) -> bool:
+    return f"gemini/{name}" in litellm.model_cost
 
 
 def to_gemini(model: str, messages: Sequence[Any], optional_params: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,6 +129,7 @@ class ChunkTranslator:
         self._parser = seams.ModelResponseIterator(streaming_response=None, sync_stream=False, logging_obj=logging_obj)
         self._usage: Usage | None = None
         self._finish: str | None = None
+        self._calls_tools = False
 
     def chunks(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
         """Yield the content of one reply; its usage and finish reason are kept for the end."""
@@ -124,6 +142,7 @@ class ChunkTranslator:
         self._keep_usage(chunk)
         for choice in chunk.choices:
             choice.finish_reason = None
+        self._calls_tools = self._calls_tools or bool(getattr(chunk.choices[0].delta, "tool_calls", None))
         if _has_content(chunk.choices[0].delta):
             chunk.model = self._model
             yield chunk
@@ -134,7 +153,9 @@ class ChunkTranslator:
             chunk = self._empty()
             chunk.usage = self._usage
             yield chunk
-        yield self._empty(self._finish or "stop")
+        finish = self._finish or "stop"
+        # LiteLLM 1.81 looks for tool calls in the last chunk only; OpenAI's clients look at the reason.
+        yield self._empty("tool_calls" if finish == "stop" and self._calls_tools else finish)
 
     def _keep_usage(self, chunk: Any) -> None:
         usage = getattr(chunk, "usage", None)
@@ -181,7 +202,8 @@ def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _in_camel_case(body: Mapping[str, Any]) -> dict[str, Any]:
     renamed = _renamed(body)
     if "contents" in renamed:
-        renamed["contents"] = [_content(content) for content in renamed["contents"]]
+        # LiteLLM 1.81 leaves the role out where a message holds the results of tools.
+        renamed["contents"] = [{"role": "user", **_content(content)} for content in renamed["contents"]]
     if isinstance(renamed.get("systemInstruction"), Mapping):
         renamed["systemInstruction"] = _content(renamed["systemInstruction"])
     if isinstance(renamed.get("generationConfig"), Mapping):

@@ -364,8 +364,8 @@ class DiskStore(ForkAware, RowStore):
         tag: int | None = None
         if watched:
             if not self._next_tag:
-                (last,) = cache._sql(_LAST_TAG).fetchone()
-                self._next_tag = last if isinstance(last, int) else 0
+                last = cache._sql(_LAST_TAG).fetchone()
+                self._next_tag = 0 if last is None else last[0]
             self._next_tag += 1
             tag = self._next_tag
             self._pending.append((key, text, tag))
@@ -416,7 +416,7 @@ class DiskStore(ForkAware, RowStore):
                 return
             life = _lock_on(path, 0)
             # Held already: by another store of this process, since nobody else is this owner.
-            with contextlib.suppress(filelock.Timeout), _Translated(self):
+            with _Translated(self), contextlib.suppress(filelock.Timeout):
                 life.acquire()
             self._life, self._life_owner = life, owner
 

@@ -1,0 +1,112 @@
+"""The kinds of value a setting can have: how each is checked, and how the rule is told to people."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a setting may be, as an error message and the reference say it."""
+
+    text: str
+
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
+_NOT_IN_A_URL = re.compile(r"[^\x21-\x7e]|[\\?#]")
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    known = _BOOLEANS.get(str(value).strip().lower()) if isinstance(value, (str, int)) else None
+    if known is None:
+        msg = "not a boolean"
+        raise ValueError(msg)
+    return known
+
+
+def _number(value: Any) -> Any:
+    # Pydantic would take True for 1.0, and an integer that no float can hold would overflow.
+    if isinstance(value, bool) or (isinstance(value, int) and value.bit_length() > 1023):
+        msg = "not a number"
+        raise ValueError(msg)
+    return value
+
+
+def _path(value: Path) -> Path:
+    if value == Path() or "\0" in str(value):
+        msg = "not a path"
+        raise ValueError(msg)
+    try:
+        return value.expanduser()
+    except RuntimeError as exc:  # `~name` of somebody this machine does not know
+        msg = "no such home directory"
+        raise ValueError(msg) from exc
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    return (
+        address in ipaddress.ip_network("127.0.0.0/8")
+        if address.version == 4
+        else address == ipaddress.ip_address("::1")
+    )
+
+
+def _url(value: str) -> str:
+    """Return ``value`` without trailing slashes.
+
+    Stricter than RFC 3986 on purpose: what two URL parsers could read differently is refused, so that the host checked
+    here is the host that gets the token.
+    """
+    msg = "not an allowed URL"
+    if _NOT_IN_A_URL.search(value):
+        raise ValueError(msg)
+    parts = urlsplit(value)  # raises ValueError itself for a broken IPv6 address
+    host = parts.hostname or ""
+    is_ipv6 = parts.netloc.startswith("[")
+    if is_ipv6:
+        ipaddress.IPv6Address(host)
+    elif not _HOST.fullmatch(host):
+        raise ValueError(msg)
+    # Nothing but host and port: this is what refuses user information. Reading the port checks its range.
+    port = "" if parts.port is None else f":{parts.port}"
+    if parts.netloc.lower() != (f"[{host}]" if is_ipv6 else host) + port:
+        raise ValueError(msg)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise ValueError(msg)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+Boolean: TypeAlias = Annotated[bool, BeforeValidator(_boolean), Allowed("true or false")]
+_Finite: TypeAlias = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+NonNegative: TypeAlias = Annotated[_Finite, Field(ge=0), Allowed("a number >= 0")]
+Positive: TypeAlias = Annotated[_Finite, Field(gt=0), Allowed("a number > 0")]
+NonPositive: TypeAlias = Annotated[_Finite, Field(le=0), Allowed("a number <= 0")]
+Location: TypeAlias = Annotated[Path, AfterValidator(_path), Allowed("a path")]
+Url: TypeAlias = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    AfterValidator(_url),
+    Allowed("an https:// URL without user name, query or fragment (http:// only for localhost, 127.0.0.0/8 and [::1])"),
+]
+HeaderText: TypeAlias = Annotated[
+    str,
+    StringConstraints(strip_whitespace=False, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"),
+    Allowed("printable ASCII text on one line"),
+]
+Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True)]
+OptionalText: TypeAlias = Annotated[Text | None, Allowed("text")]
+OptionalSecret: TypeAlias = Annotated[SecretStr | None, Allowed("text")]

@@ -1,0 +1,719 @@
+"""The contract of every state store, with threads and, where processes share, with processes."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import NOW, Child, FakeClock, run_together
+
+from litellm_antigravity.selection.bucket import BucketRules
+from litellm_antigravity.selection.health import HealthRules
+from litellm_antigravity.selection.vitals import Failures, Vitals, VitalsRules
+from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.resilient import ResilientStore
+from litellm_antigravity.state.rows import (
+    MAX_COOLDOWN_SECONDS,
+    WHOLE_ACCOUNT,
+    Cooldown,
+    Presence,
+    decode_cooldown,
+    decode_vitals,
+    encode_cooldown,
+    encode_vitals,
+    model_pool,
+)
+from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, StateStore
+
+RULES = VitalsRules()
+HOUR, DAY = 3600.0, 86_400.0
+_T = TypeVar("_T")
+
+
+@dataclass
+class Place:
+    """Where state is kept: `open` gives another store on it, as another process would have."""
+
+    kind: str
+    open: Callable[[], StateStore]
+    directory: Path | None
+
+
+@pytest.fixture(params=["memory", "disk", "resilient"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
+    opened: list[StateStore] = []
+    memory = MemoryStore()
+
+    def new() -> StateStore:
+        if request.param == "memory":
+            return memory
+        disk = DiskStore(tmp_path / "state")
+        store: StateStore = disk if request.param == "disk" else ResilientStore(disk, clock)
+        opened.append(store)
+        return store
+
+    yield Place(request.param, new, None if request.param == "memory" else tmp_path / "state")
+    for store in opened:
+        assert store.status().shared
+        store.close()
+
+
+@pytest.fixture
+def store(place: Place) -> StateStore:
+    return place.open()
+
+
+def cooldown(seconds: float, *, since: float = NOW, pool: str = "claude", credential: str | None = None) -> Cooldown:
+    return Cooldown("a", pool, since + seconds, "quota", since, fact=True, credential=credential)
+
+
+def in_threads(count: int, work: Callable[[int], _T]) -> list[_T]:
+    """Do the work in that many threads at once and return what each returned."""
+    barrier = threading.Barrier(count)
+    results: dict[int, _T] = {}
+
+    def run(number: int) -> None:
+        barrier.wait(30)
+        results[number] = work(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(results) == count, "a thread failed or hangs"
+    return [results[number] for number in range(count)]
+
+
+# Cooldowns
+
+
+def test_nothing_is_known_at_first(store: StateStore) -> None:
+    view = store.refresh()
+    assert (dict(view.cooldowns), dict(view.capacity), view.vitals) == ({}, {}, {})
+    assert store.read_token("a") is None
+    assert store.read_note("project/a") is None
+    assert store.processes() == []
+
+
+def test_a_later_reset_time_wins(store: StateStore) -> None:
+    store.extend_cooldown(cooldown(60.0))
+    assert store.extend_cooldown(cooldown(600.0)).until == NOW + 600.0
+    known = store.refresh().cooldown("a", "claude")
+    assert known is not None
+    assert known.until == NOW + 600.0
+
+
+@pytest.mark.parametrize("seconds", [30.0, 599.9, 0.0, -5.0])
+def test_an_earlier_reset_time_never_shortens_a_cooldown(store: StateStore, seconds: float) -> None:
+    store.extend_cooldown(cooldown(600.0))
+    assert store.extend_cooldown(cooldown(seconds)).until == NOW + 600.0
+    assert store.extend_cooldown(cooldown(seconds - 200.0, since=NOW + 100.0)).until == NOW + 600.0
+    known = store.refresh().cooldown("a", "claude")
+    assert known is not None
+    assert known.until == NOW + 600.0
+
+
+def test_a_cooldown_without_an_end_stays_whatever_comes_later(store: StateStore) -> None:
+    store.extend_cooldown(cooldown(math.inf, pool=WHOLE_ACCOUNT))
+    store.extend_cooldown(cooldown(10.0, pool=WHOLE_ACCOUNT))
+    known = store.refresh().cooldown("a", WHOLE_ACCOUNT)
+    assert known is not None
+    assert known.remaining(NOW + 1000 * DAY) == math.inf
+
+
+def test_a_cooldown_about_a_credential_gives_way_to_one_about_its_successor(store: StateStore) -> None:
+    store.extend_cooldown(cooldown(math.inf, pool=WHOLE_ACCOUNT, credential="old"))
+    replaced = store.extend_cooldown(cooldown(600.0, pool=WHOLE_ACCOUNT, credential="new"))
+    assert (replaced.until, replaced.credential) == (NOW + 600.0, "new")
+
+
+def test_a_ban_outlives_a_new_credential(store: StateStore) -> None:
+    store.extend_cooldown(cooldown(math.inf, pool=WHOLE_ACCOUNT))
+    store.extend_cooldown(cooldown(600.0, pool=WHOLE_ACCOUNT, credential="new"))
+    known = store.refresh().cooldown("a", WHOLE_ACCOUNT)
+    assert known is not None
+    assert known.until == math.inf
+
+
+def test_a_drained_pool_leaves_its_siblings_alone(store: StateStore) -> None:
+    store.extend_cooldown(cooldown(600.0, pool="claude"))
+    store.extend_cooldown(cooldown(60.0, pool=model_pool("publishers/x/gemini-3-pro")))
+    view = store.refresh()
+    assert view.cooldown("a", "gemini") is None
+    assert view.cooldown("b", "claude") is None
+    assert view.cooldown("a", model_pool("publishers/x/gemini-3-pro")) is not None
+
+
+def test_every_field_of_a_cooldown_reaches_the_others(place: Place) -> None:
+    told = Cooldown("o/k%2F@x.y", "claude", NOW + 60.0, "verification", NOW, True, "f00", "https://x.y/v", "verify it")
+    place.open().extend_cooldown(told)
+    assert place.open().refresh().cooldown("o/k%2F@x.y", "claude") == told
+
+
+def test_whatever_upstream_says_can_be_recorded(place: Place) -> None:
+    odd = "\ud800 \x00 é \U0001f600"
+    message = "m" * 5000
+    told = Cooldown("a", model_pool(odd), NOW + 60.0, "quota", NOW, url="u" * 90_000, message=odd + message)
+    store = place.open()
+    store.extend_cooldown(told)
+    store.hold_capacity(odd, NOW, 10.0)
+    known = store.refresh().cooldown("a", model_pool(odd))
+    assert known is not None
+    assert (known.until, known.url) == (NOW + 60.0, None)
+    assert known.message is not None
+    assert told.message is not None
+    assert told.message.startswith(known.message)
+    assert place.open().refresh().capacity
+
+
+def test_a_cooldown_that_is_ended_is_over_for_everybody(place: Place) -> None:
+    store, other = place.open(), place.open()
+    store.extend_cooldown(cooldown(600.0))
+    other.refresh()
+    store.end_cooldown("a", "claude", NOW + 10.0)
+    known = other.refresh().cooldown("a", "claude")
+    assert known is not None
+    assert known.remaining(NOW + 10.0) == 0.0
+    assert store.extend_cooldown(cooldown(5.0, since=NOW + 11.0)).until == NOW + 16.0
+
+
+def test_ending_a_cooldown_that_is_not_there_does_nothing(store: StateStore) -> None:
+    before = store.refresh().cooldown_version
+    store.end_cooldown("a", "claude", NOW)
+    view = store.refresh()
+    assert view.cooldown("a", "claude") is None
+    assert view.cooldown_version == before
+
+
+def test_the_version_of_a_view_changes_with_every_cooldown(store: StateStore) -> None:
+    before = store.refresh().cooldown_version
+    store.extend_cooldown(cooldown(60.0))
+    after = store.refresh().cooldown_version
+    assert after != before
+    assert store.refresh().cooldown_version == after
+
+
+def test_of_many_threads_that_record_a_cooldown_the_latest_end_wins(store: StateStore) -> None:
+    in_threads(8, lambda number: store.extend_cooldown(cooldown(60.0 + number * 37 % 8)))
+    known = store.refresh().cooldown("a", "claude")
+    assert known is not None
+    assert known.until == NOW + 67.0
+
+
+@given(
+    seconds=st.floats(0.0, MAX_COOLDOWN_SECONDS),
+    jump=st.one_of(st.sampled_from([HOUR, -HOUR, DAY, -DAY, 2.0, -2.0]), st.floats(-400 * DAY, 400 * DAY)),
+)
+def test_wherever_the_clock_jumps_a_cooldown_never_grows(seconds: float, jump: float) -> None:
+    original = cooldown(seconds)
+    known = decode_cooldown("a", "claude", encode_cooldown(original))
+    assert known == original
+    assert known is not None
+    assert 0.0 <= known.remaining(NOW + jump) <= known.remaining(NOW)
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR, DAY, -DAY])
+def test_wherever_the_clock_jumps_the_bucket_stays_within_its_bounds(
+    store: StateStore, clock: FakeClock, jump: float
+) -> None:
+    for _ in range(3):
+        store.begin_request("a", clock.time(), RULES, require_token=False)
+        clock.jump(jump)
+        store.record_failure("a", "claude", clock.time(), RULES, penalty="rate", refund=True)
+        clock.jump(-jump)
+        tokens = store.refresh().vitals["a"].tokens_now(clock.time(), RULES)
+        assert 0.0 <= tokens <= 50.0
+
+
+def test_a_broken_clock_cannot_bench_an_account_for_years(store: StateStore) -> None:
+    store.extend_cooldown(cooldown(100 * 365 * DAY))
+    known = store.refresh().cooldown("a", "claude")
+    assert known is not None
+    assert known.remaining(NOW) == MAX_COOLDOWN_SECONDS
+
+
+# Health, bucket, failures
+
+
+def test_exactly_as_many_requests_are_admitted_by_threads_as_there_are_tokens(store: StateStore) -> None:
+    rules = VitalsRules(bucket=BucketRules(50.0, 6.0, 13.0))
+    admitted = in_threads(8, lambda _: sum(store.begin_request("a", NOW, rules, require_token=True) for _ in range(4)))
+    assert sum(admitted) == 13
+    assert store.refresh().vitals["a"].tokens_now(NOW, rules) == 0.0
+
+
+def test_a_request_that_needs_no_token_is_always_admitted(store: StateStore) -> None:
+    rules = VitalsRules(bucket=BucketRules(1.0, 0.0, 1.0))
+    assert store.begin_request("a", NOW, rules, require_token=True)
+    assert not store.begin_request("a", NOW + 1.0, rules, require_token=True)
+    assert store.refresh().vitals["a"].last_used == NOW
+    assert store.begin_request("a", NOW + 2.0, rules, require_token=False)
+    vitals = store.refresh().vitals["a"]
+    assert (vitals.last_used, vitals.tokens_now(NOW + 2.0, rules)) == (NOW + 2.0, 0.0)
+
+
+def test_a_token_that_is_given_back_can_be_taken_again(store: StateStore) -> None:
+    rules = VitalsRules(bucket=BucketRules(1.0, 0.0, 1.0))
+    store.begin_request("a", NOW, rules, require_token=True)
+    store.refund_token("a", NOW, rules)
+    store.refund_token("a", NOW, rules)
+    assert store.refresh().vitals["a"].tokens_now(NOW, rules) == 1.0
+    assert store.begin_request("a", NOW, rules, require_token=True)
+
+
+def test_one_refusal_seen_by_many_threads_is_one_failure_and_gives_every_token_back(store: StateStore) -> None:
+    for _ in range(8):
+        store.begin_request("a", NOW, RULES, require_token=True)
+
+    def fail(number: int) -> int:
+        # the clocks of requests in flight were read in another order than they come to write
+        moment = NOW + 1.0 + number * 0.11
+        return store.record_failure("a", "claude", moment, RULES, penalty="rate", refund=True)
+
+    assert in_threads(8, fail) == [1] * 8
+    vitals = store.refresh().vitals["a"]
+    assert vitals.health == 60.0
+    assert vitals.tokens_now(NOW + 2.0, RULES) == 50.0
+
+
+def test_failures_in_a_row_add_up_until_there_is_an_answer(store: StateStore) -> None:
+    def fail(moment: float) -> int:
+        return store.record_failure("a", "claude", moment, RULES, penalty=None, refund=False)
+
+    assert [fail(NOW), fail(NOW + 1.9), fail(NOW + 2.0), fail(NOW + 10.0)] == [1, 1, 2, 3]
+    store.record_success("a", "claude", NOW + 11.0, RULES)
+    assert fail(NOW + 20.0) == 1
+    assert fail(NOW + 20.0 + 3601.0) == 1
+
+
+def test_an_answer_of_an_account_in_full_health_writes_nothing(store: StateStore) -> None:
+    rules = VitalsRules(HealthRules(initial=99.0))
+    store.record_success("a", "claude", NOW, rules)
+    view = store.refresh()
+    assert view.vitals["a"].health == 100.0
+    position = view.position
+    store.record_success("a", "claude", NOW + 1.0, rules)
+    store.record_success("a", "claude", NOW + 2.0, rules)
+    view = store.refresh()
+    assert view.changed_vitals(position) == []
+    assert view.vitals["a"].health_at == NOW
+
+
+def test_an_answer_does_not_shorten_a_fact(store: StateStore) -> None:
+    store.extend_cooldown(cooldown(600.0))
+    store.record_success("a", "claude", NOW + 1.0, RULES)
+    known = store.refresh().cooldown("a", "claude")
+    assert known is not None
+    assert known.remaining(NOW + 1.0) == 599.0
+
+
+@given(
+    st.builds(
+        Vitals,
+        *[st.floats(0.0, 1000.0), st.floats(0.0, 1e10), st.floats(0.0, 1e6), st.floats(0.0, 1e10)],
+        st.none() | st.floats(0.0, 1e10),
+        st.dictionaries(
+            st.sampled_from(["claude", "gemini"]), st.builds(Failures, st.integers(0, 1000), st.floats(0.0, 1e10))
+        ),
+    )
+)
+def test_vitals_come_back_as_they_were_written(vitals: Vitals) -> None:
+    assert decode_vitals(encode_vitals(vitals)) == vitals
+
+
+# The view
+
+
+def test_a_view_says_whose_vitals_changed_since_a_position(store: StateStore) -> None:
+    store.begin_request("a", NOW, RULES, require_token=False)
+    view = store.refresh()
+    position = view.position
+    assert view.changed_vitals(position) == []
+    store.begin_request("b", NOW, RULES, require_token=False)
+    store.begin_request("c", NOW, RULES, require_token=False)
+    changed = store.refresh().changed_vitals(position)
+    assert changed is not None
+    assert set(changed) == {"b", "c"}
+
+
+def test_a_position_of_long_ago_is_told_from_one_without_changes() -> None:
+    view = MemoryStore().refresh()
+    start = view.position
+    for _ in range(10_000):
+        view.set_vitals("a", Vitals.fresh(RULES))
+    assert view.changed_vitals(start) is None
+    assert view.changed_vitals(view.position) == []
+
+
+def test_positions_and_versions_of_one_view_mean_nothing_to_another() -> None:
+    stores = [MemoryStore(), MemoryStore()]
+    for store in stores:
+        store.begin_request("a", NOW, RULES, require_token=False)
+        store.extend_cooldown(cooldown(60.0))
+    first, second = (store.refresh() for store in stores)
+    assert second.changed_vitals(first.position) is None
+    assert first.changed_vitals(second.position) is None
+    assert first.cooldown_version != second.cooldown_version
+
+
+def test_what_one_store_writes_another_one_reads_at_its_next_refresh(place: Place) -> None:
+    store, other = place.open(), place.open()
+    other.refresh()
+    for number in range(5):
+        name = f"a{number}"
+        store.begin_request(name, NOW, RULES, require_token=False)
+        other.begin_request(name, NOW + 1.0, RULES, require_token=False)
+        store.extend_cooldown(Cooldown(name, "claude", NOW + 60.0, "rate", NOW))
+        store.hold_capacity(f"model-{number}", NOW, 10.0)
+        for view in (other.refresh(), store.refresh()):
+            assert view.vitals[name].tokens_now(NOW + 1.0, RULES) == pytest.approx(48.1)
+            assert view.cooldown(name, "claude") is not None
+            assert view.capacity[f"model-{number}"].remaining(NOW) == 10.0
+
+
+def test_known_is_what_the_last_refresh_saw(place: Place) -> None:
+    store = place.open()
+    store.extend_cooldown(cooldown(60.0))
+    assert store.known().cooldown("a", "claude") is not None
+
+
+def test_a_fast_failure_for_a_model_is_only_ever_prolonged(store: StateStore) -> None:
+    store.hold_capacity("m", NOW, 10.0)
+    store.hold_capacity("m", NOW + 1.0, 2.0)
+    assert store.refresh().capacity["m"].until == NOW + 10.0
+    store.hold_capacity("m", NOW + 5.0, 10.0)
+    assert store.refresh().capacity["m"].remaining(NOW + 5.0) == 10.0
+
+
+# Probes
+
+
+def test_one_request_an_hour_may_probe_a_long_cooldown(store: StateStore) -> None:
+    long = cooldown(DAY)
+    assert not store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS - 1.0)
+    first = NOW + PROBE_INTERVAL_SECONDS
+    assert sum(in_threads(8, lambda _: store.claim_probe(long, first))) == 1
+    store.finish_probe("a", "claude", first + 5.0)
+    assert not store.claim_probe(long, first + PROBE_INTERVAL_SECONDS)
+    assert store.claim_probe(long, first + 5.0 + PROBE_INTERVAL_SECONDS)
+
+
+def test_a_probe_is_not_claimed_twice_by_someone_who_read_the_clock_a_moment_earlier(store: StateStore) -> None:
+    long = cooldown(DAY)
+    assert store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS + 1.0)
+    assert not store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS + 0.5)
+
+
+def test_a_prober_that_never_came_back_blocks_the_next_one_for_a_lease_only(store: StateStore) -> None:
+    long = cooldown(DAY)
+    first = NOW + PROBE_INTERVAL_SECONDS
+    assert store.claim_probe(long, first)
+    assert not store.claim_probe(long, first + PROBE_LEASE_SECONDS - 1.0)
+    assert store.claim_probe(long, first + PROBE_LEASE_SECONDS)
+
+
+def test_a_probe_of_one_pool_leaves_the_other_pools_alone(store: StateStore) -> None:
+    at = NOW + PROBE_INTERVAL_SECONDS
+    assert store.claim_probe(cooldown(DAY, pool="claude"), at)
+    assert store.claim_probe(cooldown(DAY, pool="gemini"), at)
+    assert store.claim_probe(replace(cooldown(DAY, pool="gemini"), account_id="b"), at)
+
+
+def test_an_extended_cooldown_is_not_probed_at_once(store: StateStore) -> None:
+    at = NOW + PROBE_INTERVAL_SECONDS
+    assert store.claim_probe(cooldown(DAY), at)
+    store.finish_probe("a", "claude", at)
+    extended = cooldown(DAY, since=at + 1800.0)
+    assert not store.claim_probe(extended, at + PROBE_INTERVAL_SECONDS)
+    assert store.claim_probe(extended, at + 1800.0 + PROBE_INTERVAL_SECONDS)
+
+
+# Tokens, notes, cursor
+
+
+def test_an_access_token_is_kept_with_a_rising_generation(place: Place) -> None:
+    store, other = place.open(), place.open()
+    assert store.write_token("a", "ya29.one", NOW + HOUR, "f00").generation == 1
+    assert other.write_token("a", "ya29.two", None, "f00").generation == 2
+    row = store.read_token("a")
+    assert row is not None
+    assert (row.token, row.expires_at, row.credential, row.generation) == ("ya29.two", None, "f00", 2)
+    assert "ya29" not in repr(row)
+    assert store.read_token("b") is None
+
+
+def test_a_note_is_read_as_it_was_written(place: Place) -> None:
+    place.open().write_note("project/a", {"project": "née-\ud800", "at": 1.5, "tiers": ["x"]})
+    assert place.open().read_note("project/a") == {"project": "née-\ud800", "at": 1.5, "tiers": ["x"]}
+
+
+def test_every_thread_gets_a_cursor_start_of_its_own(store: StateStore) -> None:
+    numbers = in_threads(8, lambda _: [store.next_cursor_start() for _ in range(5)])
+    assert sorted(sum(numbers, [])) == list(range(40))
+
+
+# Slots and processes
+
+
+def test_owners_get_the_lowest_free_slots_and_keep_them(place: Place) -> None:
+    stores = [place.open() for _ in range(3)]
+    owners = ["host:1:77:aa", "host:1:77:bb", "host:1:77:cc"]  # in containers every process id is 1
+    assert [store.claim_slot(owner) for store, owner in zip(stores, owners, strict=True)] == [0, 1, 2]
+    assert [store.claim_slot(owner) for store, owner in zip(stores, owners, strict=True)] == [0, 1, 2]
+
+
+def test_threads_of_one_owner_share_its_slot(store: StateStore) -> None:
+    assert in_threads(6, lambda _: store.claim_slot("host:1:77:aa")) == [0] * 6
+
+
+def test_processes_that_announced_themselves_are_listed(place: Place) -> None:
+    first = Presence("host:1:77:aa", 1, "sticky", NOW, 0, {"claude": "a"})
+    second = Presence("host:9:78:bb", 9, "hybrid", NOW, None, {})
+    store, other = place.open(), place.open()
+    store.announce(replace(first, current={}))
+    store.announce(first)
+    other.announce(second)
+    assert store.processes() == other.processes() == [first, second]
+
+
+# Locks by name
+
+
+def test_a_lock_is_held_by_one_at_a_time(place: Place) -> None:
+    store, other = place.open(), place.open()
+    with store.exclusive("refresh/a", 0.0) as held:
+        assert held
+        with other.exclusive("refresh/a", 0.0) as also_held:
+            assert not also_held
+        with other.exclusive("refresh/b", 0.0) as another:
+            assert another
+        store.extend_cooldown(cooldown(60.0))  # it does not block the store
+    with other.exclusive("refresh/a", 0.0) as held_now:
+        assert held_now
+
+
+def test_a_lock_is_let_go_when_its_holder_fails(store: StateStore) -> None:
+    msg = "refresh failed"
+    with pytest.raises(ValueError, match=msg), store.exclusive("refresh/a", 1.0) as held:
+        assert held
+        raise ValueError(msg)
+    with store.exclusive("refresh/a", 0.0) as held_again:
+        assert held_again
+
+
+def test_threads_hold_a_lock_one_after_the_other(store: StateStore) -> None:
+    inside: list[int] = []
+
+    def work(_: int) -> int:
+        with store.exclusive("refresh/a", 30.0) as held:
+            inside.append(1)
+            together = len(inside)
+            store.read_note("something to do")
+            inside.pop()
+            return together if held else 0
+
+    assert in_threads(4, work) == [1] * 4
+
+
+def test_a_store_goes_on_after_it_was_closed(place: Place) -> None:
+    store = place.open()
+    store.extend_cooldown(cooldown(60.0))
+    store.close()
+    store.close()
+    known = store.refresh().cooldown("a", "claude")
+    assert known is not None
+    assert store.write_token("a", "t", None, "f").generation == 1
+
+
+# Processes
+
+OPEN = """
+import sys
+from pathlib import Path
+from support import answer, ready
+from litellm_antigravity.selection.bucket import BucketRules
+from litellm_antigravity.selection.vitals import VitalsRules
+from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.rows import Cooldown, Presence
+from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS
+store = DiskStore(Path(sys.argv[1]))
+NOW = 1_700_000_000.0
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def test_processes_and_their_threads_share_every_counter_exactly(folder: Path) -> None:
+    code = (
+        OPEN
+        + """
+import threading
+rules = VitalsRules(bucket=BucketRules(50.0, 6.0, 13.0))
+lines = {"admitted": 0, "cursors": [], "probes": 0, "failures": []}
+guard = threading.Lock()
+def work():
+    for turn in range(5):
+        admitted = store.begin_request("a", NOW, rules, require_token=True)
+        cursor = store.next_cursor_start()
+        probe = store.claim_probe(Cooldown("b", "claude", NOW + 86400, "quota", NOW), NOW + PROBE_INTERVAL_SECONDS)
+        failures = store.record_failure("c", "claude", NOW + turn * 0.3, rules, penalty="rate", refund=False)
+        store.write_token("d", f"token {turn}", None, "f")
+        with guard:
+            lines["admitted"] += admitted
+            lines["cursors"].append(cursor)
+            lines["probes"] += probe
+            lines["failures"].append(failures)
+ready()
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+answer(lines)
+"""
+    )
+    answers = run_together(code, [(folder,)] * 4)
+    assert sum(one["admitted"] for one in answers) == 13
+    assert sorted(cursor for one in answers for cursor in one["cursors"]) == list(range(40))
+    assert sum(one["probes"] for one in answers) == 1
+    assert {failures for one in answers for failures in one["failures"]} == {1}
+    store = DiskStore(folder)
+    view = store.refresh()
+    assert view.vitals["c"].health == 60.0
+    row = store.read_token("d")
+    assert row is not None
+    assert row.generation == 40
+
+
+def test_a_change_made_by_one_process_is_in_the_next_refresh_of_another(folder: Path) -> None:
+    store = DiskStore(folder)
+    store.refresh()
+    code = (
+        OPEN
+        + """
+ready()
+store.extend_cooldown(Cooldown("a", "claude", NOW + 60.0, "quota", NOW))
+store.begin_request("b", NOW, VitalsRules(), require_token=True)
+ready()
+view = store.refresh()
+answer([view.cooldown("c", "gemini").until, view.vitals["b"].last_used])
+"""
+    )
+    with Child(code, folder) as child:
+        child.wait_ready()
+        child.go()
+        child.wait_ready()
+        view = store.refresh()
+        known = view.cooldown("a", "claude")
+        assert known is not None
+        assert known.until == NOW + 60.0
+        assert view.vitals["b"].last_used == NOW
+        store.extend_cooldown(Cooldown("c", "gemini", NOW + 30.0, "rate", NOW))
+        store.begin_request("b", NOW + 7.0, RULES, require_token=True)
+        child.go()
+        assert child.result() == [NOW + 30.0, NOW + 7.0]
+
+
+SLOT = (
+    OPEN
+    + """
+slot = store.claim_slot(sys.argv[2])
+store.announce(Presence(sys.argv[2], 1, "sticky", NOW, slot, {}))
+ready(slot)
+"""
+)
+
+
+def test_a_killed_processs_slot_is_free_at_once_and_it_is_no_longer_listed(folder: Path) -> None:
+    with Child(SLOT, folder, "host:1:5:aa") as first, Child(SLOT, folder, "host:1:5:bb") as second:
+        assert {first.wait_ready(), second.wait_ready()} == {"0", "1"}
+        store = DiskStore(folder)
+        assert [presence.owner for presence in store.processes()] == ["host:1:5:aa", "host:1:5:bb"]
+        (victim, slot) = (first, 0) if store.processes()[0].slot == 0 else (second, 0)
+        victim.kill()
+        assert len(store.processes()) == 1
+        assert store.claim_slot("host:1:5:cc") == slot
+
+
+def test_a_slot_is_free_when_its_owner_died_though_a_forked_child_of_his_lives_on(folder: Path) -> None:
+    code = SLOT.replace(
+        "ready(slot)",
+        """
+import os, time
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.write(writer, b"x")
+    time.sleep(60)
+    os._exit(0)
+os.read(reader, 1)
+ready(slot)
+""",
+    )
+    with Child(code, folder, "host:1:5:aa", timeout=30.0) as owner:
+        assert owner.wait_ready() == "0"
+        store = DiskStore(folder)
+        assert store.claim_slot("host:1:5:bb") == 1
+        forked = [int(word) for word in Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split()]
+        try:
+            os.kill(owner.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
+            assert DiskStore(folder).claim_slot("host:1:5:cc") == 0
+        finally:
+            for pid in forked:
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_processes_that_start_together_get_different_slots(folder: Path) -> None:
+    code = (
+        OPEN
+        + """
+ready()
+ready(store.claim_slot("host:1:5:" + sys.argv[2]))
+"""
+    )
+    children = [Child(code, folder, name) for name in ("aa", "bb", "cc", "dd")]
+    try:
+        for child in children:
+            child.wait_ready()
+        for child in children:
+            child.go()
+        assert sorted(child.wait_ready() for child in children) == ["0", "1", "2", "3"]
+    finally:
+        for child in children:
+            child.__exit__(None, None, None)
+
+
+def test_a_lone_process_gets_the_same_slot_at_every_start(folder: Path) -> None:
+    for name in ("aa", "bb", "cc"):
+        with Child(SLOT, folder, f"host:1:5:{name}") as child:
+            assert child.wait_ready() == "0"
+
+
+def test_a_lock_whose_holder_was_killed_is_free(folder: Path) -> None:
+    code = (
+        OPEN
+        + """
+with store.exclusive("refresh/a", 5.0) as held:
+    ready(held)
+"""
+    )
+    store = DiskStore(folder)
+    with Child(code, folder) as holder:
+        assert holder.wait_ready() == "True"
+        with store.exclusive("refresh/a", 0.0) as held:
+            assert not held
+        holder.kill()
+        with store.exclusive("refresh/a", 0.0) as held_now:
+            assert held_now
