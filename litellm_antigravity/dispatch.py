@@ -271,12 +271,12 @@ class Dispatcher(ForkAware):
                     yield _Pause(step.delay)
                 continue
             self.pool.report(lease, outcome)
-            error = RequestRefusedError(outcome, account=lease.account.label)
+            refused = RequestRefusedError(outcome, account=lease.account.label)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
-                raise error
+                raise refused
             if decisions_are_visible():
                 decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
-            return error
+            return refused
 
     def _sign(
         self, lease: Lease, rejected: SecretStr | None, budget: Budget

@@ -90,9 +90,7 @@ class RequestRefusedError(AntigravityError):
         return _rebuild_refused, (self.refusal, self.account)
 
 
-def _rebuild_limited(
-    message: str, retry_after: float | None, accounts: tuple[str, ...]
-) -> AllAccountsLimitedError:
+def _rebuild_limited(message: str, retry_after: float | None, accounts: tuple[str, ...]) -> AllAccountsLimitedError:
     return AllAccountsLimitedError(message, retry_after=retry_after, accounts=accounts)
 
 

@@ -407,7 +407,7 @@ class AccountPool(ForkAware):
                 self._cursors[family] = self._cursors.get(family, 0) + 1
             self._current[scope, family] = account_id
             at, told = self._announced
-            current = {name: self._current[scope, name] for scope, name in self._current}
+            current: dict[str, str] = {name: self._current[scope, name] for scope, name in self._current}
             now = self.clock.monotonic()
             if current == told or now - at < _ANNOUNCE_SECONDS:
                 return

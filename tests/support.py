@@ -95,7 +95,7 @@ class Child:
         for line in self._process.stdout:
             if line.startswith("READY "):
                 return line[len("READY ") :].rstrip("\n")
-        return self._fail("ended before it was ready")
+        raise self._failure("ended before it was ready")
 
     def go(self) -> None:
         """Let the code go on after `ready`."""
@@ -109,7 +109,7 @@ class Child:
         self._over = True
         self._watchdog.cancel()
         if self._process.returncode != 0:
-            self._fail(f"ended with {self._process.returncode}", out, err)
+            raise self._failure(f"ended with {self._process.returncode}", out, err)
         answers = [line for line in out.splitlines() if line.startswith("ANSWER ")]
         return json.loads(answers[-1][len("ANSWER ") :]) if answers else None
 
@@ -120,15 +120,16 @@ class Child:
         self._over = True
         self._watchdog.cancel()
 
-    def _fail(self, what: str, out: str | None = None, err: str | None = None) -> Any:
+    def _failure(self, what: str, out: str | None = None, err: str | None = None) -> AssertionError:
         if err is None:
             out, err = self._process.communicate()
             self._over = True
         self._watchdog.cancel()
-        msg = f"child process {self.pid} {what}\n--- stdout\n{(out or '')[-2000:]}\n--- stderr\n{err[-4000:]}"
-        raise AssertionError(msg)
+        return AssertionError(
+            f"child process {self.pid} {what}\n--- stdout\n{(out or '')[-2000:]}\n--- stderr\n{err[-4000:]}"
+        )
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Child:  # noqa: PYI034 - typing.Self came with Python 3.11
         return self
 
     def __exit__(

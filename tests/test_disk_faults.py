@@ -245,7 +245,7 @@ def test_settings_in_the_file_change_nothing_and_nothing_is_ever_evicted(
     for number in range(30):
         store.write_note(f"n{number}", {"text": "x" * 2000})
     assert all(store.read_note(f"n{number}") for number in range(30))
-    assert not [path for path in folder.rglob("*.val")]
+    assert not list(folder.rglob("*.val"))
     assert not list(folder.glob("corrupt-*"))
 
 
@@ -557,8 +557,8 @@ def test_a_disk_that_became_read_only_is_said_once_and_not_taken_for_recovered(
     store.refresh()
     with monkeypatch.context() as broken:
         read_only(broken, store)
-        for number in range(4):
-            store.extend_cooldown(cooldown(f"a{number}"))
+        for _ in range(4):
+            store.begin_request("a", clock.time(), RULES, require_token=True)
             clock.advance(RETRY_SECONDS)
             store.refresh()
             assert not store.status().shared
@@ -569,6 +569,11 @@ def test_a_disk_that_became_read_only_is_said_once_and_not_taken_for_recovered(
     store.refresh()
     assert store.status().shared
     assert caplog.text.count("works again") == 1
+    with monkeypatch.context() as broken_again:
+        read_only(broken_again, store)
+        store.begin_request("a", clock.time(), RULES, require_token=True)
+        assert not store.status().shared
+    assert warnings_in(caplog) == [warning]
 
 
 def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
@@ -595,15 +600,17 @@ def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
     assert len(warnings_in(caplog)) == 1
 
 
-def test_a_full_disk_is_a_typed_error_that_says_so(
-    folder: Path, store: DiskStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_a_typed_error_that_says_so(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write_token("a", "old", None, "f")
     store.close()
     monkeypatch.setattr(disk, "_PRAGMAS", (*disk._PRAGMAS, "max_page_count = 1"))
-    with pytest.raises(StateUnavailableError, match="full") as caught:
+
+    def fill() -> None:
         for number in range(100):
             store.write_note(f"n{number}", {"text": "x" * 3000})
+
+    with pytest.raises(StateUnavailableError, match="full") as caught:
+        fill()
     assert isinstance(caught.value.__cause__, sqlite3.Error)
     row = store.read_token("a")
     assert row is not None
@@ -793,6 +800,49 @@ def test_children_forked_from_a_process_with_busy_threads_answer_and_so_do_the_t
     assert numbers == sorted(set(numbers)), "a child had a number that was given before"
     assert alive == [True] * 4
     assert shared
+
+
+@FORKS
+def test_a_fork_waits_for_a_thread_that_makes_a_new_store_inside_a_lock() -> None:
+    code = """
+import os, threading
+from support import answer
+from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.state.memory import MemoryStore
+
+class Holder(ForkAware):
+    _fork_rank = 0
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.wanted = threading.Event()
+        self._watch_forks()
+    def _before_fork(self):
+        self.wanted.set()
+        self.lock.acquire()
+    def _after_fork_in_parent(self):
+        self.lock.release()
+    def _after_fork_in_child(self):
+        self.lock = threading.Lock()
+
+holder, held, made = Holder(), threading.Event(), []
+def work():
+    with holder.lock:
+        held.set()
+        holder.wanted.wait()
+        made.append(MemoryStore())
+thread = threading.Thread(target=work)
+thread.start()
+held.wait()
+pid = os.fork()
+if pid == 0:
+    made[0].next_cursor_start()
+    MemoryStore()
+    os._exit(7 if holder.lock.acquire(blocking=False) else 1)
+_, status = os.waitpid(pid, 0)
+thread.join()
+answer([os.waitstatus_to_exitcode(status), made[0].next_cursor_start()])
+"""
+    assert run_python(code, timeout=20.0) == [7, 0]
 
 
 @FORKS

@@ -563,6 +563,15 @@ def test_a_bad_value_under_a_good_one_from_a_higher_source_does_no_harm(user_fil
     assert Settings(debug=True, health_score={"min_usable": 1}).debug is True
 
 
+def test_a_group_replaced_halfway_leaves_no_false_trail(
+    user_file: WriteFile, project_file: WriteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_file({"health_score": {"initial": 60}})
+    project_file({"health_score": "nonsense"})
+    monkeypatch.setenv("LITELLM_ANTIGRAVITY_HEALTH_SCORE__MAX_SCORE", "50")
+    assert "health_score.initial (70, from default) must not exceed" in _refusal()
+
+
 @pytest.mark.parametrize("secret", [[CANARY], {"value": CANARY}, CANARY.encode() + b"\xff"])
 def test_a_secret_of_the_wrong_kind_is_shown_nowhere(secret: object) -> None:
     with pytest.raises(SettingsError) as caught:

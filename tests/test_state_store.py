@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import signal
@@ -460,7 +461,7 @@ def test_a_note_is_read_as_it_was_written(place: Place) -> None:
 
 def test_every_thread_gets_a_cursor_start_of_its_own(store: StateStore) -> None:
     numbers = in_threads(8, lambda _: [store.next_cursor_start() for _ in range(5)])
-    assert sorted(sum(numbers, [])) == list(range(40))
+    assert sorted(itertools.chain(*numbers)) == list(range(40))
 
 
 # Slots and processes
@@ -504,10 +505,14 @@ def test_a_lock_is_held_by_one_at_a_time(place: Place) -> None:
 
 
 def test_a_lock_is_let_go_when_its_holder_fails(store: StateStore) -> None:
-    msg = "refresh failed"
-    with pytest.raises(ValueError, match=msg), store.exclusive("refresh/a", 1.0) as held:
-        assert held
-        raise ValueError(msg)
+    def fail() -> None:
+        with store.exclusive("refresh/a", 1.0) as held:
+            assert held
+            msg = "refresh failed"
+            raise ValueError(msg)
+
+    with pytest.raises(ValueError, match="refresh failed"):
+        fail()
     with store.exclusive("refresh/a", 0.0) as held_again:
         assert held_again
 

@@ -18,7 +18,7 @@ from litellm_antigravity.errors import AccountsFileError
 STALE_SECONDS = 10.0
 """A lock folder that nobody has touched for this long is abandoned (opencode-antigravity-auth, UPSTREAM F3)."""
 
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 12.0
 """How long to wait for somebody else's lock."""
 
 _TOUCH_SECONDS = 2.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 import litellm
@@ -60,7 +60,7 @@ def _refused(error: RequestRefusedError, model: str) -> Exception:
             return _make(litellm.PermissionDeniedError, 403, message, model)
         return _make(litellm.NotFoundError, 404, message, model)
     if refusal.status == 408:
-        return litellm.Timeout(message=message, model=model, llm_provider=PROVIDER)
+        return cast("Exception", litellm.Timeout(message=message, model=model, llm_provider=PROVIDER))
     return _make(litellm.InternalServerError, 500, message, model)
 
 
@@ -74,15 +74,15 @@ def _callers(refusal: Refusal, message: str, model: str) -> Exception:
 
 
 def _rate_limit(message: str, retry_after: float | None, model: str) -> Exception:
-    error = _make(litellm.RateLimitError, 429, message, model, retry_after=retry_after)
-    error.num_retries = 0
-    return error
+    return _make(litellm.RateLimitError, 429, message, model, retry_after=retry_after, num_retries=0)
 
 
-def _make(kind: Any, status: int, message: str, model: str, *, retry_after: float | None = None) -> Any:
+def _make(
+    kind: Any, status: int, message: str, model: str, *, retry_after: float | None = None, **more: object
+) -> Exception:
     headers = {} if retry_after is None else {"retry-after": str(max(1, math.ceil(retry_after)))}
     response = httpx.Response(status, headers=headers, request=_REQUEST)
-    error = kind(message=message, model=model, llm_provider=PROVIDER, response=response)
+    error = kind(message=message, model=model, llm_provider=PROVIDER, response=response, **more)
     if headers:
         error.headers = headers
-    return error
+    return cast("Exception", error)

@@ -71,7 +71,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             raise as_litellm(error, model) from error
         return _response(answer.reply, answer.lease, request, model, call)
 
-    def acompletion(self, *, model: str, **call: Any) -> Coroutine[Any, Any, ModelResponse]:  # type: ignore[override]
+    def acompletion(self, *, model: str, **call: Any) -> Coroutine[Any, Any, ModelResponse]:
         """Serve a request on an event loop; see `litellm.acompletion`."""
         try:
             dispatcher = self.dispatcher
@@ -98,7 +98,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             raise as_litellm(error, model) from error
         return _chunks(answer, model, call["logging_obj"])
 
-    def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:  # type: ignore[override]
+    def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:
         """Serve a streamed request on an event loop."""
         try:
             dispatcher = self.dispatcher

@@ -32,7 +32,9 @@ _SERVER_ERRORS: Final = {
     503: "The service is currently unavailable.",
     504: "Deadline expired before operation could complete.",
 }
-_HTML: Final = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Not what you asked for</h1></body></html>"
+_HTML: Final = (
+    b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Not what you asked for</h1></body></html>"
+)
 _OLD_BAN: Final = (
     "Gemini has been disabled in this account for violation of Terms of\n\t\tService. "
     "If you believe this is an error, submit an appeal."

@@ -133,7 +133,7 @@ def carry_out(
     now: float,
     stream: bool,
     chunks: Callable[[], list[Mapping[str, Any]]],
-    say: Callable[[str], Action],
+    say: Callable[[str], Mapping[str, Any]],
     wrap: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> Action:
     """Return what to do with a request that a fault is for.
@@ -144,7 +144,7 @@ def carry_out(
         now: epoch seconds.
         stream: whether a stream is asked for.
         chunks: the chunks of the reply that would have been served.
-        say: a reply with a text instead.
+        say: a whole reply with a text instead, wrapped.
         wrap: the envelope around a Gemini reply.
     """
     kind, options = fault.kind, fault.options
@@ -156,15 +156,15 @@ def carry_out(
     if kind == "html-error":
         return bodies.html(kind, options["status"])
     if kind == "version-unsupported":
-        said = say(bodies.VERSION_UNSUPPORTED)
-        if isinstance(said, Stream):
-            return Stream(kind, said.events)
-        return Answer(kind, 200, said.body) if isinstance(said, Answer) else said
+        return _one_reply(kind, say(bodies.VERSION_UNSUPPORTED), headers, stream=stream)
     if kind == "empty-candidates":
-        reply = wrap({"candidates": [], "modelVersion": model})
-        return Stream(kind, (event(reply),)) if stream else Answer.of_json(kind, 200, reply, headers)
+        return _one_reply(kind, wrap({"candidates": [], "modelVersion": model}), headers, stream=stream)
     body = _error_body(kind, options, model, now)
     return Answer.of_json(kind, body["error"]["code"], body, headers)
+
+
+def _one_reply(kind: str, reply: Mapping[str, Any], headers: Mapping[str, str], *, stream: bool) -> Action:
+    return Stream(kind, (event(reply),)) if stream else Answer.of_json(kind, 200, reply, headers)
 
 
 def _error_body(kind: str, options: Mapping[str, Any], model: str, now: float) -> dict[str, Any]:

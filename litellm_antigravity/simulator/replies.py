@@ -130,9 +130,7 @@ def _default_reply(served: Served) -> ModelReply:
 
 def _asked_call(request: Mapping[str, Any]) -> dict[str, Any] | None:
     names = [
-        declaration["name"]
-        for tool in request.get("tools", ())
-        for declaration in tool.get("functionDeclarations", ())
+        declaration["name"] for tool in request.get("tools", ()) for declaration in tool.get("functionDeclarations", ())
     ]
     last = request["contents"][-1]
     if not names or last.get("role", "user") != "user":

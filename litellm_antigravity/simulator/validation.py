@@ -11,60 +11,68 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 _ENVELOPE: Final = {"project": str, "model": str, "request": dict, "userAgent": str, "requestId": str}
-_REQUEST: Final = frozenset({
-    "contents",
-    "systemInstruction",
-    "tools",
-    "toolConfig",
-    "generationConfig",
-    "safetySettings",
-    "labels",
-    "cachedContent",
-    "sessionId",
-})  # fmt: skip
-_PART_DATA: Final = frozenset({
-    "text",
-    "inlineData",
-    "fileData",
-    "functionCall",
-    "functionResponse",
-    "executableCode",
-    "codeExecutionResult",
-})  # fmt: skip
+_REQUEST: Final = frozenset(
+    {
+        "contents",
+        "systemInstruction",
+        "tools",
+        "toolConfig",
+        "generationConfig",
+        "safetySettings",
+        "labels",
+        "cachedContent",
+        "sessionId",
+    }
+)
+_PART_DATA: Final = frozenset(
+    {
+        "text",
+        "inlineData",
+        "fileData",
+        "functionCall",
+        "functionResponse",
+        "executableCode",
+        "codeExecutionResult",
+    }
+)
 _PART: Final = _PART_DATA | {"thought", "thoughtSignature", "videoMetadata", "mediaResolution"}
-_GENERATION_CONFIG: Final = frozenset({
-    "temperature",
-    "topP",
-    "topK",
-    "candidateCount",
-    "maxOutputTokens",
-    "stopSequences",
-    "responseMimeType",
-    "responseSchema",
-    "responseJsonSchema",
-    "responseModalities",
-    "presencePenalty",
-    "frequencyPenalty",
-    "seed",
-    "responseLogprobs",
-    "logprobs",
-    "thinkingConfig",
-    "mediaResolution",
-    "speechConfig",
-    "imageConfig",
-    "audioTimestamp",
-})  # fmt: skip
+_GENERATION_CONFIG: Final = frozenset(
+    {
+        "temperature",
+        "topP",
+        "topK",
+        "candidateCount",
+        "maxOutputTokens",
+        "stopSequences",
+        "responseMimeType",
+        "responseSchema",
+        "responseJsonSchema",
+        "responseModalities",
+        "presencePenalty",
+        "frequencyPenalty",
+        "seed",
+        "responseLogprobs",
+        "logprobs",
+        "thinkingConfig",
+        "mediaResolution",
+        "speechConfig",
+        "imageConfig",
+        "audioTimestamp",
+    }
+)
 _THINKING: Final = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})
-_TOOLS: Final = frozenset({
-    "functionDeclarations",
-    "googleSearch",
-    "googleSearchRetrieval",
-    "enterpriseWebSearch",
-    "googleMaps",
-    "urlContext",
-    "codeExecution",
-    "computerUse",
-})  # fmt: skip
+_TOOLS: Final = frozenset(
+    {
+        "functionDeclarations",
+        "googleSearch",
+        "googleSearchRetrieval",
+        "enterpriseWebSearch",
+        "googleMaps",
+        "urlContext",
+        "codeExecution",
+        "computerUse",
+    }
+)
 _DECLARATION: Final = frozenset({"name", "description", "parameters", "parametersJsonSchema", "response"})
 _CALLING_MODES: Final = frozenset({"MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"})
 _FUNCTION_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
@@ -271,3 +279,17 @@ def _tool_config(config: Mapping[str, Any], at: str) -> None:
         _known(calling, {"mode", "allowedFunctionNames", "streamFunctionCallArguments"}, path)
         if calling.get("mode", "AUTO") not in _CALLING_MODES:
             raise InvalidRequestError(f"{path}.mode", f"Invalid value at '{path}.mode'.")
+
+
+def check_plain_request(body: Any) -> dict[str, Any]:
+    """Return a request of the Gemini API if it has messages. Both spellings of names pass, as upstream lets them.
+
+    Raises:
+        InvalidRequestError: names the first thing that is wrong.
+    """
+    request = _is_object(body, "request")
+    for index, content in enumerate(_list(request, "contents", "request", empty=False)):
+        path = f"request.contents[{index}]"
+        for part in _list(_is_object(content, path), "parts", path, empty=False):
+            _is_object(part, f"{path}.parts")
+    return request

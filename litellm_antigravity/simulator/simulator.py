@@ -1,0 +1,469 @@
+"""The simulator: a server in a thread of its own, with methods to steer and to watch it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import os
+import shlex
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.request import getproxies
+
+from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.simulator.accounts import SimulatedAccount, accounts_document, numbered_accounts
+from litellm_antigravity.simulator.faults import FaultKind, Target, new_fault
+from litellm_antigravity.simulator.log import TOKEN_PATH, LoggedRequest, RequestLog
+from litellm_antigravity.simulator.replies import Script
+from litellm_antigravity.simulator.server import HOST, SimulatorServer
+from litellm_antigravity.simulator.upstream import MODELS, Upstream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # pydantic brings it; typing has it from Python 3.11 on
+
+_FIVE_HOURS: Final = 5 * 3600.0  # the window of upstream's short quota (UPSTREAM, F2)
+_CLOSE_SECONDS: Final = 10.0
+_LOG_LIMIT: Final = 100_000
+
+
+class Simulator:
+    """A stand-in for Google on loopback. Use it as a context manager, or call `start` and `close`.
+
+    All methods may be called from any thread, and other processes reach the server by its `url`.
+
+    Args:
+        accounts: how many (``user1@example.com``, ...), or which.
+        quota: model requests per account, family and window; ``None`` for no limit.
+        quota_window_seconds: how long a window is; it begins with its first request.
+        latency_seconds: how long a served request takes; see `set_latency`.
+        token_ttl_seconds: how long an access token is valid.
+        port: to listen on; 0 for any that is free.
+        clock: for windows, resets and expiries; latencies are real.
+        models: that exist beside the known ones (`upstream.MODELS`).
+        log_limit: how many requests `log` keeps.
+        on_request: called with every request, from the server's thread.
+    """
+
+    def __init__(
+        self,
+        accounts: int | Sequence[SimulatedAccount] = 4,
+        *,
+        quota: int | None = None,
+        quota_window_seconds: float = _FIVE_HOURS,
+        latency_seconds: float = 0.0,
+        token_ttl_seconds: float = 3600.0,
+        port: int = 0,
+        clock: Clock | None = None,
+        models: Iterable[str] = (),
+        log_limit: int = _LOG_LIMIT,
+        on_request: Callable[[LoggedRequest], object] | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._log = RequestLog(log_limit)
+        self._upstream = Upstream(
+            numbered_accounts(accounts) if isinstance(accounts, int) else accounts,
+            clock=self._clock,
+            quota=quota,
+            quota_window_seconds=quota_window_seconds,
+            token_ttl_seconds=token_ttl_seconds,
+            models=(*MODELS, *models),
+            log=self._log,
+            on_request=on_request,
+        )
+        self._wanted_port = port
+        self._port: int | None = None
+        self._thread: threading.Thread | None = None
+        self._stop: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.set_latency(latency_seconds)
+
+    # Running
+
+    def start(self) -> Self:
+        """Listen, in a thread of its own; return self.
+
+        Raises:
+            OSError: when the port is taken.
+            RuntimeError: when it is running already.
+        """
+        if self._thread is not None:
+            msg = "the simulator is running already"
+            raise RuntimeError(msg)
+        started: concurrent.futures.Future[int] = concurrent.futures.Future()
+        self._stop = concurrent.futures.Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(started, self._stop), name="antigravity-simulator", daemon=True
+        )
+        self._thread.start()
+        try:
+            self._port = started.result()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _run(self, started: concurrent.futures.Future[int], stop: concurrent.futures.Future[None]) -> None:
+        try:
+            asyncio.run(self._serve(started, stop))
+        finally:
+            if not started.done():  # or whoever waits for it would wait for ever
+                started.set_exception(RuntimeError("the simulator could not be started"))
+
+    async def _serve(self, started: concurrent.futures.Future[int], stop: concurrent.futures.Future[None]) -> None:
+        server = SimulatorServer(self._upstream)
+        try:
+            started.set_result(await server.start(self._wanted_port))
+            await asyncio.wrap_future(stop)
+        except OSError as error:
+            started.set_exception(error)
+        finally:
+            await server.stop()
+
+    def close(self) -> None:
+        """Stop listening and end the thread. Requests under way are cut off. May be called twice."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._stop.set_result(None)
+        thread.join(_CLOSE_SECONDS)
+        self._port = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "not running" if self._port is None else self.url
+        return f"Simulator({where}, {len(self.accounts)} accounts)"
+
+    # How to reach it
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end.
+
+        Raises:
+            RuntimeError: when it is not running.
+        """
+        if self._port is None:
+            msg = "the simulator is not running; start it, or use it in a `with` statement"
+            raise RuntimeError(msg)
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def token_url(self) -> str:
+        """The URL of the token endpoint."""
+        return self.url + TOKEN_PATH
+
+    @property
+    def client_id(self) -> str:
+        """The only OAuth client that the token endpoint knows; another one in every simulator."""
+        return self._upstream.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """The secret of that client."""
+        return self._upstream.client_secret
+
+    @property
+    def accounts(self) -> list[SimulatedAccount]:
+        """The accounts, with the refresh tokens they have now."""
+        return self._upstream.accounts()
+
+    def account(self, email: str) -> SimulatedAccount:
+        """Return one account.
+
+        Raises:
+            ValueError: when there is none of this name.
+        """
+        return self._upstream.account(email)
+
+    def write_accounts_file(
+        self,
+        path: str | os.PathLike[str],
+        version: int = 4,
+        *,
+        projects: bool = True,
+        entries: Mapping[str, Mapping[str, Any]] | None = None,
+        **extra: Any,
+    ) -> Path:
+        """Write an accounts file with all accounts, at mode 0600, in one step; return its path.
+
+        Args:
+            path: of the file; its folder is made.
+            version: of the format, 1 to 4.
+            projects: whether the entries name their projects; without them the package asks ``loadCodeAssist``.
+            entries: fields to add to the entry of an e-mail, such as ``{"user1@example.com": {"enabled": False}}``.
+            extra: top-level fields to add, such as ``activeIndexByFamily={"claude": 1}``.
+        """
+        document = accounts_document(
+            self.accounts,
+            version=version,
+            now=self._clock.time(),
+            projects=projects,
+            entries=entries or {},
+            extra=extra,
+        )
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # at mode 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(document, file, indent=2)
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return target
+
+    def environment(self, accounts_file: str | os.PathLike[str], state_dir: str | os.PathLike[str]) -> dict[str, str]:
+        """Return the environment variables that point the package at this simulator.
+
+        Where a proxy is configured, ``NO_PROXY`` is among them, so that loopback is reached directly.
+        """
+        variables = {
+            "LITELLM_ANTIGRAVITY_ENDPOINT": self.url,
+            "LITELLM_ANTIGRAVITY_TOKEN_URL": self.token_url,
+            "LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID": self.client_id,
+            "LITELLM_ANTIGRAVITY_OAUTH_CLIENT_SECRET": self.client_secret,
+            "LITELLM_ANTIGRAVITY_ACCOUNTS_FILE": os.fspath(accounts_file),
+            "LITELLM_ANTIGRAVITY_STATE_DIR": os.fspath(state_dir),
+        }
+        proxies = getproxies()
+        if set(proxies) - {"no"}:
+            exempt = ",".join(filter(None, (proxies.get("no"), HOST)))
+            variables |= {"NO_PROXY": exempt, "no_proxy": exempt}
+        return variables
+
+    # Watching
+
+    @property
+    def log(self) -> list[LoggedRequest]:
+        """The requests so far, oldest first."""
+        return self._log.snapshot()
+
+    def requests(
+        self, path: str | None = None, email: str | None = None, status: int | None = None, kind: str | None = None
+    ) -> list[LoggedRequest]:
+        """Return the logged requests that fit.
+
+        Args:
+            path: the path or its end, such as ``generateContent`` (which fits streams too) or ``/token``.
+            email: of the account.
+            status: of the answer.
+            kind: see `LoggedRequest`.
+        """
+        return [
+            entry
+            for entry in self.log
+            if (path is None or entry.path.lower().endswith(path.lower()))
+            and (email is None or entry.email == email)
+            and (status is None or entry.status == status)
+            and (kind is None or entry.kind == kind)
+        ]
+
+    def token_calls(self, email: str | None = None) -> int:
+        """Return how often the token endpoint was called (for ``email``), since the start or `clear_log`."""
+        return self._log.token_calls(email)
+
+    def clear_log(self) -> None:
+        """Forget the requests so far."""
+        self._log.clear()
+
+    # Steering
+
+    def drain(self, email: str, family: ModelFamily | None, reset_seconds: float = 600.0) -> None:
+        """Let an account have no quota in a family (``None``: in both) for ``reset_seconds``.
+
+        Until then its requests are refused with the remaining time (UPSTREAM, F1, "Quota").
+        """
+        self._upstream.drain(email, family, reset_seconds)
+
+    def set_quota(
+        self, email: str, family: ModelFamily, requests: int | None, window_seconds: float = _FIVE_HOURS
+    ) -> None:
+        """Give an account a fresh quota in a family: ``requests`` per ``window_seconds``; ``None`` for no limit."""
+        self._upstream.set_quota(email, family, requests, window_seconds)
+
+    def refuse(
+        self,
+        kind: FaultKind,
+        *,
+        email: str | None = None,
+        model: str | None = None,
+        family: ModelFamily | None = None,
+        times: int | None = None,
+        target: Target = "generate",
+        **options: Any,
+    ) -> None:
+        """Refuse the next requests that fit. Several refusals queue up: the oldest that fits is taken.
+
+        Only requests that are in order otherwise are refused, so a wrong envelope is still a 400.
+
+        Args:
+            kind: of refusal. By the classes of DESIGN, section 7: ``quota``, ``rate``, ``refused-request`` (the bare
+                429), ``capacity``, ``server-error``, ``unauthorized`` (although the token is valid), ``verification``,
+                ``banned``, ``banned-old-text``, ``not-available``, ``bad-request``. Broken replies: ``html`` (with
+                status 200), ``html-error``, ``empty-candidates``, ``version-unsupported`` (as a model's text), and for
+                streams only ``truncated-stream`` and ``mid-stream-error``. No reply: ``hang`` (until the client goes),
+                ``drop`` (the connection).
+            email: of the account; ``None`` for all.
+            model: ``None`` for all.
+            family: ``None`` for both.
+            times: how many requests; ``None`` for all until `heal`.
+            target: which requests: ``generate``, ``token`` or ``project``.
+            options: ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for
+                no hint); ``status`` (capacity, server-error, not-available, html-error, mid-stream-error); ``message``
+                (bad-request); ``after_chunks`` (truncated-stream, mid-stream-error, and hang for streams; never the
+                last chunk); ``abrupt`` (truncated-stream: the connection is dropped); ``headers`` (all with a body
+                of their own).
+
+        Raises:
+            ValueError: when there is no such kind, option, account or family.
+        """
+        self._upstream.add_fault(
+            new_fault(kind, target=target, email=email, model=model, family=family, times=times, options=options)
+        )
+
+    def heal(self) -> None:
+        """Clear refusals, drained pools and revocations. Quotas, latencies and scripted replies stay."""
+        self._upstream.heal()
+
+    def revoke(self, email: str) -> None:
+        """End a login: the token endpoint answers ``invalid_grant``, and its access tokens are refused."""
+        self._upstream.revoke(email)
+
+    def sign_in(self, email: str) -> str:
+        """Sign in again: return a new refresh token, which `accounts` has from now on."""
+        return self._upstream.sign_in(email)
+
+    def expire_tokens(self, email: str | None = None) -> None:
+        """Let the access tokens issued so far be refused with a 401, of one account or of all."""
+        self._upstream.expire_tokens(email)
+
+    def set_latency(self, seconds: float, *, per_chunk: float = 0.0, refused: float = 0.0) -> None:
+        """Set how long things take, in seconds.
+
+        Args:
+            seconds: until a served request is answered, or its stream begins.
+            per_chunk: between the chunks of a stream.
+            refused: until a refusal comes.
+        """
+        latency = self._upstream.latency
+        latency.served, latency.per_chunk, latency.refused = seconds, per_chunk, refused
+
+    def set_token_latency(self, seconds: float) -> None:
+        """Set how long the token endpoint takes, in seconds."""
+        self._upstream.latency.token = seconds
+
+    @property
+    def rotate_refresh_tokens(self) -> bool:
+        """Whether each refresh returns a new refresh token."""
+        return self._upstream.rotate_refresh_tokens
+
+    @rotate_refresh_tokens.setter
+    def rotate_refresh_tokens(self, value: bool) -> None:
+        self._upstream.rotate_refresh_tokens = value
+
+    @property
+    def keep_old_refresh_tokens(self) -> bool:
+        """Whether refresh tokens stay valid when they are rotated; true unless set."""
+        return self._upstream.keep_old_refresh_tokens
+
+    @keep_old_refresh_tokens.setter
+    def keep_old_refresh_tokens(self, value: bool) -> None:
+        self._upstream.keep_old_refresh_tokens = value
+
+    def reply_with(self, script: Script | None) -> None:
+        """Script what the model says.
+
+        Args:
+            script: a text; a list of Gemini parts; a `ModelReply` for finish reason and usage; or a function from
+                `Served` to one of them. ``None`` for the default: it calls a tool when the last message says
+                ``call <tool name> {...}``, and else says ``Served by <email> with <model>.``.
+        """
+        self._upstream.script = script
+
+
+def serve_forever(
+    *,
+    port: int = 0,
+    accounts: int | Sequence[SimulatedAccount] = 4,
+    quota: int | None = None,
+    quota_window_seconds: float = _FIVE_HOURS,
+    latency_seconds: float = 0.0,
+    folder: str | os.PathLike[str] | None = None,
+    announce: Callable[[str], object],
+    on_request: Callable[[LoggedRequest], object] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Run a simulator until Ctrl-C, for ``litellm-antigravity simulate``.
+
+    Args:
+        port: to listen on; 0 for any that is free.
+        accounts: see `Simulator`.
+        quota: see `Simulator`.
+        quota_window_seconds: see `Simulator`.
+        latency_seconds: see `Simulator`.
+        folder: where the accounts file and the state go; a temporary one, removed at the end, by default.
+        announce: called once with the text that says how to point the package at the simulator.
+        on_request: see `Simulator`.
+        stop: ends the run when set, as Ctrl-C does.
+
+    Raises:
+        OSError: when the port is taken.
+    """
+    stop = stop or threading.Event()
+    with contextlib.ExitStack() as stack:
+        simulator = stack.enter_context(
+            Simulator(
+                accounts,
+                quota=quota,
+                quota_window_seconds=quota_window_seconds,
+                latency_seconds=latency_seconds,
+                port=port,
+                on_request=on_request,
+            )
+        )
+        if folder is None:
+            temporary = tempfile.TemporaryDirectory(prefix="antigravity-simulator-", ignore_cleanup_errors=True)
+            folder = stack.enter_context(temporary)
+        accounts_file = simulator.write_accounts_file(Path(folder) / "antigravity-accounts.json")
+        announce(how_to_use(simulator, simulator.environment(accounts_file, Path(folder) / "state")))
+        with contextlib.suppress(KeyboardInterrupt):
+            while not stop.wait(0.5):  # with a time-out, because a wait without one hides Ctrl-C on Windows
+                pass
+
+
+def how_to_use(simulator: Simulator, environment: Mapping[str, str]) -> str:
+    """Return what to type in another terminal to use a simulator.
+
+    Args:
+        simulator: the simulator, running.
+        environment: from `Simulator.environment`.
+    """
+    assign, quote = ("$env:{} = {}", _powershell) if os.name == "nt" else ("export {}={}", shlex.quote)
+    lines = [assign.format(name, quote(value)) for name, value in environment.items()]
+    count = len(simulator.accounts)
+    return "\n".join(
+        [
+            f"Google is simulated at {simulator.url}, with {count} account{'s' if count != 1 else ''}. Ctrl-C ends it.",
+            "To use it, type in another terminal:",
+            "",
+            *lines,
+        ]
+    )
+
+
+def _powershell(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
