@@ -11,7 +11,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.state import disk
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.resilient import RETRY_SECONDS, ResilientStore
 from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, Presence, model_pool
 
@@ -576,6 +577,34 @@ def test_a_disk_that_became_read_only_is_said_once_and_not_taken_for_recovered(
     assert warnings_in(caplog) == [warning]
 
 
+class ReadableOnly(MemoryStore):
+    """A store that can be read while it cannot be written."""
+
+    writable = False
+
+    @contextmanager
+    def _atomic(self) -> Iterator[None]:
+        if not self.writable:
+            msg = "no space left"
+            raise StateUnavailableError(msg)
+        with super()._atomic():
+            yield
+
+
+def test_a_store_that_can_only_be_read_has_not_recovered(clock: FakeClock) -> None:
+    primary = ReadableOnly()
+    store = ResilientStore(primary, clock)
+    store.begin_request("a", clock.time(), RULES, require_token=True)
+    for _ in range(3):
+        clock.advance(RETRY_SECONDS)
+        assert store.refresh().vitals["a"].tokens == 49.0
+        assert store.status().problem == "no space left"
+    primary.writable = True
+    clock.advance(RETRY_SECONDS)
+    store.refresh()
+    assert store.status().problem is None
+
+
 def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
     folder: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -843,6 +872,37 @@ thread.join()
 answer([os.waitstatus_to_exitcode(status), made[0].next_cursor_start()])
 """
     assert run_python(code, timeout=20.0) == [7, 0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed in /proc on Linux only")
+def test_a_forked_child_carries_no_handle_of_its_parent(folder: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from support import answer
+from litellm_antigravity.state.disk import DiskStore
+
+def handles():
+    links = [os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+    targets = [os.readlink(link) for link in links if os.path.islink(link)]
+    return sorted({target for target in targets if target.startswith(sys.argv[1])})
+
+store = DiskStore(Path(sys.argv[1]))
+store.claim_slot("host:1:5:parent")
+reader, writer = os.pipe()
+with store.exclusive("refresh/a", 1.0):
+    before = handles()
+    if os.fork() == 0:
+        try:
+            os.write(writer, repr(handles()).encode())
+        finally:
+            os._exit(0)
+    os.wait()
+answer([len(before), os.read(reader, 1000).decode()])
+"""
+    count, carried = run_python(code, folder)
+    assert count >= 4, "the parent has nothing open: the test shows nothing"
+    assert carried == "[]"
 
 
 @FORKS

@@ -1,6 +1,6 @@
 """The private names of LiteLLM that this package uses, in one place, each with the reason.
 
-Checked on LiteLLM 1.81.0 and 1.106.2. Public names are imported where they are needed.
+Checked on LiteLLM 1.90.0 and 1.106.2. Public names are imported where they are needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import Mod
 
 from litellm_antigravity.models import PROVIDER
 
-# Public since some release after 1.81; the private name is older and has the same parameters.
+# Public since some release after 1.90; the private name is older and has the same parameters.
 transform_request_body: Callable[..., Any] = (
     getattr(_gemini, "transform_request_body", None) or _gemini._transform_request_body
 )
@@ -66,7 +66,9 @@ def _allowing_reasoning(original: Callable[..., Any]) -> Callable[..., Any]:
     def get_optional_params(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("custom_llm_provider") == PROVIDER:
             allowed = kwargs.get("allowed_openai_params") or []
-            kwargs["allowed_openai_params"] = [*allowed, *(one for one in ALWAYS_ALLOWED_PARAMS if one not in allowed)]
+            # Only what was given: older LiteLLM passes on an allowed one that is None.
+            given = [one for one in ALWAYS_ALLOWED_PARAMS if kwargs.get(one) is not None and one not in allowed]
+            kwargs["allowed_openai_params"] = [*allowed, *given]
         return original(*args, **kwargs)
 
     return get_optional_params

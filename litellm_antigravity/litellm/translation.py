@@ -154,7 +154,7 @@ class ChunkTranslator:
             chunk.usage = self._usage
             yield chunk
         finish = self._finish or "stop"
-        # LiteLLM 1.81 looks for tool calls in the last chunk only; OpenAI's clients look at the reason.
+        # Older LiteLLM looks for tool calls in the last chunk only; OpenAI's clients look at the reason.
         yield self._empty("tool_calls" if finish == "stop" and self._calls_tools else finish)
 
     def _keep_usage(self, chunk: Any) -> None:
@@ -202,7 +202,7 @@ def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _in_camel_case(body: Mapping[str, Any]) -> dict[str, Any]:
     renamed = _renamed(body)
     if "contents" in renamed:
-        # LiteLLM 1.81 leaves the role out where a message holds the results of tools.
+        # Older LiteLLM leaves the role out where a message holds the results of tools.
         renamed["contents"] = [{"role": "user", **_content(content)} for content in renamed["contents"]]
     if isinstance(renamed.get("systemInstruction"), Mapping):
         renamed["systemInstruction"] = _content(renamed["systemInstruction"])

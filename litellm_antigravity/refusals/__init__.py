@@ -1,36 +1,36 @@
-"""Upstream's refusals: what they mean, and what is to be done about each (DESIGN, section 7). Pure, no I/O."""
+"""What upstream refuses, in what words, and what follows from it: pure, no I/O, time passed in (DESIGN, section 7)."""
 
 from __future__ import annotations
 
 from litellm_antigravity.refusals.durations import parse_duration
-from litellm_antigravity.refusals.parser import (
-    connection_refusal,
-    not_json_refusal,
-    parse_refusal,
-    refusal_in_reply,
-    timeout_refusal,
-    truncated_stream,
-)
+from litellm_antigravity.refusals.parser import parse_refusal
 from litellm_antigravity.refusals.policy import (
     Failover,
     GiveUp,
     NextAccount,
+    NextStep,
     Record,
     RetrySameAccount,
-    Step,
     record_for,
 )
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
+from litellm_antigravity.refusals.replies import (
+    connection_refusal,
+    not_json_refusal,
+    refusal_in_reply,
+    timeout_refusal,
+    truncated_stream,
+)
 
 __all__ = [
     "Failover",
     "GiveUp",
     "NextAccount",
+    "NextStep",
     "Record",
     "Refusal",
     "RefusalKind",
     "RetrySameAccount",
-    "Step",
     "connection_refusal",
     "not_json_refusal",
     "parse_duration",

@@ -1,99 +1,150 @@
-"""How long upstream asks to wait: every spelling seen (UPSTREAM, F1). "No hint" is ``None``, never a number."""
+"""Delays as upstream writes them. A missing hint is ``None``, never a number (UPSTREAM, lesson 6)."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from typing import Final
 
-MIN_DELAY_SECONDS = 1.0
-"""No floor caused loops of "available in 0 s", a floor of 2 s cascades of switches (UPSTREAM, F1)."""
+from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS
 
-MAX_DELAY_SECONDS = 31 * 24 * 3600.0
-"""No window upstream is longer than a week; a hint beyond a month is no hint."""
+MIN_DELAY_SECONDS: Final = 1.0
+"""Shorter hints are rounded up to this: with no floor clients loop on "available in 0 s", with one of 2 s their
+retries cascade (UPSTREAM, F1)."""
 
-# "ms" before "m", else "290.979975ms" is read as minutes
-_UNITS = {"d": 86_400.0, "h": 3600.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "m": 60.0, "s": 1.0}
-_PART = r"\d+(?:\.\d+)?\s*(?:d|h|ms|us|µs|ns|m|s)"
-_PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|ms|us|µs|ns|m|s)")
-_DURATION = re.compile(rf"\s*(?:{_PART}\s*)+\Z")
-_IN_TEXT = re.compile(rf"\b(?:resets?|try again|retry)\s+(?:after|in)\s+((?:{_PART}\s*)+)(?![A-Za-z])", re.IGNORECASE)
+_MAX_TEXT: Final = 100
+_SECONDS: Final = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_NUMBER: Final = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
+_UNIT: Final = r"ms|us|µs|ns|d|h|m|s"  # "ms" before "m": 290ms is not 290 minutes (UPSTREAM, F1)
+_PART: Final = re.compile(rf"({_NUMBER})({_UNIT})")
+_DURATION: Final = re.compile(rf"(?:{_NUMBER}(?:{_UNIT}))+")
+_RESET_TEXT: Final = re.compile(rf"\bresets? (?:after|in) ((?:{_NUMBER}(?:{_UNIT}) ?)+)", re.IGNORECASE)
+_PLAIN: Final = re.compile(_NUMBER)
+_RFC_3339: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def parse_duration(value: object) -> float | None:
-    """Return a duration in seconds: ``"1h16m0.667s"``, ``"290.979975ms"``, or ``{"seconds", "nanos"}``.
+    """Return a duration in seconds; ``None`` for what is none, a negative one included.
 
-    The text is what Go's ``time.Duration`` and protobuf's JSON form print; the mapping is protobuf's other one.
+    Args:
+        value: text as ``google.protobuf.Duration`` has it in JSON (``3.957525076s``) or as Go prints it
+            (``1h16m0.667s``, ``290.979975ms``), or the message itself: ``{"seconds": "3", "nanos": 5}``.
     """
     if isinstance(value, Mapping):
-        try:
-            return _sane(float(value.get("seconds") or 0) + float(value.get("nanos") or 0) / 1e9)
-        except (TypeError, ValueError, OverflowError):
-            return None
-    if not isinstance(value, str) or len(value) > 100 or not _DURATION.match(value):
+        return _from_message(value)
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
         return None
-    return _sane(sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(value)))
-
-
-def duration_in_text(text: str) -> float | None:
-    """Return the duration in "reset after 2h10m5s" or "Resets in 71h15m27s"."""
-    found = _IN_TEXT.search(text)
-    return parse_duration(found.group(1).strip()) if found else None
-
-
-def until_timestamp(value: object, now: float) -> float | None:
-    """Return the seconds from ``now`` until an RFC 3339 time such as ``2026-05-27T16:32:54Z``."""
-    if not isinstance(value, str):
+    text = value.strip()
+    if not _DURATION.fullmatch(text):
         return None
-    # Python 3.10 reads neither "Z" nor fractions of other lengths than 3 and 6.
-    text = re.sub(r"(\.\d{1,6})\d*", lambda found: found.group(1).ljust(7, "0"), value.strip(), count=1)
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+
+
+def _from_message(fields: Mapping[object, object]) -> float | None:
+    if not fields.keys() & {"seconds", "nanos"}:
+        return None
+    seconds, nanos = _whole(fields.get("seconds", 0)), _whole(fields.get("nanos", 0))
+    return None if seconds is None or nanos is None else seconds + nanos / 1e9
+
+
+def _whole(value: object) -> int | None:
+    """Return a count as JSON has it: 64-bit integers come as text (protobuf's JSON mapping)."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.isdigit():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15:
+        return value
+    return None
+
+
+def first_delay(
+    *,
+    retry_delays: Iterable[object],
+    reset_delays: Iterable[object],
+    reset_times: Iterable[object],
+    headers: Mapping[str, str],
+    message: str,
+    now: float,
+) -> float | None:
+    """Return the first usable hint in the order of DESIGN, section 7, in seconds; ``None`` when there is none.
+
+    A hint that cannot be (negative, not a number, longer than a month) is passed over for the next one.
+
+    Args:
+        retry_delays: every ``RetryInfo.retryDelay``.
+        reset_delays: every ``ErrorInfo.metadata.quotaResetDelay``.
+        reset_times: every ``ErrorInfo.metadata.quotaResetTimeStamp``.
+        headers: the response's, with lower-case names.
+        message: upstream's words.
+        now: the wall time in epoch seconds.
+    """
+    found = [
+        *map(parse_duration, retry_delays),
+        *map(parse_duration, reset_delays),
+        *(_until(timestamp(value), now) for value in reset_times),
+        _retry_after(headers.get("retry-after", ""), now),
+        _milliseconds(headers.get("retry-after-ms", "")),
+        text_delay(message),
+    ]
+    return next((delay for hint in found if (delay := _usable(hint)) is not None), None)
+
+
+def text_delay(message: str) -> float | None:
+    """Return the seconds of "Your quota will reset after 2h10m5s" or "Resets in 71h15m27s" in a message."""
+    found = _RESET_TEXT.search(message)
+    return None if found is None else parse_duration(found.group(1).replace(" ", "").lower())
+
+
+def timestamp(value: object) -> float | None:
+    """Return an RFC 3339 time in epoch seconds; ``None`` for what is none."""
+    found = _RFC_3339.fullmatch(value.strip()) if isinstance(value, str) and len(value) <= _MAX_TEXT else None
+    if found is None:
+        return None
+    day, minute, second, fraction, offset = found.groups()
+    leap = second == "60"  # allowed by RFC 3339, unknown to datetime
     try:
-        moment = datetime.fromisoformat(re.sub(r"[Zz]\Z", "+00:00", text))
-    except ValueError:
+        whole = datetime.fromisoformat(
+            f"{day}T{minute}:{'59' if leap else second}{offset.upper().replace('Z', '+00:00')}"
+        )
+        return whole.timestamp() + leap + float(fraction or 0)
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return _remaining(moment, now)
 
 
-def retry_after_header(value: str, now: float) -> float | None:
-    """Return the seconds of a ``Retry-After`` header: a number or an HTTP date (RFC 9110, section 10.2.3)."""
-    number = _number(value)
-    if number is not None:
-        return _sane(number)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError, IndexError, OverflowError):
+def _retry_after(value: str, now: float) -> float | None:
+    """Return the seconds of a ``Retry-After`` header: a number of them, or an HTTP date (RFC 9110, section 10.2.3)."""
+    text = value.strip()
+    if len(text) > _MAX_TEXT:
         return None
-    return _remaining(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc), now)
-
-
-def milliseconds_header(value: str) -> float | None:
-    """Return the seconds of a ``retry-after-ms`` header."""
-    number = _number(value)
-    return None if number is None else _sane(number / 1000.0)
-
-
-def floored(seconds: float) -> float:
-    """Return a delay that is worth waiting for."""
-    return max(MIN_DELAY_SECONDS, seconds)
-
-
-def _number(text: str) -> float | None:
-    try:
+    if _PLAIN.fullmatch(text):
         return float(text)
-    except ValueError:
-        return None
-
-
-def _remaining(moment: datetime, now: float) -> float | None:
     try:
-        return _sane(max(0.0, moment.timestamp() - now))
-    except (OverflowError, OSError, ValueError):
+        date = parsedate_to_datetime(text)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=timezone.utc)
+        return _until(date.timestamp(), now)
+    except (ValueError, TypeError, IndexError, OverflowError):  # what the parser of old date formats lets through
         return None
 
 
-def _sane(seconds: float) -> float | None:
-    return seconds if math.isfinite(seconds) and 0.0 <= seconds <= MAX_DELAY_SECONDS else None
+def _milliseconds(value: str) -> float | None:
+    text = value.strip()
+    return float(text) / 1000 if _PLAIN.fullmatch(text) else None
+
+
+def _until(moment: float | None, now: float) -> float | None:
+    """Return the seconds until a moment. One that is just over means "now"; one long over means a broken clock."""
+    if moment is None:
+        return None
+    seconds = moment - now
+    return max(0.0, seconds) if seconds >= -MAX_COOLDOWN_SECONDS else None
+
+
+def _usable(seconds: float | None) -> float | None:
+    if seconds is None or not math.isfinite(seconds) or not 0 <= seconds <= MAX_COOLDOWN_SECONDS:
+        return None
+    return max(MIN_DELAY_SECONDS, seconds)

@@ -1,259 +1,208 @@
-"""Upstream's error -> `Refusal`. Reasons beat status codes; status codes beat texts (DESIGN, section 7).
-
-Nothing here raises, whatever upstream, or something in between, sends.
-"""
+"""Classifies what upstream refuses (DESIGN, section 7). Reasons beat status codes; status codes beat texts."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
 
-from litellm_antigravity.refusals import durations
-from litellm_antigravity.refusals.refusal import Refusal, RefusalKind, one_line
+from litellm_antigravity.refusals.body import (
+    NOT_JSON,
+    ErrorBody,
+    decode,
+    error_in,
+    text_of,
+)
+from litellm_antigravity.refusals.durations import first_delay, text_delay
+from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
+from litellm_antigravity.refusals.words import clean, clean_name, https_url
 
-_MAX_BODY_BYTES: Final = 1_000_000
-
-# ErrorInfo.reason, seen in UPSTREAM, F1. Most telling first, should there be several.
-_KIND_OF_REASON: Final = {
+# The graver first: it decides when a body has several (UPSTREAM, F1).
+_BY_REASON: Final = {
     "TOS_VIOLATION": RefusalKind.BANNED,
     "VALIDATION_REQUIRED": RefusalKind.VERIFICATION,
     "QUOTA_EXHAUSTED": RefusalKind.QUOTA,
     "INSUFFICIENT_G1_CREDITS_BALANCE": RefusalKind.QUOTA,
-    "RATE_LIMIT_EXCEEDED": RefusalKind.RATE,
     "MODEL_CAPACITY_EXHAUSTED": RefusalKind.CAPACITY,
+    "RATE_LIMIT_EXCEEDED": RefusalKind.RATE,
 }
-_QUOTA_TEXT: Final = re.compile(
-    r"individual quota reached|exhausted your capacity on this model|quota will reset", re.IGNORECASE
-)
-_RATE_TEXT: Final = re.compile(r"per[ -]minute|rate limit|requests? per|too many requests", re.IGNORECASE)
-_VERIFY_TEXT: Final = re.compile(r"verify your account|verification required", re.IGNORECASE)
-_BAN_TEXT: Final = re.compile(r"violation of (the )?terms of service", re.IGNORECASE)
-_UNSUPPORTED_TEXT: Final = re.compile(r"^this version of .{0,40}is no longer supported", re.IGNORECASE)
 
+_BY_STATUS: Final = {
+    401: RefusalKind.AUTH,
+    403: RefusalKind.NOT_AVAILABLE,
+    404: RefusalKind.NOT_AVAILABLE,
+    408: RefusalKind.TRANSPORT,
+    503: RefusalKind.CAPACITY,
+    529: RefusalKind.CAPACITY,
+}
 
-@dataclass(frozen=True, slots=True)
-class _Error:
-    """An error body, taken apart."""
+# Texts only tell apart what a status leaves open, so that words from a request, repeated in a 400, decide nothing.
+_BY_TEXT: Final = {
+    401: ((re.compile(r"\binvalid_grant\b"), RefusalKind.REVOKED),),
+    403: (
+        (
+            re.compile(r"(?:disabled|suspended).{0,100}violation of (?:\w+ ){0,3}terms of service", re.IGNORECASE),
+            RefusalKind.BANNED,
+        ),
+        (re.compile(r"verify your account|verification required", re.IGNORECASE), RefusalKind.VERIFICATION),
+    ),
+    429: (
+        (re.compile(r"no capacity available", re.IGNORECASE), RefusalKind.CAPACITY),
+        (
+            re.compile(r"individual quota reached|exhausted your capacity on this model", re.IGNORECASE),
+            RefusalKind.QUOTA,
+        ),
+        (re.compile(r"per[ -]?minute|\brate[ -]?limit", re.IGNORECASE), RefusalKind.RATE),
+    ),
+}
 
-    code: int | None = None
-    message: str = ""
-    grpc_status: str | None = None
-    invalid_grant: bool = False
-    reasons: tuple[str, ...] = ()
-    metadata: tuple[Mapping[str, Any], ...] = ()
-    retry_delays: tuple[object, ...] = field(default=())
+# google.rpc.Code, for an error inside a 200 that has a name and no number.
+_HTTP_STATUS: Final = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ABORTED": 409,
+    "ALREADY_EXISTS": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "CANCELLED": 499,
+    "DATA_LOSS": 500,
+    "UNKNOWN": 500,
+    "INTERNAL": 500,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+
+_URLS: Final = {RefusalKind.VERIFICATION: "validation_url", RefusalKind.BANNED: "appeal_url"}
 
 
 def parse_refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Refusal:
-    """Classify a reply that is not a success.
+    """Classify a response that is not a reply. Never raises, whatever the body.
 
     Args:
-        status: HTTP status.
-        headers: of the reply; names in any case.
-        body: of the reply; anything.
-        now: epoch seconds, for reset times.
+        status: the HTTP status.
+        headers: the response's; their names in any case.
+        body: JSON, HTML, plain text or nothing.
+        now: the wall time in epoch seconds, for reset times.
     """
     lowered = {str(name).lower(): str(value) for name, value in headers.items()}
-    document = _decoded(body)
-    if document is None:
-        message = _without_json(status, lowered.get("content-type", ""), body)
-        return _classified(status, _Error(message=message), lowered, now)
-    return _classified(status, _taken_apart(document), lowered, now)
+    decoded = decode(body)
+    error = error_in(decoded)
+    if error is not None:
+        return refusal_from(error, status, lowered, now)
+    unworded = refusal_from(ErrorBody(), status, lowered, now)
+    if decoded is not NOT_JSON or not body.strip():
+        return unworded
+    # Not upstream's own words but those of something in between: only the status says anything.
+    message = not_json_message(lowered.get("content-type", ""), status, text_of(body))
+    kind = RefusalKind.BROKEN_REPLY if status == 404 else unworded.kind  # the wrong address, not the wrong model
+    return replace(unworded, kind=kind, message=message)
 
 
-def refusal_in_reply(reply: object, *, now: float, whole: bool = True) -> Refusal | None:
-    """Return the refusal in a reply that came with status 200; ``None`` for a good one.
-
-    Args:
-        reply: the decoded JSON: the envelope, not what is in it.
-        now: epoch seconds, for reset times.
-        whole: False for one event of a stream, which may lack candidates.
-    """
-    if isinstance(reply, list) and len(reply) == 1:
-        reply = reply[0]
-    if not isinstance(reply, Mapping):
-        return _broken("upstream answered JSON that is no reply")
-    if "error" in reply:
-        error = _taken_apart(reply)
-        return _classified(error.code or 500, error, {}, now)
-    response = reply.get("response")
-    if not isinstance(response, Mapping):
-        return _broken('upstream answered JSON without a "response"')
-    candidates = response.get("candidates")
-    if not whole and candidates is None:
-        return None
-    if "promptFeedback" in response and not candidates:
-        return None  # the prompt was blocked: an answer, and the caller's business
-    if not isinstance(candidates, list) or not candidates or not isinstance(candidates[0], Mapping):
-        return _broken("upstream answered without a candidate")
-    if _UNSUPPORTED_TEXT.match(text := _text_of(candidates[0])):
-        return _broken(f"upstream answered in place of the model: {one_line(text)}")
-    return None
-
-
-def connection_refusal(error: Exception | str, *, host: str) -> Refusal:
-    """Return the refusal for a connection that failed or broke.
+def refusal_from(error: ErrorBody, status: int, headers: Mapping[str, str], now: float) -> Refusal:
+    """Classify an error.
 
     Args:
-        error: only its type is told, since its text may hold headers.
-        host: whose.
+        error: what the body says.
+        status: the HTTP status; unless it is an error, the one inside the body counts.
+        headers: the response's, with lower-case names.
+        now: the wall time in epoch seconds.
     """
-    what = error if isinstance(error, str) else type(error).__name__
-    message = f"cannot reach {host} ({what}); is the endpoint right, and is the network up?"
-    return Refusal(RefusalKind.TRANSPORT, 503, message)
-
-
-def timeout_refusal(phase: str) -> Refusal:
-    """Return the refusal for a time-out; ``phase`` says what was waited for."""
-    return Refusal(RefusalKind.TRANSPORT, 408, f"timed out: {phase}")
-
-
-def truncated_stream(events: int) -> Refusal:
-    """Return the refusal for a stream that ended without a finish reason after some events."""
-    return _broken(f"the stream ended early, after {events} event(s) and without a finish reason")
-
-
-def not_json_refusal(content_type: str, status: int) -> Refusal:
-    """Return the refusal for a reply that is no JSON."""
-    kind = one_line(content_type)[:60] or "an unknown type"
-    message = (
-        f"upstream answered HTTP {status} with {kind} in place of a Gemini reply; "
-        "is the endpoint right, or does a proxy answer in between?"
+    if not 400 <= status <= 599:
+        status = error.code or _HTTP_STATUS.get(error.grpc_status or "", status)
+    delay = first_delay(
+        retry_delays=error.retry_delays,
+        reset_delays=error.named("quotaResetDelay"),
+        reset_times=error.named("quotaResetTimeStamp"),
+        headers=headers,
+        message=error.message,
+        now=now,
     )
-    return _broken(message, status)
-
-
-def _broken(message: str, status: int = 502) -> Refusal:
-    return Refusal(RefusalKind.BROKEN_REPLY, 502 if status == 200 else status, message)
-
-
-def _decoded(body: bytes) -> object | None:
-    try:
-        return json.loads(body[:_MAX_BODY_BYTES])  # type: ignore[no-any-return]
-    except (ValueError, RecursionError):
-        return None
-
-
-def _without_json(status: int, content_type: str, body: bytes) -> str:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("text/plain"):
-        return one_line(body[:2000].decode("utf-8", "replace")) or f"HTTP {status}"
-    if not body.strip():
-        return f"HTTP {status} without a body"
-    return f"HTTP {status} with {one_line(kind)[:60] or 'an unknown type'} in place of JSON"
-
-
-def _taken_apart(document: object) -> _Error:
-    if isinstance(document, list) and document:
-        document = document[0]  # streaming routes wrap their errors in a list
-    if not isinstance(document, Mapping):
-        return _Error(message="an error without a message")
-    error = document.get("error")
-    if isinstance(error, str):  # RFC 6749, section 5.2
-        description = document.get("error_description")
-        spelled = f"{error}: {description}" if isinstance(description, str) else error
-        return _Error(message=one_line(spelled), invalid_grant=error == "invalid_grant")
-    if not isinstance(error, Mapping):
-        error = document
-    message = error.get("message")
-    status = error.get("status")
-    code = error.get("code")
-    details = error.get("details")
-    entries = [entry for entry in details if isinstance(entry, Mapping)] if isinstance(details, list) else []
-    return _Error(
-        code=code if isinstance(code, int) and 100 <= code <= 599 else None,
-        message=one_line(message) if isinstance(message, str) else "an error without a message",
-        grpc_status=one_line(status)[:60] if isinstance(status, str) else None,
-        invalid_grant="invalid_grant" in (status, message),
-        reasons=tuple(entry["reason"].upper() for entry in entries if isinstance(entry.get("reason"), str)),
-        metadata=tuple(entry["metadata"] for entry in entries if isinstance(entry.get("metadata"), Mapping)),
-        retry_delays=tuple(entry["retryDelay"] for entry in entries if "retryDelay" in entry),
-    )
-
-
-def _classified(status: int, error: _Error, headers: Mapping[str, str], now: float) -> Refusal:
-    delay = next((found for found in _delays(error, headers, now) if found is not None), None)
-    kind = _kind(status, error, delay)
-    reason = next((one for one in _KIND_OF_REASON if one in error.reasons), next(iter(error.reasons), None))
+    kind = _kind(error, status, delay)
+    urls = map(https_url, error.named(_URLS.get(kind, "")))
     return Refusal(
         kind=kind,
         status=status,
-        message=error.message or f"HTTP {status}",
-        reason=None if reason is None else one_line(reason)[:100],
-        retry_after=None if delay is None else durations.floored(delay),
-        url=_url(kind, error),
-        model=next((str(one["model"])[:200] for one in error.metadata if isinstance(one.get("model"), str)), None),
+        message=error.message or _nothing_said(status, headers),
+        reason=_telling(error.reasons),
+        retry_after=delay,
+        url=next((url for url in urls if url is not None), None),
+        model=next((name for name in map(clean_name, error.named("model")) if name is not None), None),
         grpc_status=error.grpc_status,
     )
 
 
-def _delays(error: _Error, headers: Mapping[str, str], now: float) -> Iterator[float | None]:
-    """Yield the hints in the order of DESIGN, section 7; ``None`` for each that is not there."""
-    yield from (durations.parse_duration(delay) for delay in error.retry_delays)
-    yield from (durations.parse_duration(one.get("quotaResetDelay")) for one in error.metadata)
-    yield from (durations.until_timestamp(one.get("quotaResetTimeStamp"), now) for one in error.metadata)
-    if "retry-after" in headers:
-        yield durations.retry_after_header(headers["retry-after"], now)
-    if "retry-after-ms" in headers:
-        yield durations.milliseconds_header(headers["retry-after-ms"])
-    yield durations.duration_in_text(error.message)
+def not_json_message(content_type: str, status: int, title: str = "") -> str:
+    """Return what to tell people whose endpoint answers something else than JSON."""
+    what = clean(content_type.partition(";")[0])[:100] or "a body without a content type"
+    if what == "application/json" or what.endswith("+json"):
+        return f"upstream answered {status} with a body that is not valid JSON"
+    titled = f' ("{title}")' if title else ""
+    return f"upstream answered {status} with {what}, not JSON{titled}; is `endpoint` right, or is a proxy in between?"
 
 
-def _kind(status: int, error: _Error, delay: float | None) -> RefusalKind:
-    for reason, kind in _KIND_OF_REASON.items():
-        if reason in error.reasons:
-            return kind
-    if error.invalid_grant:
+def _kind(error: ErrorBody, status: int, delay: float | None) -> RefusalKind:
+    reason = _telling(error.reasons)
+    if "invalid_grant" in _words(error):
         return RefusalKind.REVOKED
+    if reason in _BY_REASON:
+        return _BY_REASON[reason]
     if status == 429:
         return _kind_of_429(error, delay)
-    if status == 403:
-        return _kind_of_403(error)
-    if status in (503, 529):
-        return RefusalKind.CAPACITY
-    if status >= 500 or status == 408:
-        return RefusalKind.TRANSPORT
-    if status == 401:
-        return RefusalKind.AUTH
-    if status == 404:
-        return RefusalKind.NOT_AVAILABLE
-    return RefusalKind.CALLER if status >= 400 else RefusalKind.BROKEN_REPLY
+    return _by_text(status, error.message) or _by_status(status)
 
 
-def _kind_of_429(error: _Error, delay: float | None) -> RefusalKind:
-    if _QUOTA_TEXT.search(error.message):
+def _kind_of_429(error: ErrorBody, delay: float | None) -> RefusalKind:
+    """Tell apart the four things that are called 429 (UPSTREAM, lesson 4)."""
+    for period, kind in (("PerDay", RefusalKind.QUOTA), ("PerMinute", RefusalKind.RATE)):
+        if any(period in name for name in error.quota_ids):
+            return kind
+    told = _by_text(429, error.message)
+    if told is not None:
+        return told
+    resets = (
+        text_delay(error.message) is not None or error.named("quotaResetDelay") or error.named("quotaResetTimeStamp")
+    )
+    if resets and "quota" in error.message.lower():
         return RefusalKind.QUOTA
-    if _RATE_TEXT.search(error.message):
-        return RefusalKind.RATE
-    if delay is not None and "quota" in error.message.lower() and durations.duration_in_text(error.message):
-        return RefusalKind.QUOTA
-    if delay is not None or error.reasons:
-        return RefusalKind.RATE
-    return RefusalKind.REFUSED_REQUEST
+    bare = delay is None and not error.reasons and not error.quota_ids and not error.metadata
+    return RefusalKind.REFUSED_REQUEST if bare else RefusalKind.RATE
 
 
-def _kind_of_403(error: _Error) -> RefusalKind:
-    if _BAN_TEXT.search(error.message):
-        return RefusalKind.BANNED
-    return RefusalKind.VERIFICATION if _VERIFY_TEXT.search(error.message) else RefusalKind.NOT_AVAILABLE
+def _by_text(status: int, message: str) -> RefusalKind | None:
+    return next((kind for pattern, kind in _BY_TEXT.get(status, ()) if pattern.search(message)), None)
 
 
-def _url(kind: RefusalKind, error: _Error) -> str | None:
-    name = {RefusalKind.VERIFICATION: "validation_url", RefusalKind.BANNED: "appeal_url"}.get(kind)
-    if name is None:
-        return None
-    for one in error.metadata:
-        url = one.get(name)
-        if isinstance(url, str) and url.startswith("https://") and len(url) <= 2000 and url.isprintable():
-            return url
-    return None
+def _by_status(status: int) -> RefusalKind:
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if 400 <= status <= 499:
+        return RefusalKind.CALLER
+    return RefusalKind.TRANSPORT if 500 <= status <= 599 else RefusalKind.BROKEN_REPLY
 
 
-def _text_of(candidate: Mapping[str, Any]) -> str:
-    content = candidate.get("content")
-    parts = content.get("parts") if isinstance(content, Mapping) else None
-    texts = [part.get("text") for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
-    return "".join(text for text in texts if isinstance(text, str)).strip()
+def _telling(reasons: tuple[str, ...]) -> str | None:
+    """Return the reason that decides: a known one, the gravest first; else the first."""
+    return next((known for known in _BY_REASON if known in reasons), reasons[0] if reasons else None)
+
+
+def _words(error: ErrorBody) -> set[str]:
+    """Return the words that stand where a code stands; what the message begins with is one when a colon follows."""
+    head = error.message.partition(":")[0]
+    return {word.strip().lower() for word in (error.word or "", error.grpc_status or "", head, *error.reasons)}
+
+
+def _nothing_said(status: int, headers: Mapping[str, str]) -> str:
+    if 300 <= status <= 399:
+        try:
+            host = urlsplit(headers.get("location", "")).hostname
+        except ValueError:
+            host = None
+        where = f" to {host[:100]}" if host else ""
+        return f"upstream answered {status}, a redirect{where} that is not followed; is `endpoint` right?"
+    return f"upstream answered {status} without a message"

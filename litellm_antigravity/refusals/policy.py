@@ -1,4 +1,4 @@
-"""`Refusal` -> what is recorded, and what the request does next (DESIGN, section 7, the table)."""
+"""What follows from a refusal: what to record for others, and what this request does next (DESIGN, section 7)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,46 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.models import ModelFamily, canonical_model
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
 from litellm_antigravity.selection.vitals import Penalty
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, model_pool
 
-QUOTA_LADDER_SECONDS: Final = (60.0, 300.0, 1800.0, 7200.0)
-"""Quota without a hint, by consecutive failures."""
-
+# Seconds, all from DESIGN, section 7.
+QUOTA_LADDER: Final = (60.0, 300.0, 1800.0, 7200.0)
 RATE_SECONDS: Final = 30.0
 REFUSED_REQUEST_SECONDS: Final = 10.0
 TRANSPORT_SECONDS: Final = 20.0
-REPEATED_FAILURES: Final = 3
-"""A connection that fails once is the network's fault; this many times in a row, perhaps the account's."""
-
-AUTH_SECONDS: Final = 600.0
-NOT_AVAILABLE_SECONDS: Final = 600.0
+OUT_SECONDS: Final = 600.0
 CAPACITY_SECONDS: Final = 10.0
-CAPACITY_RETRIES_SECONDS: Final = (1.0, 2.0, 4.0)
-_PATIENCE_SECONDS: Final = 5.0
-_RETRY_SECONDS: Final = 1.0
+CAPACITY_RETRIES: Final = (1.0, 2.0, 4.0)
+
+REPEATED_FAILURES: Final = 3
+"""So many failures in a row make a transport problem one of the account."""
+
+_JITTER: Final = 0.2
+_SAME_ACCOUNT_SECONDS: Final = 1.0  # the pause before the same account is asked again, when there is no hint
+_LONGEST_SAME_ACCOUNT_SECONDS: Final = 5.0  # a longer hint is not worth waiting for with another account free
+
+_FAMILY_KINDS: Final = frozenset(
+    {
+        RefusalKind.QUOTA,
+        RefusalKind.RATE,
+        RefusalKind.REFUSED_REQUEST,
+        RefusalKind.TRANSPORT,
+        RefusalKind.BROKEN_REPLY,
+    }
+)
+_ACCOUNT_KINDS: Final = frozenset({RefusalKind.AUTH, RefusalKind.REVOKED, RefusalKind.VERIFICATION, RefusalKind.BANNED})
+_UNTIL_SOMEBODY_ACTS: Final = frozenset({RefusalKind.REVOKED, RefusalKind.VERIFICATION, RefusalKind.BANNED})
+_PENALTIES: Final[dict[RefusalKind, Penalty]] = {
+    RefusalKind.QUOTA: "rate",
+    RefusalKind.RATE: "rate",
+    RefusalKind.TRANSPORT: "failure",
+    RefusalKind.BROKEN_REPLY: "failure",
+    RefusalKind.AUTH: "failure",
+}
+"""Not what is a fact until somebody acts: health is inference, and would still be low when the account is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,116 +54,156 @@ class Record:
     """What a refusal leaves in the shared state.
 
     Attributes:
-        pool: which pool of the account cools down: a family, a model's, or the whole account; ``None`` for none.
-        until_delay: for how many seconds; ``math.inf`` until somebody acts; ``None`` for not at all.
-        fact: upstream said so.
-        counts_as_failure: which penalty the account's health suffers; ``None`` for none.
-        refund_token: the account's token is given back, since nothing was served.
-        capacity_delay: for how many seconds all requests for the model fail fast; ``None`` for none.
+        pool: what cools down: a family, an account x model pool, or the whole account; ``None`` for nothing.
+        until_delay: seconds that it cools down; ``math.inf`` until somebody acts; ``None`` for not at all.
+        fact: upstream said so, rather than this package inferring it.
+        counts_as_failure: what it costs the account's health; ``None`` when it is not the account's.
+        refund_token: whether the account's bucket gets its token back: the request was not served.
+        capacity_delay: seconds that every request for the model fails fast; only to be reported once the short
+            retries are used up.
     """
 
-    pool: str | None = None
-    until_delay: float | None = None
-    fact: bool = False
-    counts_as_failure: Penalty | None = None
-    refund_token: bool = True
-    capacity_delay: float | None = None
+    pool: str | None
+    until_delay: float | None
+    fact: bool
+    counts_as_failure: Penalty | None
+    refund_token: bool
+    capacity_delay: float | None
 
 
 def record_for(refusal: Refusal, *, family: ModelFamily, model: str, consecutive_failures: int = 0) -> Record:
-    """Return what a refusal leaves in the shared state.
+    """Return what to record of a refusal (DESIGN, section 7).
 
     Args:
         refusal: what upstream said.
-        family: of the model.
-        model: its canonical name.
-        consecutive_failures: of the account in this family, this one included.
+        family: the quota family of the model.
+        model: the model that was asked for.
+        consecutive_failures: the account's failures in a row in the family, this one included.
     """
+    kind = refusal.kind
+    return Record(
+        pool=_pool(kind, family, model),
+        until_delay=_cooldown_seconds(refusal, consecutive_failures),
+        fact=kind in _UNTIL_SOMEBODY_ACTS or (_takes_hint(kind) and refusal.retry_after is not None),
+        counts_as_failure=_PENALTIES.get(kind),
+        refund_token=True,  # DESIGN, section 5: upstream refused, or could not be reached
+        capacity_delay=CAPACITY_SECONDS if kind is RefusalKind.CAPACITY else None,
+    )
+
+
+def _pool(kind: RefusalKind, family: ModelFamily, model: str) -> str | None:
+    if kind in _FAMILY_KINDS:
+        return family
+    if kind in _ACCOUNT_KINDS:
+        return WHOLE_ACCOUNT
+    return model_pool(canonical_model(model)) if kind is RefusalKind.NOT_AVAILABLE else None
+
+
+def _takes_hint(kind: RefusalKind) -> bool:
+    return kind in (RefusalKind.QUOTA, RefusalKind.RATE)
+
+
+def _cooldown_seconds(refusal: Refusal, failures: int) -> float | None:
     kind, hint = refusal.kind, refusal.retry_after
+    if kind in _UNTIL_SOMEBODY_ACTS:
+        return math.inf
+    if _takes_hint(kind) and hint is not None:
+        return hint
     if kind is RefusalKind.QUOTA:
-        step = min(max(consecutive_failures, 1), len(QUOTA_LADDER_SECONDS)) - 1
-        delay = QUOTA_LADDER_SECONDS[step] if hint is None else hint
-        return Record(family, delay, fact=hint is not None, counts_as_failure="rate")
+        return QUOTA_LADDER[min(max(failures, 1), len(QUOTA_LADDER)) - 1]
     if kind is RefusalKind.RATE:
-        return Record(family, RATE_SECONDS if hint is None else hint, fact=hint is not None, counts_as_failure="rate")
+        return RATE_SECONDS
     if kind is RefusalKind.REFUSED_REQUEST:
-        return Record(family, REFUSED_REQUEST_SECONDS)
-    if kind is RefusalKind.CAPACITY:
-        return Record(capacity_delay=CAPACITY_SECONDS)
+        return REFUSED_REQUEST_SECONDS if hint is None else min(hint, REFUSED_REQUEST_SECONDS)
     if kind in (RefusalKind.TRANSPORT, RefusalKind.BROKEN_REPLY):
-        delay_or_none = TRANSPORT_SECONDS if consecutive_failures >= REPEATED_FAILURES else None
-        return Record(family, delay_or_none, counts_as_failure="failure")
-    if kind is RefusalKind.AUTH:
-        return Record(WHOLE_ACCOUNT, AUTH_SECONDS, counts_as_failure="failure")
-    if kind is RefusalKind.NOT_AVAILABLE:
-        return Record(model_pool(model), NOT_AVAILABLE_SECONDS)
-    if kind in (RefusalKind.REVOKED, RefusalKind.VERIFICATION, RefusalKind.BANNED):
-        return Record(WHOLE_ACCOUNT, math.inf, fact=True)
-    return Record()
+        return TRANSPORT_SECONDS if failures >= REPEATED_FAILURES else None
+    return OUT_SECONDS if kind in (RefusalKind.AUTH, RefusalKind.NOT_AVAILABLE) else None
 
 
 @dataclass(frozen=True, slots=True)
 class NextAccount:
-    """Try another account at once."""
+    """Go on with another account at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySameAccount:
-    """Try the same account again, after ``delay`` seconds, with a new token if ``refresh_token``."""
+    """Ask the same account again.
 
-    delay: float = 0.0
+    Attributes:
+        delay: seconds to wait before that.
+        refresh_token: whether its access token has to be replaced first.
+    """
+
+    delay: float
     refresh_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The refusal goes to the caller."""
+    """Tell the caller."""
 
 
-Step: TypeAlias = "NextAccount | RetrySameAccount | GiveUp"
+NextStep: TypeAlias = NextAccount | RetrySameAccount | GiveUp
 
 
 class Failover:
-    """What one request does after each refusal; it remembers which accounts it has tried.
+    """What one request does after each refusal. One object per request.
 
     Args:
         switch_on_first_rate_limit: False for one retry on the same account first.
         random: a source of numbers from 0 to 1, for jitter.
+
+    Attributes:
+        tried: the accounts that the request is done with.
     """
 
     def __init__(self, *, switch_on_first_rate_limit: bool, random: Callable[[], float]) -> None:
         self.tried: set[str] = set()
         self._switch_at_once = switch_on_first_rate_limit
         self._random = random
-        self._capacity_retries = 0
-        self._refused_requests = 0
-        self._retried: set[str] = set()
         self._refreshed: set[str] = set()
+        self._insisted: set[str] = set()
+        self._capacity_retries = 0
+        self._refused_before = False
 
-    def next_step(self, account_id: str, refusal: Refusal) -> Step:
-        """Return what to do after ``account_id`` met ``refusal``."""
+    def next_step(self, account_id: str, refusal: Refusal) -> NextStep:
+        """Return what to do after a refusal.
+
+        Args:
+            account_id: the account that was refused.
+            refusal: what upstream said.
+        """
         kind = refusal.kind
-        if kind is RefusalKind.CAPACITY and self._capacity_retries < len(CAPACITY_RETRIES_SECONDS):
-            delay = CAPACITY_RETRIES_SECONDS[self._capacity_retries] * (0.8 + 0.4 * self._random())
-            self._capacity_retries += 1
-            return RetrySameAccount(delay)
+        if kind in (RefusalKind.BANNED, RefusalKind.CALLER):
+            return GiveUp()
+        if kind is RefusalKind.CAPACITY:
+            return self._short_retry()
+        if kind is RefusalKind.REFUSED_REQUEST:
+            refused_before, self._refused_before = self._refused_before, True
+            return GiveUp() if refused_before else self._next(account_id)
         if kind is RefusalKind.AUTH and account_id not in self._refreshed:
             self._refreshed.add(account_id)
-            return RetrySameAccount(refresh_token=True)
-        if self._is_worth_a_retry(account_id, refusal):
-            self._retried.add(account_id)
-            return RetrySameAccount(min(refusal.retry_after or _RETRY_SECONDS, _PATIENCE_SECONDS))
+            return RetrySameAccount(0.0, refresh_token=True)
+        if self._insists(account_id, refusal):
+            self._insisted.add(account_id)
+            return RetrySameAccount(_SAME_ACCOUNT_SECONDS if refusal.retry_after is None else refusal.retry_after)
+        return self._next(account_id)
+
+    def _next(self, account_id: str) -> NextAccount:
         self.tried.add(account_id)
-        if kind is RefusalKind.REFUSED_REQUEST:
-            self._refused_requests += 1
-            return GiveUp() if self._refused_requests > 1 else NextAccount()
-        if kind in (RefusalKind.CAPACITY, RefusalKind.BANNED, RefusalKind.CALLER):
-            return GiveUp()
         return NextAccount()
 
-    def _is_worth_a_retry(self, account_id: str, refusal: Refusal) -> bool:
-        if self._switch_at_once or account_id in self._retried:
+    def _short_retry(self) -> RetrySameAccount | GiveUp:
+        if self._capacity_retries >= len(CAPACITY_RETRIES):
+            return GiveUp()
+        delay = CAPACITY_RETRIES[self._capacity_retries]
+        self._capacity_retries += 1
+        return RetrySameAccount(delay * (1.0 - _JITTER + 2.0 * _JITTER * self._random()))
+
+    def _insists(self, account_id: str, refusal: Refusal) -> bool:
+        """Return whether the same account is worth one more try, at the price of a short wait."""
+        if self._switch_at_once or account_id in self._insisted:
             return False
-        if refusal.kind not in (RefusalKind.RATE, RefusalKind.QUOTA):
-            return False
-        return refusal.retry_after is None or refusal.retry_after <= _PATIENCE_SECONDS
+        if refusal.kind is RefusalKind.RATE:
+            return refusal.retry_after is None or refusal.retry_after <= _LONGEST_SAME_ACCOUNT_SECONDS
+        return refusal.kind is RefusalKind.QUOTA and refusal.retry_after is None

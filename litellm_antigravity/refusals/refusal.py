@@ -1,14 +1,15 @@
-"""A refusal, classified."""
+"""A refusal: one upstream error, classified."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
+from litellm_antigravity.refusals.words import clean
+
 
 class RefusalKind(str, Enum):
-    """The classes of DESIGN, section 7. The values are what cooldowns and messages call them."""
+    """The classes of DESIGN, section 7; the values are the words that people read in ``status`` and messages."""
 
     QUOTA = "quota"
     RATE = "rate"
@@ -26,17 +27,17 @@ class RefusalKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What upstream said, classified.
+    """An upstream error, classified. Picklable; holds no secret.
 
     Attributes:
         kind: its class.
-        status: HTTP status; 408 for a time-out, 503 when there was no answer.
-        message: upstream's words on one line, without anything that looks like a token.
-        reason: ``ErrorInfo.reason``, upper case.
-        retry_after: seconds, counted from when it was read; ``None`` when upstream gave no hint.
-        url: what the user has to open: ``validation_url`` or ``appeal_url``.
-        model: the model that upstream names.
-        grpc_status: ``error.status``, such as ``RESOURCE_EXHAUSTED``.
+        status: the HTTP status; the one inside the body when the response itself had none that is an error.
+        message: upstream's words on one line, at most 1000 characters, without control characters and tokens.
+        reason: ``reason`` of ``google.rpc.ErrorInfo``.
+        retry_after: seconds from when it was parsed; ``None`` when upstream gave no hint.
+        url: what the user has to open (``validation_url``, ``appeal_url``); https only.
+        model: upstream's name of the model that the refusal is about.
+        grpc_status: the name of the gRPC code, such as ``RESOURCE_EXHAUSTED``.
     """
 
     kind: RefusalKind
@@ -48,12 +49,6 @@ class Refusal:
     model: str | None = None
     grpc_status: str | None = None
 
-
-_MESSAGE_LIMIT = 1000
-_TOKENS = re.compile(r"(ya29\.[\w.-]+|1//[\w-]+|(?i:bearer)\s+[\w.~+/=-]{8,}|eyJ[\w-]{10,}\.[\w.-]+)")
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` on one line: white space normalised, control characters and tokens removed, not too long."""
-    text = "".join(character if character.isprintable() else " " for character in text[: 4 * _MESSAGE_LIMIT])
-    return _TOKENS.sub("[redacted]", " ".join(text.split()))[:_MESSAGE_LIMIT]
+    def __post_init__(self) -> None:
+        # Here rather than in the parser: the message goes into logs, exceptions and the store whoever made it.
+        object.__setattr__(self, "message", clean(self.message))

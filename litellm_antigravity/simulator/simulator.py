@@ -424,7 +424,7 @@ def serve_forever(
         OSError: when the port is taken.
     """
     stop = stop or threading.Event()
-    with contextlib.ExitStack() as stack:
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         simulator = stack.enter_context(
             Simulator(
                 accounts,
@@ -440,9 +440,8 @@ def serve_forever(
             folder = stack.enter_context(temporary)
         accounts_file = simulator.write_accounts_file(Path(folder) / "antigravity-accounts.json")
         announce(how_to_use(simulator, simulator.environment(accounts_file, Path(folder) / "state")))
-        with contextlib.suppress(KeyboardInterrupt):
-            while not stop.wait(0.5):  # with a time-out, because a wait without one hides Ctrl-C on Windows
-                pass
+        while not stop.wait(0.5):  # with a time-out, because a wait without one hides Ctrl-C on Windows
+            pass
 
 
 def how_to_use(simulator: Simulator, environment: Mapping[str, str]) -> str:

@@ -1,0 +1,27 @@
+"""Where commands print tables: as wide as the terminal, or wide enough for a line per row in a pipe or file."""
+
+from __future__ import annotations
+
+import os
+
+from rich.console import Console
+
+_WIDTH_ELSEWHERE = 140
+"""Columns; rich takes 80 when there is no terminal, and folds."""
+
+
+def new_console(*, no_color: bool = False) -> Console:
+    """Return a console on standard output. Plain text: nothing in an e-mail address is taken for markup.
+
+    Args:
+        no_color: no colours even on a terminal; rich honours the variable ``NO_COLOR`` by itself.
+    """
+    console = Console(no_color=no_color or None, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS"):
+        console.width = _WIDTH_ELSEWHERE
+    return console
+
+
+def printable(text: str) -> str:
+    """Return ``text`` without what could steer a terminal: control characters, line breaks, direction marks."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,72 @@
+"""How the command line reports what goes wrong: one line instead of a traceback, and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from litellm_antigravity.errors import AntigravityError
+from litellm_antigravity.logs import LOGGER
+
+STOPPED = 130
+"""The exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
+
+_DEBUG_VARIABLE = "LITELLM_ANTIGRAVITY_DEBUG"
+
+
+class ReportingGroup(click.Group):
+    """A group whose commands report errors as people want to read them.
+
+    An `AntigravityError` becomes ``Error: <message>`` and exit code 1; so does an unexpected exception, unless
+    ``LITELLM_ANTIGRAVITY_DEBUG`` is set: then it keeps its traceback. Ctrl-C becomes ``Stopped.`` and exit code 130.
+    The package's warnings go to standard error. Commands are listed in the order in which they were added.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the commands' names in the order of first use; click would sort them."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command and report how it fails."""
+        with _warnings_shown():
+            try:
+                return super().invoke(ctx)
+            except AntigravityError as error:
+                raise click.ClickException(str(error)) from error
+            except KeyboardInterrupt:
+                click.echo("Stopped.", err=True)
+                ctx.exit(STOPPED)
+            except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+                raise
+            except Exception as error:
+                if os.environ.get(_DEBUG_VARIABLE, "").lower() in ("1", "true"):
+                    raise
+                msg = (
+                    f"something unexpected happened ({type(error).__name__}: {error}). "
+                    f"Set {_DEBUG_VARIABLE}=1 and try again to see where."
+                )
+                raise click.ClickException(msg) from error
+
+
+class _OnStandardError(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = f"{record.levelname.capitalize()}: " if record.levelno >= logging.WARNING else ""
+        click.echo(prefix + record.getMessage(), err=True)
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    handler, level, propagate = _OnStandardError(), LOGGER.level, LOGGER.propagate
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)  # the setting `debug` lowers it
+        LOGGER.propagate = propagate

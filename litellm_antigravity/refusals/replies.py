@@ -1,0 +1,110 @@
+"""Refusals that come without an error status: broken replies, broken streams, broken connections."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litellm_antigravity.refusals.body import error_in
+from litellm_antigravity.refusals.parser import not_json_message, refusal_from
+from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
+from litellm_antigravity.refusals.words import clean, mask_emails
+
+# What upstream says as the model's text when it does not like the client (UPSTREAM, F1).
+_UNSUPPORTED: Final = "this version of antigravity is no longer supported"
+_LONGEST_UNSUPPORTED: Final = 400  # a model that writes about it writes more
+
+
+def refusal_in_reply(reply: object, *, now: float, whole: bool = True) -> Refusal | None:
+    """Return what is wrong with the body of a 200; ``None`` for a Gemini reply.
+
+    Args:
+        reply: the decoded JSON: the envelope with ``response``.
+        now: the wall time in epoch seconds.
+        whole: False for one event of a stream, which may lack candidates.
+    """
+    error = error_in(reply)
+    if error is not None:
+        return refusal_from(error, 200, {}, now)
+    if not isinstance(reply, dict):
+        return _broken(f"upstream answered 200 with a JSON {_json_type(reply)}, not with a reply")
+    response = reply.get("response")
+    if not isinstance(response, dict):
+        return _broken("upstream answered 200 without a `response`") if whole else None
+    candidates = response.get("candidates")
+    first = candidates[0] if isinstance(candidates, list) and candidates else None
+    if not isinstance(first, dict):
+        return None if not whole or response.get("promptFeedback") else _broken("upstream's reply has no candidate")
+    unsupported = _unsupported(first)
+    if unsupported is not None:
+        return _broken(unsupported)
+    if whole and not first.get("content") and not first.get("finishReason") and not response.get("promptFeedback"):
+        return _broken("upstream's reply has an empty candidate")
+    return None
+
+
+def not_json_refusal(content_type: str, status: int) -> Refusal:
+    """Return the refusal for an answer that should have been JSON.
+
+    Args:
+        content_type: the ``Content-Type`` header; may be empty.
+        status: the HTTP status.
+    """
+    return _broken(not_json_message(content_type, status), 502 if status == 200 else status)
+
+
+def connection_refusal(error: Exception | str, *, host: str) -> Refusal:
+    """Return the refusal for an upstream that could not be reached, or that hung up.
+
+    Args:
+        error: what went wrong.
+        host: whom it was about.
+    """
+    said = mask_emails(clean(str(error))).rstrip(".")
+    if not said or "header" in said.lower():  # "Illegal header value ..." quotes the header, and with it the token
+        said = type(error).__name__ if isinstance(error, Exception) else "no reason given"
+    message = f"no answer from {host}: {said}. Is `endpoint` right, and can this machine reach it?"
+    return Refusal(RefusalKind.TRANSPORT, 503, message)
+
+
+def timeout_refusal(phase: str) -> Refusal:
+    """Return the refusal for a time-out; status 408, as RFC 9110 has it for a request that took too long.
+
+    Args:
+        phase: what was being waited for.
+    """
+    return Refusal(RefusalKind.TRANSPORT, 408, f"timed out: {phase}")
+
+
+def truncated_stream(events: int) -> Refusal:
+    """Return the refusal for a stream that ended without a finish reason.
+
+    Args:
+        events: how many events came before.
+    """
+    return _broken(f"upstream's stream broke off after {events} event{'' if events == 1 else 's'}, before its end")
+
+
+def _broken(message: str, status: int = 502) -> Refusal:
+    """Return a broken reply; to those behind us it is a bad gateway (RFC 9110), whatever status it came with."""
+    return Refusal(RefusalKind.BROKEN_REPLY, status, message)
+
+
+def _unsupported(candidate: dict[str, Any]) -> str | None:
+    """Return the whole text of a candidate if it is an error in disguise."""
+    content = candidate.get("content")
+    parts = content.get("parts") if isinstance(content, dict) else None
+    if not isinstance(parts, list) or not parts:
+        return None
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and not part.get("thought")]
+    if len(texts) != len(parts) or not all(isinstance(text, str) for text in texts):
+        return None
+    text = " ".join("".join(str(text) for text in texts).split())
+    return text if text.lower().startswith(_UNSUPPORTED) and len(text) <= _LONGEST_UNSUPPORTED else None
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, list):
+        return "list"
+    if isinstance(value, str):
+        return "string"
+    return "null" if value is None else "number" if not isinstance(value, bool) else "boolean"
