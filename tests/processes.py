@@ -1,12 +1,13 @@
 """Real processes that have LiteLLM imported already: forked from a server, so that each costs milliseconds.
 
-They run functions of test modules. `together` lets all of them begin at the same moment.
+`together` runs a function of a test module in several of them at once; an `Agent` lives on and is asked things.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -24,8 +25,13 @@ PATIENCE_SECONDS = 60.0
 def _run(function: Callable[..., Any], args: Sequence[Any], barrier: Barrier, results: Connection) -> None:
     try:
         barrier.wait(PATIENCE_SECONDS)
-        results.send((True, function(*args)))
+        result = function(*args)
+        barrier.wait(PATIENCE_SECONDS)  # nobody ends before everybody is done: what a process holds, it holds
+        results.send((True, result))
+    except threading.BrokenBarrierError:
+        results.send((False, "another process failed or was late"))
     except BaseException:  # noqa: BLE001 - the parent raises it again
+        barrier.abort()
         results.send((False, traceback.format_exc()))
 
 
@@ -52,12 +58,66 @@ def together(function: Callable[..., Any], each: Sequence[Sequence[Any]]) -> lis
             if process.pid is not None:
                 process.kill()
                 process.join()
-    failures = [trace for succeeded, trace in outcomes if not succeeded]
+    failures = sorted((trace for succeeded, trace in outcomes if not succeeded), key=len)
     if failures:
-        raise AssertionError("in a child process:\n" + failures[0])
+        raise AssertionError("in a child process:\n" + failures[-1])
     return [result for _, result in outcomes]
 
 
 def one_after_the_other(function: Callable[..., Any], each: Sequence[Sequence[Any]]) -> list[Any]:
     """Run ``function`` in one process per entry of ``each``, each of them gone before the next begins."""
     return [together(function, [args])[0] for args in each]
+
+
+def _serve(fields: dict[str, Any], questions: Connection) -> None:
+    import litellm
+    from serving import MESSAGES, MODEL, text_of
+
+    import litellm_antigravity
+
+    litellm_antigravity.register(litellm_antigravity.Settings(**fields))
+    while (params := questions.recv()) is not None:
+        try:
+            reply = litellm.completion(**{"model": MODEL, "messages": MESSAGES, **params})
+            questions.send(text_of(list(reply) if params.get("stream") else reply))
+        except Exception as error:  # noqa: BLE001 - the parent looks at it
+            questions.send(f"{type(error).__name__}: {error}")
+
+
+class Agent:
+    """A process that calls `litellm.completion` whenever it is asked to.
+
+    Args:
+        fields: its settings.
+    """
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._questions, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_serve, args=(fields, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def ask(self, **params: Any) -> str:
+        """Have it make a request; return the text, or the error's name and message."""
+        self._questions.send(params)
+        if not self._questions.poll(PATIENCE_SECONDS):
+            msg = f"agent {self.pid} does not answer"
+            raise AssertionError(msg)
+        return str(self._questions.recv())
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        self._process.kill()
+        self._process.join()
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()

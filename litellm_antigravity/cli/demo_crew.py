@@ -125,12 +125,10 @@ class Crew:
         Returns:
             The errors of the requests that failed.
         """
-        for number, (worker, order) in enumerate(zip(self._workers, orders, strict=True), 1):
-            try:
+        for worker, order in zip(self._workers, orders, strict=True):
+            with contextlib.suppress(OSError):  # its death is found below
                 _given(worker.stdin).write(json.dumps(order) + "\n")
                 _given(worker.stdin).flush()
-            except OSError as error:
-                raise self._death(number) from error
         failures: list[str] = []
         working = set(range(1, self._size + 1))
         while working:
@@ -162,9 +160,8 @@ class Crew:
         worker = self._workers[number - 1]
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.wait(_GRACE_SECONDS)
-        return click.ClickException(
-            f"Worker {number} (process {worker.pid}) ended with exit code {worker.returncode}.{self._last_words(number)}"
-        )
+        ended = f"Worker {number} (process {worker.pid}) ended with exit code {worker.returncode}."
+        return click.ClickException(ended + self._last_words(number))
 
     def _last_words(self, number: int) -> str:
         lines = self._errors_of(number).read_text("utf-8", "replace").strip().splitlines()[-_LAST_LINES:]

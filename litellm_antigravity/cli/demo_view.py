@@ -43,7 +43,8 @@ def show_starts(console: Console, pids: Mapping[int, int], accounts: int, facts:
         facts: what happened.
     """
     for worker, pid in sorted(pids.items()):
-        console.print(f"Worker {worker}: {pid} % {accounts} = {pid % accounts}, began with {facts.first_asked[worker]}")
+        began = facts.first_asked.get(worker, "none")
+        console.print(f"Worker {worker}: {pid} % {accounts} = {pid % accounts}, began with {began}")
     if len({pid % accounts for pid in pids.values()}) < min(accounts, len(pids)):
         console.print("Process ids may collide like this; with offset_source: slot the workers never do.")
 

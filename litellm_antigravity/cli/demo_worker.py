@@ -1,8 +1,9 @@
 """A worker of the demo: a process of its own that calls `litellm.completion` as it is told on standard input.
 
 Orders come as JSON, one a line: ``{"settings": {...}, "model": "...", "requests": 6}``. Answers go to standard output
-in the same form: ``{"ready": true, "pid": ...}`` once, then for each request ``{"served": true}`` or ``{"error": "..."}``, and
-``{"done": true}`` at the end of an order. It ends when standard input does, so it never outlives the demo.
+in the same form: ``{"ready": true, "pid": ...}`` once, then for each request ``{"served": true}`` or
+``{"error": "..."}``, and ``{"done": true}`` at the end of an order. It ends when standard input does, so it never
+outlives the demo.
 """
 
 from __future__ import annotations

@@ -67,10 +67,7 @@ def _left(pool: PoolReport) -> str:
 
 
 def _vitals(account: AccountReport, now: float) -> tuple[str, str, str]:
-    if account.last_used is None:
-        used = "never"
-    else:
-        used = f"{spell_duration(now - account.last_used)} ago"
+    used = "never" if account.last_used is None else f"{spell_duration(now - account.last_used)} ago"
     return f"{account.health:.0f}", f"{account.tokens:.0f}", used
 
 
