@@ -251,6 +251,8 @@ class Dispatcher(ForkAware):
         token: SecretStr | None = None
         rejected: SecretStr | None = None
         while True:
+            if budget.left <= 0:
+                raise RequestRefusedError(timeout_refusal("the request's time was up"), account=lease.account.label)
             try:
                 token, project = yield from self._sign(lease, rejected, budget)
             except RequestRefusedError as error:
@@ -258,7 +260,7 @@ class Dispatcher(ForkAware):
             except CredentialError as error:
                 if not error.retryable and not isinstance(error, GrantRevokedError):
                     raise  # what is wrong is wrong for every account
-                outcome = _no_token(error, lease)
+                outcome = _no_token(error, lease, rejected=rejected is not None)
             else:
                 answer = yield _Send(lease, self._call(request, token, project), budget.for_attempt())
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
@@ -282,8 +284,6 @@ class Dispatcher(ForkAware):
         self, lease: Lease, rejected: SecretStr | None, budget: Budget
     ) -> Generator[_Step, Refusal | None, tuple[SecretStr, str]]:
         account = lease.account
-        if budget.left <= 0:
-            raise RequestRefusedError(timeout_refusal("the request's time was up"))
         token = self._tokens.ready(account) if rejected is None else None
         project = self._projects.ready(account)
         if token is None or project is None:
@@ -357,16 +357,13 @@ class AsyncStreamedAnswer:
         await self._stream.aclose()
 
 
-def _no_token(error: CredentialError, lease: Lease) -> Refusal:
-    """Return the refusal that stands for a token that could not be had."""
-    revoked = isinstance(error, GrantRevokedError)
-    return Refusal(
-        kind=RefusalKind.REVOKED if revoked else RefusalKind.TRANSPORT,
-        status=401 if revoked else 503,
-        message=str(error),
-        retry_after=error.retry_after,
-        model=lease.model,
-    )
+def _no_token(error: CredentialError, lease: Lease, *, rejected: bool) -> Refusal:
+    """Return the refusal that stands for a token that could not be had; ``rejected`` when upstream refused the last."""
+    kind = RefusalKind.AUTH if rejected else RefusalKind.TRANSPORT
+    if isinstance(error, GrantRevokedError):
+        kind = RefusalKind.REVOKED
+    status = 503 if kind is RefusalKind.TRANSPORT else 401
+    return Refusal(kind=kind, status=status, message=str(error), retry_after=error.retry_after, model=lease.model)
 
 
 def _final(

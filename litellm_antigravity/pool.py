@@ -40,6 +40,7 @@ DEFAULT_SCOPE = "process"
 """Whose current account sticky keeps. One scope per process today; a conversation will be another."""
 
 _ANNOUNCE_SECONDS = 5.0
+_REPEAT_SECONDS = 300.0
 _WAKE_MARGIN_SECONDS = 0.01  # sleep a little past the end of a cooldown rather than wake a little before it
 
 
@@ -249,7 +250,11 @@ class AccountPool(ForkAware):
                 raise RequestRefusedError(_no_capacity(name, left))
             with self._lock:
                 free = self._free(roster, view, name, family, now)
-                choice = self._choose(roster, view, free, family, scope, now, {*tried, *overdrawn}, waited, patience)
+                choice = self._choose(
+                    roster, view, free, family, scope, now, tried, waited, patience, overdrawn=overdrawn
+                )
+                if isinstance(choice, tuple) and self.settings.account_selection_strategy == "round-robin":
+                    self._cursors[family] += 1  # here, or two threads would choose the same account
             if choice is None:
                 return self._nobody(free, name, family, now, tried, waited, patience)
             if isinstance(choice, Wait):
@@ -315,11 +320,16 @@ class AccountPool(ForkAware):
         family: ModelFamily,
         scope: str,
         now: float,
-        excluded: set[str],
+        excluded: Collection[str],
         waited: float,
         patience: float,
+        overdrawn: Collection[str] = (),
     ) -> tuple[str, bool] | Wait | None:
-        """Return the chosen account and whether it needs a token; or how long to wait; or ``None``."""
+        """Return the chosen account and whether it needs a token; or how long to wait; or ``None``.
+
+        ``overdrawn`` are accounts whose last token another process has just taken: not for hybrid, though tokens never
+        bench the last usable account.
+        """
         strategy = self.settings.account_selection_strategy
         current = self._current.get((scope, family))
         if strategy == "sticky" and current is not None:
@@ -334,14 +344,15 @@ class AccountPool(ForkAware):
         if strategy == "round-robin":
             return round_robin.pick(candidates, self._cursor(family)), False
         if strategy == "hybrid":
-            among = None if len(candidates) == len(roster.enabled) else candidates
+            usable = candidates if not overdrawn else tuple(one for one in candidates if one not in overdrawn)
+            among = None if len(usable) == len(roster.enabled) else usable
             chosen = self._scores(roster, view, now).choose(now, current=current, among=among)
             if chosen is not None:
                 return chosen, True
         return self._sticky(roster, set(candidates), family, current), False
 
     def _wait_for_current(
-        self, free: _Availability, current: str, excluded: set[str], now: float, waited: float
+        self, free: _Availability, current: str, excluded: Collection[str], now: float, waited: float
     ) -> float:
         """Return how long sticky waits for its current account rather than lose its prompt cache; 0 for not at all."""
         budget = self.settings.sticky_wait_seconds - waited
@@ -401,15 +412,15 @@ class AccountPool(ForkAware):
         return board
 
     def _taken(self, account_id: str, family: ModelFamily, scope: str) -> None:
-        """Move cursor and current account, now that the request is on its way; tell the others sometimes."""
+        """Set the current account, now that the request is on its way; tell the others sometimes."""
         with self._lock:
-            if self.settings.account_selection_strategy == "round-robin":
-                self._cursors[family] = self._cursors.get(family, 0) + 1
             self._current[scope, family] = account_id
             at, told = self._announced
-            current: dict[str, str] = {name: self._current[scope, name] for scope, name in self._current}
+            current: dict[str, str] = {
+                name: held for (whose, name), held in self._current.items() if whose == DEFAULT_SCOPE
+            }
             now = self.clock.monotonic()
-            if current == told or now - at < _ANNOUNCE_SECONDS:
+            if now - at < (_ANNOUNCE_SECONDS if current != told else _REPEAT_SECONDS):
                 return
             self._announced = (now, current)
             identity = self.identity
@@ -511,7 +522,9 @@ class AccountPool(ForkAware):
         if record.capacity_delay is not None:
             self.store.hold_capacity(lease.model, now, record.capacity_delay)
         if record.pool is not None and record.until_delay is not None:
-            cooldown = self.store.extend_cooldown(_cooldown(account, record.pool, record.until_delay, refusal, now))
+            cooldown = self.store.extend_cooldown(
+                _cooldown(account, record.pool, record.until_delay, refusal, now, fact=record.fact)
+            )
             if refusal.kind in (RefusalKind.BANNED, RefusalKind.VERIFICATION, RefusalKind.REVOKED):
                 LOGGER.warning("%s", _loud(account, refusal))
             if decisions_are_visible():
@@ -598,7 +611,7 @@ def _benched(
     return benched
 
 
-def _cooldown(account: Account, pool: str, seconds: float, refusal: Refusal, now: float) -> Cooldown:
+def _cooldown(account: Account, pool: str, seconds: float, refusal: Refusal, now: float, *, fact: bool) -> Cooldown:
     # A ban is about the account; everything else that benches a whole account is about its credential.
     about_credential = pool == WHOLE_ACCOUNT and refusal.kind is not RefusalKind.BANNED
     return Cooldown(
@@ -607,7 +620,7 @@ def _cooldown(account: Account, pool: str, seconds: float, refusal: Refusal, now
         now + seconds,
         refusal.kind.value,
         now,
-        fact=refusal.retry_after is not None or math.isinf(seconds),
+        fact=fact,
         credential=account.credential.fingerprint if about_credential else None,
         url=refusal.url,
         message=refusal.message[:300],

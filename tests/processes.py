@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from typing_extensions import Self
+
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download at import
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -76,12 +78,16 @@ def _serve(fields: dict[str, Any], questions: Connection) -> None:
     import litellm_antigravity
 
     litellm_antigravity.register(litellm_antigravity.Settings(**fields))
-    while (params := questions.recv()) is not None:
+
+    def answer(params: dict[str, Any]) -> str:
         try:
             reply = litellm.completion(**{"model": MODEL, "messages": MESSAGES, **params})
-            questions.send(text_of(list(reply) if params.get("stream") else reply))
+            return text_of(list(reply) if params.get("stream") else reply)
         except Exception as error:  # noqa: BLE001 - the parent looks at it
-            questions.send(f"{type(error).__name__}: {error}")
+            return f"{type(error).__name__}: {error}"
+
+    while (params := questions.recv()) is not None:
+        questions.send(answer(params))
 
 
 class Agent:
@@ -116,7 +122,7 @@ class Agent:
         self._process.kill()
         self._process.join()
 
-    def __enter__(self) -> Agent:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

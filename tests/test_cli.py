@@ -19,7 +19,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
-from support import NOW, ROOT, FakeClock
+from support import NOW, ROOT, FakeClock, run_python
 
 from litellm_antigravity import __version__
 from litellm_antigravity.accounts import AccountsFile
@@ -36,7 +36,7 @@ from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import LoggedRequest
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import Cooldown, Presence
+from litellm_antigravity.state.rows import Cooldown
 
 CANARY = "1//canary-refresh-token"
 PROGRAM = [sys.executable, "-c", "from litellm_antigravity.cli import main; main()"]
@@ -84,7 +84,7 @@ def test_help_lists_the_commands_in_the_order_of_first_use_and_says_where_settin
     text = run("--help").stdout
     places = [text.index(f"\n  {name} ") for name in ("demo", "auth", "status", "simulate")]
     assert places == sorted(places)
-    assert "..." not in text  # no summary is cut short
+    assert "..." not in text[places[0] :]  # no summary is cut short
     assert "forbid third-party clients" in " ".join(text.split())
     assert "LITELLM_ANTIGRAVITY_<NAME>" in text
 
@@ -282,7 +282,17 @@ def test_status_shows_health_tokens_last_use_and_the_processes_on_an_account(
     first, second = ids(save(home, entry(1), entry(2)))
     settings = Settings(account_selection_strategy="sticky")
     AccountPool(settings, store=store, clock=clock).acquire("claude-sonnet-4-6")
-    store.announce(Presence("host:1:2:ab", 4711, "hybrid", NOW, 3, {"gemini": second}))
+    run_python(
+        """
+        import sys
+        from pathlib import Path
+        from litellm_antigravity.state.disk import DiskStore
+        from litellm_antigravity.state.rows import Presence
+        DiskStore(Path(sys.argv[1])).announce(Presence("host:1:2:ab", 4711, "hybrid", 0.0, 3, {"gemini": sys.argv[2]}))
+        """,
+        home / "state",
+        second,
+    )
     clock.advance(12)
     report = gather_status(clock=clock)
     text = shown(report)
@@ -291,10 +301,11 @@ def test_status_shows_health_tokens_last_use_and_the_processes_on_an_account(
     assert f"{os.getpid()} (sticky)" in claude
     assert "never" in row(text, "user2@gmail.com", "claude")
     one, other = report.accounts
-    assert (one.health, one.tokens) == (70.0, pytest.approx(50.0))
+    assert one.health == 70.0
+    assert one.tokens == pytest.approx(50.0)  # one taken, and as good as regained
     assert (one.id, other.id) == (first, second)
     gemini = next(pool for pool in other.pools if pool.pool == "gemini")
-    assert gemini.processes == ()  # that process is not alive: nobody holds its lock
+    assert gemini.processes == ()  # that process is gone
 
 
 def test_status_json_says_the_same_as_the_table(home: Path, store: DiskStore) -> None:
@@ -523,6 +534,7 @@ def test_a_worker_does_not_outlive_a_demo_that_was_killed(temporary: Path) -> No
     with started("demo", TMPDIR=str(temporary)) as process:
         wait_for(lambda: list(temporary.glob("*/worker-4.log")))
         process.kill()
+        process.wait()
         assert is_gone(process.pid, patience=60)
 
 
