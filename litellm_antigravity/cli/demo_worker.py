@@ -8,12 +8,13 @@ outlives the demo.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from queue import SimpleQueue
 from typing import Any, TextIO
 
 
@@ -22,11 +23,19 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the demo ends its workers itself
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
-    with contextlib.suppress(BrokenPipeError):
-        _work(sys.stdin, answers)
+    orders: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
+    _work(iter(orders.get, None), answers)
 
 
-def _work(orders: TextIO, answers: TextIO) -> None:
+def _listen(orders: SimpleQueue[str]) -> None:
+    """Take orders, and end the process at once when there can be no more, whatever it is doing."""
+    for line in sys.stdin:
+        orders.put(line)
+    os._exit(0)
+
+
+def _work(orders: Iterator[str], answers: TextIO) -> None:
     import litellm
 
     import litellm_antigravity

@@ -165,7 +165,7 @@ def _account(state: AccountState, model: str | None, present: Sequence[Presence]
         )
         own = _longest([one for one in state.cooldowns if one.pool in (family, WHOLE_ACCOUNT)], now)
         if not account.enabled:
-            pools.append(PoolReport(family, "disabled", "disabled in the accounts file", processes=holders))
+            pools.append(PoolReport(family, "disabled", processes=holders))
         elif own is None:
             pools.append(PoolReport(family, "ready", processes=holders))
         else:

@@ -1,11 +1,11 @@
-"""``status`` as a table."""
+"""``status`` as a table for each account, whose columns stand one below the other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +22,14 @@ def show_status(console: Console, report: StatusReport) -> None:
     """Print the report."""
     about = "" if report.model is None else f" for {report.model}"
     console.print(f"{len(report.accounts)} account(s){about}, strategy {report.strategy}, from {report.accounts_file}")
-    console.print(_table(report))
+    widths = _widths(report)
+    for number, account in enumerate(report.accounts, 1):
+        console.print()
+        console.print(Text.assemble((f"{number}. {_name(account)}", "bold"), f"   {_vitals(account, report.now)}"))
+        console.print(_pools(account, widths))
+        for line in _processes(account):
+            console.print(f"   {line}")
+    console.print()
     for line in _remedies(report):
         console.print(Text(line), soft_wrap=True)  # an address must stay in one piece
     for model, left in report.models_without_capacity.items():
@@ -30,52 +37,46 @@ def show_status(console: Console, report: StatusReport) -> None:
     console.print(Text(_shared_state(report.shared_state)), soft_wrap=True)
 
 
-def _table(report: StatusReport) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Account", "Pool", "State", "Left", "Reason"):
-        table.add_column(name, overflow="fold")
-    table.add_column("Health", justify="right")
-    table.add_column("Tokens", justify="right")
-    table.add_column("Last used")
-    table.add_column("Processes", overflow="fold")
-    for number, account in enumerate(report.accounts, 1):
-        for first, pool in zip((True, *[False] * len(account.pools)), account.pools, strict=False):
-            table.add_row(
-                Text(f"{number}. {_name(account)}" if first else ""),
-                Text(_pool_name(pool)),
-                Text(pool.state, _STYLES[pool.state]),
-                Text(_left(pool)),
-                Text(printable(pool.reason or "")),
-                *(_vitals(account, report.now) if first else ("", "", "")),
-                Text(_processes(pool)),
-            )
+def _pools(account: AccountReport, widths: tuple[int, ...]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=1)  # sets the rows off from the account above them
+    for width in widths:
+        table.add_column(width=width, overflow="fold")
+    table.add_column(overflow="fold")
+    for pool in account.pools:
+        name, state, reason = _cells(pool)
+        table.add_row("", name, Text(state, _STYLES[pool.state]), reason)
     return table
+
+
+def _cells(pool: PoolReport) -> tuple[str, str, str]:
+    name = "whole account" if pool.pool == WHOLE_ACCOUNT else printable(pool.pool.removeprefix("model:"))
+    if pool.state == "out":
+        return name, "out until you act", printable(pool.reason or "")
+    left = "" if pool.remaining_seconds is None else f", {_spell(pool.remaining_seconds)} left"
+    return name, pool.state + left, printable(pool.reason or "")
+
+
+def _widths(report: StatusReport) -> tuple[int, ...]:
+    """Return the widths of name and state that let all accounts' pools stand one below the other."""
+    rows = [_cells(pool) for account in report.accounts for pool in account.pools]
+    return tuple(max(cell_len(cell) for cell in column) for column in list(zip(*rows, strict=True))[:2])
 
 
 def _name(account: AccountReport) -> str:
     return printable(account.email or account.id)
 
 
-def _pool_name(pool: PoolReport) -> str:
-    return "whole account" if pool.pool == WHOLE_ACCOUNT else printable(pool.pool.removeprefix("model:"))
+def _vitals(account: AccountReport, now: float) -> str:
+    used = "never used" if account.last_used is None else f"used {spell_duration(now - account.last_used)} ago"
+    return f"health {account.health:.0f}   tokens {account.tokens:.0f}   {used}"
 
 
-def _left(pool: PoolReport) -> str:
-    if pool.state == "out":
-        return "until you act"
-    return "" if pool.remaining_seconds is None else _spell(pool.remaining_seconds)
-
-
-def _vitals(account: AccountReport, now: float) -> tuple[str, str, str]:
-    used = "never" if account.last_used is None else f"{spell_duration(now - account.last_used)} ago"
-    return f"{account.health:.0f}", f"{account.tokens:.0f}", used
-
-
-def _processes(pool: PoolReport) -> str:
-    return ", ".join(
-        f"{holder.pid} ({holder.strategy}{'' if holder.slot is None else f', slot {holder.slot}'})"
-        for holder in pool.processes
-    )
+def _processes(account: AccountReport) -> Iterator[str]:
+    for pool in account.pools:
+        for holder in pool.processes:
+            slot = "" if holder.slot is None else f", slot {holder.slot}"
+            yield f"process {holder.pid} is on it for {_cells(pool)[0]} ({printable(holder.strategy)}{slot})"
 
 
 def _remedies(report: StatusReport) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
-from litellm_antigravity.refusals import connection_refusal, parse_refusal, timeout_refusal
+from litellm_antigravity.refusals import RefusalKind, connection_refusal, parse_refusal, timeout_refusal
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
 from litellm_antigravity.wire.http import HttpClients
@@ -55,9 +55,10 @@ class Projects:
         known = self.ready(account) or self._shared(account)
         if known is not None:
             return known
+        ends = self._clock.monotonic() + timeout
         with self._store.exclusive(f"project:{account.id}", timeout=min(timeout, 2 * _TIMEOUT_SECONDS)):
             # Without the lock the question is merely asked twice.
-            found = self._shared(account) or self._ask(account, token, min(timeout, _TIMEOUT_SECONDS))
+            found = self._shared(account) or self._ask(account, token, ends)
             self._known[account.id, account.credential.fingerprint] = found
             return found
 
@@ -69,8 +70,11 @@ class Projects:
         self._known[account.id, account.credential.fingerprint] = project
         return project
 
-    def _ask(self, account: Account, token: SecretStr, timeout: float) -> str:
+    def _ask(self, account: Account, token: SecretStr, ends: float) -> str:
         """Ask ``v1internal:loadCodeAssist`` (UPSTREAM, F2) and share the answer."""
+        timeout = min(ends - self._clock.monotonic(), _TIMEOUT_SECONDS)
+        if timeout <= 0:
+            raise RequestRefusedError(timeout_refusal("the project was to be asked for"))
         try:
             response = self._clients.sync().post(
                 f"{self._settings.endpoint}/v1internal:loadCodeAssist",
@@ -87,9 +91,7 @@ class Projects:
             host = httpx.URL(self._settings.endpoint).host
             raise RequestRefusedError(connection_refusal(error, host=host)) from None
         if response.status_code != 200:
-            raise RequestRefusedError(
-                parse_refusal(response.status_code, response.headers, response.content, now=self._clock.time())
-            )
+            raise self._refused(account, response)
         project = _project_in(response.content)
         if project is None:
             msg = (
@@ -101,6 +103,13 @@ class Projects:
         fields = {"project": project, "credential": account.credential.fingerprint}
         self._store.write_note(f"project/{account.id}", fields)
         return project
+
+    def _refused(self, account: Account, response: httpx.Response) -> Exception:
+        """Return the error for a refusal. Those that would be the request's or the model's are the account's here."""
+        refusal = parse_refusal(response.status_code, response.headers, response.content, now=self._clock.time())
+        if refusal.kind in (RefusalKind.CALLER, RefusalKind.CAPACITY):
+            return CredentialError(f"{account.label}: upstream does not tell its project: {refusal.message}")
+        return RequestRefusedError(refusal)
 
 
 def _project_in(body: bytes) -> str | None:

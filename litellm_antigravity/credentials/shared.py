@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from litellm_antigravity.accounts import Account, AccountSource, RefreshToken, StaticToken
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.credentials.sources import Grant, fetch
-from litellm_antigravity.errors import AccountsFileError, CredentialError, GrantRevokedError
+from litellm_antigravity.errors import AccountsFileError, AntigravityError, CredentialError, GrantRevokedError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.settings import Settings
@@ -111,12 +111,13 @@ class SharedTokens(ForkAware):
             GrantRevokedError: when the account has to sign in again.
             CredentialError: when no token can be had for another reason; also when a static token was rejected.
         """
+        ends = self._clock.monotonic() + timeout
+        account = self._latest(account)
         if isinstance(account.credential, StaticToken):
-            if rejected is not None:
+            if rejected is not None and rejected == account.credential.token:
                 msg = f"{account.label}: upstream refused its access token; put a new one into the accounts file"
                 raise CredentialError(msg)
             return account.credential.token
-        account = self._latest(account)
         if rejected is None and (ready := self.ready(account)) is not None:
             return ready
         shared = self._shared(account, rejected)
@@ -129,7 +130,7 @@ class SharedTokens(ForkAware):
             if not held:
                 msg = f"{account.label}: another process has not finished refreshing its token in time"
                 raise CredentialError(msg)
-            return self._refresh(account, rejected, began, min(timeout, REFRESH_TIMEOUT_SECONDS))
+            return self._refresh(account, rejected, began, ends)
 
     def _latest(self, account: Account) -> Account:
         """Return the account as its source has it now: its credential may have changed since it was chosen."""
@@ -151,24 +152,27 @@ class SharedTokens(ForkAware):
         self._known[account.id] = known
         return known
 
-    def _refresh(self, account: Account, rejected: SecretStr | None, began: float, timeout: float) -> SecretStr:
+    def _refresh(self, account: Account, rejected: SecretStr | None, began: float, ends: float) -> SecretStr:
         """Refresh under the lock, unless somebody did while we waited for it."""
         account = self._latest(account)
         if (shared := self._shared(account, rejected)) is not None:
             return shared.token
         self._share_failure_of_others(account, began)
-        try:
-            grant = self._fetch(account, timeout)
-        except GrantRevokedError as error:
-            renewed = self._latest(account)
-            if renewed.credential.fingerprint == account.credential.fingerprint:
-                self._revoke(account, error)
-                raise
-            account = renewed
-            grant = self._fetch(account, timeout)
-        return self._keep(account, grant).token
+        while True:
+            try:
+                return self._keep(account, self._fetch(account, ends)).token
+            except GrantRevokedError as error:
+                renewed = self._latest(account)
+                if renewed.credential.fingerprint == account.credential.fingerprint:
+                    self._revoke(account, error)
+                    raise
+                account = renewed  # somebody signed in meanwhile
 
-    def _fetch(self, account: Account, timeout: float) -> Grant:
+    def _fetch(self, account: Account, ends: float = math.inf) -> Grant:
+        timeout = min(ends - self._clock.monotonic(), REFRESH_TIMEOUT_SECONDS)
+        if timeout <= 0:
+            msg = f"{account.label}: no time was left to refresh its token"
+            raise CredentialError(msg)
         try:
             grant = fetch(account, self._settings, self._clients.sync(), timeout)
         except GrantRevokedError:
@@ -258,11 +262,23 @@ class SharedTokens(ForkAware):
                     return  # another process does it
                 account = self._latest(account)
                 shared = self._shared(account, None)
-                if shared is None or shared.left(self._clock.time()) <= EARLY_SECONDS:
-                    self._keep(account, self._fetch(account, REFRESH_TIMEOUT_SECONDS))
-        except CredentialError as error:
+                if shared is None or shared.left(self._clock.time()) > EARLY_SECONDS or self._tried_early(account):
+                    return
+                self._keep(account, self._fetch(account))
+        except AntigravityError as error:
             # The present token is still good; the request that finds it stale reports what is wrong.
             logger.debug("[accounts] background refresh: %s", error)
+
+    def _tried_early(self, account: Account) -> bool:
+        """Return whether another process has tried just now; if not, note that this one does."""
+        now, name = self._clock.time(), f"refresh-early/{account.id}"
+        note = self._store.read_note(name) or {}
+        at = note.get("at")
+        tried = isinstance(at, float) and 0 <= now - at < _BACKGROUND_PAUSE_SECONDS
+        if tried and note.get("credential") == account.credential.fingerprint:
+            return True
+        self._store.write_note(name, {"at": now, "credential": account.credential.fingerprint})
+        return False
 
 
 def _lock_name(account: Account) -> str:

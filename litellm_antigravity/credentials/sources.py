@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AuthorizedUser, RefreshToken, StaticToken, TokenCommand
+from litellm_antigravity.accounts.credential import may_be_token
 from litellm_antigravity.errors import CredentialError, GrantRevokedError
 from litellm_antigravity.settings import Settings
 
@@ -20,8 +21,6 @@ COMMAND_TIMEOUT_SECONDS = 30.0
 
 DEFAULT_LIFETIME_SECONDS = 900.0
 """How long a token is used whose source does not say when it expires: well within the hour that Google gives."""
-
-_MAX_TOKEN_LENGTH = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def _authorized_user_form(account: Account, credential: AuthorizedUser) -> dict[
     try:
         fields = json.loads(Path(path).read_text("utf-8"))
     except OSError as error:
-        msg = f"{account.label}: cannot read {path}: {error.strerror}. Write it again with `gcloud auth login`."
+        msg = f"{account.label}: cannot read {path}: {error.strerror}. Write it with `gcloud auth application-default login`."
         raise CredentialError(msg) from None
     except (ValueError, RecursionError):
         msg = f"{account.label}: {path} is not JSON. Write it again with `gcloud auth application-default login`."
@@ -121,7 +120,7 @@ def _refreshed(
             timeout=timeout,
         )
     except httpx.TimeoutException:
-        msg = f"{account.label}: the token endpoint at {host} did not answer within {timeout:.0f} s"
+        msg = f"{account.label}: the token endpoint at {host} did not answer within {timeout:.3g} s"
         raise CredentialError(msg) from None
     except httpx.HTTPError as error:
         msg = f"{account.label}: cannot reach the token endpoint at {host} ({type(error).__name__})"
@@ -149,10 +148,16 @@ def _oauth_error(account: Account, fields: Mapping[str, object], status: int, ho
             "changes."
         )
     if code in ("invalid_client", "unauthorized_client"):
+        said = f"{account.label}: the token endpoint at {host} says {code}."
+        if isinstance(account.credential, AuthorizedUser):
+            return CredentialError(
+                f"{said} {account.credential.path} names a client that is not known, or not the one that its refresh "
+                "token was issued to. Write it again with `gcloud auth application-default login`."
+            )
         return CredentialError(
-            f"{account.label}: the token endpoint at {host} says {code}. Check `oauth_client_id` and "
-            "`oauth_client_secret`: both must belong to the client that the refresh token was issued to.",
-            retryable=False,
+            f"{said} Check `oauth_client_id` and `oauth_client_secret`: both must belong to the client that the "
+            "refresh token was issued to.",
+            retryable=code == "unauthorized_client",  # another account's token may have been issued to it
         )
     shown = f" ({code})" if isinstance(code, str) and len(code) <= 60 and code.isprintable() else ""
     return CredentialError(f"{account.label}: the token endpoint at {host} answered HTTP {status}{shown}")
@@ -170,7 +175,7 @@ def _from_command(account: Account, credential: TokenCommand, timeout: float) ->
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        msg = f"{account.label}: token command {name!r} did not end within {error.timeout:.0f} s"
+        msg = f"{account.label}: token command {name!r} did not end within {error.timeout:.3g} s"
         raise CredentialError(msg) from None
     except OSError as error:
         msg = f"{account.label}: cannot run token command {name!r}: {error.strerror}"
@@ -200,7 +205,7 @@ def _json_object(body: bytes) -> dict[str, object]:
 
 def _token_in(fields: Mapping[str, object]) -> tuple[SecretStr | None, float]:
     token, expires_in = fields.get("access_token"), fields.get("expires_in")
-    if not isinstance(token, str) or not _may_be_token(token):
+    if not isinstance(token, str) or not may_be_token(token):
         return None, 0.0
     try:
         lifetime = float(expires_in) if isinstance(expires_in, (int, float, str)) else DEFAULT_LIFETIME_SECONDS
@@ -213,9 +218,5 @@ def _token_in(fields: Mapping[str, object]) -> tuple[SecretStr | None, float]:
 
 def _plain_token(output: bytes) -> SecretStr | None:
     text = output.decode("ascii", "replace").strip()
-    return SecretStr(text) if _may_be_token(text) else None
-
-
-def _may_be_token(text: str) -> bool:
-    """Return whether ``text`` can stand in an Authorization header (RFC 6750, section 2.1)."""
-    return 0 < len(text) <= _MAX_TOKEN_LENGTH and text.isascii() and text.isprintable() and " " not in text
+    # JSON without a token in it is no token, however it is spelt.
+    return SecretStr(text) if may_be_token(text) and text[0] not in '{["' else None

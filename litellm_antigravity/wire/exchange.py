@@ -161,7 +161,7 @@ class _Events:
         return replies
 
     def _reply(self, data: bytes) -> Json | None:
-        if data.strip() == b"[DONE]":
+        if data.strip() in (b"", b"[DONE]"):
             return None
         self._count += 1
         try:

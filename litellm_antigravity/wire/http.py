@@ -6,9 +6,13 @@ import asyncio
 import ssl
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
+from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.forking import ForkAware
 
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60.0)
@@ -18,7 +22,8 @@ class HttpClients(ForkAware):
     """Gives out clients that are opened when first needed.
 
     Proxies and certificates from the environment are honoured (httpx's ``trust_env``). Redirects are not followed: a
-    bearer token goes to the endpoint of the settings and nowhere else.
+    bearer token goes to the endpoint of the settings and nowhere else. Cookies are not kept: one account's would go
+    out with another's requests.
 
     Args:
         http2: whether to offer HTTP/2.
@@ -46,13 +51,22 @@ class HttpClients(ForkAware):
         return self._context
 
     def sync(self) -> httpx.Client:
-        """Return the client for threads."""
+        """Return the client for threads.
+
+        Raises:
+            SettingsError: when a proxy or a certificate file that the environment names cannot be used.
+        """
         if self._sync is None:
             with self._lock:
                 if self._sync is None:
-                    self._sync = httpx.Client(
-                        http2=self._http2, limits=_LIMITS, verify=self._verify(), transport=self._transport
-                    )
+                    with _environment_blamed():
+                        self._sync = httpx.Client(
+                            http2=self._http2,
+                            limits=_LIMITS,
+                            verify=self._verify(),
+                            transport=self._transport,
+                            cookies=_no_cookies(),
+                        )
         return self._sync
 
     def asynchronous(self) -> httpx.AsyncClient:
@@ -60,13 +74,21 @@ class HttpClients(ForkAware):
 
         Raises:
             RuntimeError: outside of an event loop.
+            SettingsError: see `sync`.
         """
         loop = asyncio.get_running_loop()
         client = self._async.get(loop)
         if client is None or client.is_closed:
-            with self._lock:
+            with self._lock, _environment_blamed():
+                # A client's connections hold their loop, so that its entry would never go away by itself.
+                for ended in [known for known in self._async if known.is_closed()]:
+                    del self._async[ended]
                 client = httpx.AsyncClient(
-                    http2=self._http2, limits=_LIMITS, verify=self._verify(), transport=self._transport
+                    http2=self._http2,
+                    limits=_LIMITS,
+                    verify=self._verify(),
+                    transport=self._transport,
+                    cookies=_no_cookies(),
                 )
                 self._async[loop] = client
         return client
@@ -76,3 +98,23 @@ class HttpClients(ForkAware):
         if self._sync is not None:
             self._sync.close()
             self._sync = None
+
+
+def _no_cookies() -> CookieJar:
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
+@contextmanager
+def _environment_blamed() -> Iterator[None]:
+    """Name the environment variables that httpx goes by; what it says itself may quote a proxy's password."""
+    kind = ""
+    try:
+        yield
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        kind = type(error).__name__
+    if kind:
+        msg = (
+            f"No HTTP client can be made ({kind}). Check what the environment says of proxies (HTTP_PROXY, HTTPS_PROXY, "
+            "ALL_PROXY; a SOCKS proxy needs the package `socksio`) and of certificates (SSL_CERT_FILE, SSL_CERT_DIR)."
+        )
+        raise SettingsError(msg)

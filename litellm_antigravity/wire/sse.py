@@ -22,7 +22,8 @@ class SSEDecoder:
         buffer = self._rest + received
         events: list[bytes] = []
         start = 0
-        for end in _LINE_END.finditer(buffer):
+        known = len(self._rest) - self._rest.endswith(b"\r")  # no line ends before: an image is one line of megabytes
+        for end in _LINE_END.finditer(buffer, known):
             if end.group() == b"\r" and end.end() == len(buffer):
                 break  # its LF may still come
             self._line(buffer[start : end.start()], events)
