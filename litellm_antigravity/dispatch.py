@@ -254,11 +254,12 @@ class Dispatcher(ForkAware):
             if budget.left <= 0:
                 raise RequestRefusedError(timeout_refusal("the request's time was up"), account=lease.account.label)
             try:
-                token, project = yield from self._sign(lease, rejected, budget)
+                token = yield from self._token(lease, rejected, budget)
+                project = yield from self._project(lease, token, budget)
             except RequestRefusedError as error:
                 outcome = error.refusal
             except CredentialError as error:
-                if not error.retryable and not isinstance(error, GrantRevokedError):
+                if not error.retryable and not isinstance(error, GrantRevokedError) and self._all_are_like(lease):
                     raise  # what is wrong is wrong for every account
                 outcome = _no_token(error, lease, rejected=rejected is not None)
             else:
@@ -280,19 +281,26 @@ class Dispatcher(ForkAware):
                 decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
             return refused
 
-    def _sign(
+    def _token(
         self, lease: Lease, rejected: SecretStr | None, budget: Budget
-    ) -> Generator[_Step, Refusal | None, tuple[SecretStr, str]]:
-        account = lease.account
-        token = self._tokens.ready(account) if rejected is None else None
-        project = self._projects.ready(account)
-        if token is None or project is None:
-            yield _MayBlock()
+    ) -> Generator[_Step, Refusal | None, SecretStr]:
+        token = self._tokens.ready(lease.account) if rejected is None else None
         if token is None:
-            token = self._tokens.token(account, rejected=rejected, timeout=budget.left)
+            yield _MayBlock()
+            token = self._tokens.token(lease.account, rejected=rejected, timeout=budget.left)
+        return token
+
+    def _project(self, lease: Lease, token: SecretStr, budget: Budget) -> Generator[_Step, Refusal | None, str]:
+        project = self._projects.ready(lease.account)
         if project is None:
-            project = self._projects.project(account, token, timeout=budget.left)
-        return token, project
+            yield _MayBlock()
+            project = self._projects.project(lease.account, token, timeout=budget.left)
+        return project
+
+    def _all_are_like(self, lease: Lease) -> bool:
+        """Return whether every account has the same kind of credential."""
+        kind = lease.account.credential.kind
+        return all(account.credential.kind == kind for account in self.pool.accounts.current().enabled)
 
     def _call(self, request: GeminiRequest, token: SecretStr, project: str) -> Call:
         user_agent = self.settings.user_agent

@@ -9,6 +9,7 @@ Claude and GPT-OSS that of a Gemini model that has none of these peculiarities.
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -98,7 +99,7 @@ def from_gemini(
     """
     translated: ModelResponse = seams.VertexGeminiConfig().transform_response(
         model=translation_model(model),
-        raw_response=httpx.Response(200, json=dict(reply), request=_REQUEST),
+        raw_response=_Parsed(reply),
         model_response=model_response,
         logging_obj=logging_obj,
         request_data=dict(request),
@@ -110,6 +111,21 @@ def from_gemini(
     )
     translated.model = model
     return translated
+
+
+class _Parsed(httpx.Response):
+    """A response whose JSON has been parsed already; LiteLLM asks for its JSON and, for logs, for its text."""
+
+    def __init__(self, reply: Mapping[str, Any]) -> None:
+        super().__init__(200, request=_REQUEST)
+        self._reply = dict(reply)
+
+    def json(self, **_: Any) -> Any:
+        return self._reply
+
+    @property
+    def text(self) -> str:
+        return json.dumps(self._reply, ensure_ascii=False)
 
 
 class ChunkTranslator:
