@@ -158,15 +158,15 @@ class SharedTokens(ForkAware):
         if (shared := self._shared(account, rejected)) is not None:
             return shared.token
         self._share_failure_of_others(account, began)
-        while True:
-            try:
-                return self._keep(account, self._fetch(account, ends)).token
-            except GrantRevokedError as error:
-                renewed = self._latest(account)
-                if renewed.credential.fingerprint == account.credential.fingerprint:
-                    self._revoke(account, error)
-                    raise
-                account = renewed  # somebody signed in meanwhile
+        try:
+            grant = self._fetch(account, ends)
+        except GrantRevokedError as error:
+            renewed = self._latest(account)
+            if renewed.credential.fingerprint == account.credential.fingerprint:
+                self._revoke(account, error)
+                raise
+            return self._refresh(renewed, rejected, began, ends)  # somebody signed in meanwhile
+        return self._keep(account, grant).token
 
     def _fetch(self, account: Account, ends: float = math.inf) -> Grant:
         timeout = min(ends - self._clock.monotonic(), REFRESH_TIMEOUT_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ COMMAND_TIMEOUT_SECONDS = 30.0
 
 DEFAULT_LIFETIME_SECONDS = 900.0
 """How long a token is used whose source does not say when it expires: well within the hour that Google gives."""
+
+_MAX_REPLY_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ def _authorized_user_form(account: Account, credential: AuthorizedUser) -> dict[
     try:
         fields = json.loads(Path(path).read_text("utf-8"))
     except OSError as error:
-        msg = f"{account.label}: cannot read {path}: {error.strerror}. Write it with `gcloud auth application-default login`."
+        remedy = "Write it with `gcloud auth application-default login`."
+        msg = f"{account.label}: cannot read {path}: {error.strerror}. {remedy}"
         raise CredentialError(msg) from None
     except (ValueError, RecursionError):
         msg = f"{account.label}: {path} is not JSON. Write it again with `gcloud auth application-default login`."
@@ -113,20 +117,15 @@ def _refreshed(
 ) -> Grant:
     host = httpx.URL(settings.token_url).host
     try:
-        response = client.post(
-            settings.token_url,
-            data=dict(form),
-            headers={"user-agent": settings.user_agent, "accept": "application/json"},
-            timeout=timeout,
-        )
+        status, body = _post(form, settings, client, timeout)
     except httpx.TimeoutException:
         msg = f"{account.label}: the token endpoint at {host} did not answer within {timeout:.3g} s"
         raise CredentialError(msg) from None
     except httpx.HTTPError as error:
         msg = f"{account.label}: cannot reach the token endpoint at {host} ({type(error).__name__})"
         raise CredentialError(msg) from None
-    fields = _json_object(response.content)
-    if response.status_code == 200:
+    fields = _json_object(body)
+    if status == 200:
         token, lifetime = _token_in(fields)
         if token is not None:
             rotated = fields.get("refresh_token")
@@ -134,7 +133,23 @@ def _refreshed(
             return Grant(token, lifetime, None if keeps else SecretStr(str(rotated)))
         msg = f"{account.label}: the token endpoint at {host} answered without an access token; is `token_url` right?"
         raise CredentialError(msg)
-    raise _oauth_error(account, fields, response.status_code, host)
+    raise _oauth_error(account, fields, status, host)
+
+
+def _post(form: Mapping[str, str], settings: Settings, client: httpx.Client, timeout: float) -> tuple[int, bytes]:
+    """Return status and body; httpx's own time-out is for each read anew, and a lock is held meanwhile."""
+    ends = time.monotonic() + timeout
+    headers = {"user-agent": settings.user_agent, "accept": "application/json"}
+    body = b""
+    with client.stream("POST", settings.token_url, data=dict(form), headers=headers, timeout=timeout) as response:
+        for received in response.iter_bytes():
+            body += received
+            if time.monotonic() > ends:
+                msg = "the reply comes too slowly"
+                raise httpx.ReadTimeout(msg)
+            if len(body) > _MAX_REPLY_BYTES:
+                break
+    return response.status_code, body
 
 
 def _oauth_error(account: Account, fields: Mapping[str, object], status: int, host: str) -> CredentialError:

@@ -6,14 +6,16 @@ import asyncio
 import ssl
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TypeVar
 
 import httpx
 
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.forking import ForkAware
+
+_Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60.0)
 
@@ -45,10 +47,26 @@ class HttpClients(ForkAware):
             weakref.WeakKeyDictionary()
         )
 
-    def _verify(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = httpx.create_ssl_context()  # reads the certificate store: tens of milliseconds, once
-        return self._context
+    def _made(self, kind: Callable[..., _Client]) -> _Client:
+        try:
+            if self._context is None:
+                self._context = httpx.create_ssl_context()  # reads the certificate store: tens of milliseconds, once
+            return kind(
+                http2=self._http2,
+                limits=_LIMITS,
+                verify=self._context,
+                transport=self._transport,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            )
+        except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+            what = type(error).__name__
+        # Raised out here: what httpx says may quote a proxy's password.
+        msg = (
+            f"No HTTP client can be made ({what}). Check what the environment says of proxies (HTTP_PROXY, "
+            "HTTPS_PROXY, ALL_PROXY; a SOCKS proxy needs the package `socksio`) and of certificates "
+            "(SSL_CERT_FILE, SSL_CERT_DIR)."
+        )
+        raise SettingsError(msg)
 
     def sync(self) -> httpx.Client:
         """Return the client for threads.
@@ -59,14 +77,7 @@ class HttpClients(ForkAware):
         if self._sync is None:
             with self._lock:
                 if self._sync is None:
-                    with _environment_blamed():
-                        self._sync = httpx.Client(
-                            http2=self._http2,
-                            limits=_LIMITS,
-                            verify=self._verify(),
-                            transport=self._transport,
-                            cookies=_no_cookies(),
-                        )
+                    self._sync = self._made(httpx.Client)
         return self._sync
 
     def asynchronous(self) -> httpx.AsyncClient:
@@ -79,18 +90,11 @@ class HttpClients(ForkAware):
         loop = asyncio.get_running_loop()
         client = self._async.get(loop)
         if client is None or client.is_closed:
-            with self._lock, _environment_blamed():
+            with self._lock:
                 # A client's connections hold their loop, so that its entry would never go away by itself.
                 for ended in [known for known in self._async if known.is_closed()]:
                     del self._async[ended]
-                client = httpx.AsyncClient(
-                    http2=self._http2,
-                    limits=_LIMITS,
-                    verify=self._verify(),
-                    transport=self._transport,
-                    cookies=_no_cookies(),
-                )
-                self._async[loop] = client
+                client = self._async[loop] = self._made(httpx.AsyncClient)
         return client
 
     def close(self) -> None:
@@ -98,23 +102,3 @@ class HttpClients(ForkAware):
         if self._sync is not None:
             self._sync.close()
             self._sync = None
-
-
-def _no_cookies() -> CookieJar:
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-
-
-@contextmanager
-def _environment_blamed() -> Iterator[None]:
-    """Name the environment variables that httpx goes by; what it says itself may quote a proxy's password."""
-    kind = ""
-    try:
-        yield
-    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-        kind = type(error).__name__
-    if kind:
-        msg = (
-            f"No HTTP client can be made ({kind}). Check what the environment says of proxies (HTTP_PROXY, HTTPS_PROXY, "
-            "ALL_PROXY; a SOCKS proxy needs the package `socksio`) and of certificates (SSL_CERT_FILE, SSL_CERT_DIR)."
-        )
-        raise SettingsError(msg)
