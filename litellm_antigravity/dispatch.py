@@ -384,6 +384,8 @@ def _final(
     """
     if refused is None:
         return error
+    if refused.refusal.kind is RefusalKind.AUTH and isinstance(error, AllAccountsLimitedError):
+        return refused if len(error.accounts) == 1 else error
     if isinstance(error, AllAccountsLimitedError) and refused.refusal.kind is not RefusalKind.REFUSED_REQUEST:
         return error
     return refused

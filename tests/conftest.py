@@ -2,8 +2,41 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
-from support import FakeClock
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download when litellm is imported
+
+from support import FakeClock  # noqa: E402 - after the variable, whatever support comes to import
+
+
+def _use_home(patch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith(("LITELLM_ANTIGRAVITY_", "OPENCODE_")):
+            patch.delenv(name)
+    patch.setenv("HOME", str(home))
+    patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    patch.setenv("XDG_STATE_HOME", str(home / ".local" / "state"))
+    patch.setenv("OPENCODE_CONFIG_DIR", str(home / ".config" / "opencode"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the developer's own settings, accounts and state out of what outlives a test: the fork server."""
+    with pytest.MonkeyPatch.context() as patch:
+        _use_home(patch, tmp_path_factory.mktemp("nobodys-home"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_home(_nobodys_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give each test a home folder of its own, with nothing in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        _use_home(patch, tmp_path_factory.mktemp("home"))
+        yield
 
 
 @pytest.fixture

@@ -343,12 +343,26 @@ def test_a_static_token_that_is_refused_is_out_until_there_is_a_new_one(
     fields: dict[str, Any], simulator: Simulator
 ) -> None:
     write_accounts(fields, {"email": USER1, "accessToken": CANARY})
-    for _ in range(2):
-        message = refused(litellm.exceptions.APIError, fields)
-        assert "put a new one into the accounts file" in message or "auth" in message
+    assert "put a new one into the accounts file" in refused(litellm.AuthenticationError, fields)
+    assert "auth, 10m" in refused(litellm.RateLimitError, fields)
     assert len(simulator.requests(status=401)) == 1
     write_accounts(fields, {"email": USER1, "accessToken": access_token(simulator)})
     assert USER1 in ask(fields)
+
+
+def test_a_static_token_that_is_refused_is_the_next_account_s_turn_with_a_warning(
+    fields: dict[str, Any], simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_accounts(
+        fields,
+        {"email": "first@example.com", "accessToken": CANARY},
+        {"email": USER1, "accessToken": access_token(simulator)},
+    )
+    for _ in range(2):
+        assert USER1 in ask(fields)
+    warnings = [line for line in caplog.messages if "put a new one into the accounts file" in line]
+    assert len(warnings) == 1
+    assert CANARY not in caplog.text
 
 
 # Projects

@@ -116,6 +116,7 @@ class SharedTokens(ForkAware):
         if isinstance(account.credential, StaticToken):
             if rejected is not None and rejected == account.credential.token:
                 msg = f"{account.label}: upstream refused its access token; put a new one into the accounts file"
+                logger.warning("%s", msg)  # the request may be served by another account
                 raise CredentialError(msg)
             return account.credential.token
         if rejected is None and (ready := self.ready(account)) is not None:
