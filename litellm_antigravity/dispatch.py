@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 import httpx
 from pydantic import SecretStr
 
-from litellm_antigravity.accounts import AccountSource
+from litellm_antigravity.accounts import AccountSource, StaticToken
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
@@ -54,12 +54,16 @@ class GeminiRequest:
         body: the Gemini request.
         stream: whether the reply is to be streamed.
         timeout: seconds until the first content, over all accounts; an `httpx.Timeout` holds for each account anew.
+        account_id: the one account that may serve it, when somebody else has chosen.
+        pool: where that account is; the dispatcher's own pool when absent.
     """
 
     model: str
     body: Json
     stream: bool = False
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS
+    account_id: str | None = None
+    pool: AccountPool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +231,15 @@ class Dispatcher(ForkAware):
         budget = Budget(request.timeout, self.clock.monotonic)
         waited = 0.0
         refused: RequestRefusedError | None = None
+        pool = request.pool or self.pool
         while True:
             try:
-                taken = self.pool.try_acquire(
-                    request.model, tried=failover.tried, waited=waited, patience=max(0.0, budget.left)
+                taken = pool.try_acquire(
+                    request.model,
+                    tried=failover.tried,
+                    waited=waited,
+                    patience=max(0.0, budget.left),
+                    only=request.account_id,
                 )
             except (NoAccountLeftError, AllAccountsLimitedError) as error:
                 raise _final(error, refused) from None
@@ -261,7 +270,9 @@ class Dispatcher(ForkAware):
             except CredentialError as error:
                 if not error.retryable and not isinstance(error, GrantRevokedError) and self._all_are_like(lease):
                     raise  # what is wrong is wrong for every account
-                outcome = _no_token(error, lease, rejected=rejected is not None)
+                # Only a static token that was rejected is certain to be useless; another one is worth a second try.
+                useless = rejected is not None and isinstance(lease.account.credential, StaticToken)
+                outcome = _no_token(error, lease, rejected=useless)
             else:
                 answer = yield _Send(lease, self._call(request, token, project), budget.for_attempt())
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal

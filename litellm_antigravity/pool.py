@@ -9,7 +9,7 @@ import asyncio
 import math
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -128,6 +128,7 @@ class AccountPool(ForkAware):
         store: the shared state; the settings' ``state_dir`` when absent.
         clock: the source of time.
         pid: the source of the process id for the PID offset.
+        identity: who this process is; pools of one process share it, so that they hold one slot.
     """
 
     _fork_rank = 0  # it calls the store while it holds its own lock
@@ -140,7 +141,9 @@ class AccountPool(ForkAware):
         store: StateStore | None = None,
         clock: Clock | None = None,
         pid: Callable[[], int] = os.getpid,
+        identity: Callable[[], ProcessIdentity] | None = None,
     ) -> None:
+        self._shared_identity = identity
         self.settings = settings or Settings()
         self.clock = clock or SystemClock()
         self.accounts = accounts or AccountsFile(self.settings.accounts_file, clock=self.clock)
@@ -176,6 +179,8 @@ class AccountPool(ForkAware):
     @property
     def identity(self) -> ProcessIdentity:
         """Who this process is; read when first needed, and again after a fork."""
+        if self._shared_identity is not None:
+            return self._shared_identity()
         if self._identity is None:
             self._identity = ProcessIdentity.read(self._pid)
         return self._identity
@@ -223,6 +228,7 @@ class AccountPool(ForkAware):
         scope: str = DEFAULT_SCOPE,
         waited: float = 0.0,
         patience: float = math.inf,
+        only: str | None = None,
     ) -> Lease | Wait:
         """Choose an account now, or say how long to wait for one.
 
@@ -232,6 +238,7 @@ class AccountPool(ForkAware):
             scope: whose current account to keep with ``sticky``.
             waited: seconds that this request has waited for an account already.
             patience: seconds that the request may still take.
+            only: the id of the one account that may serve the request; somebody else has chosen it.
 
         Raises:
             AllAccountsLimitedError: see `acquire`; so for the other three.
@@ -250,11 +257,17 @@ class AccountPool(ForkAware):
                 raise RequestRefusedError(_no_capacity(name, left))
             with self._lock:
                 free = self._free(roster, view, name, family, now)
-                choice = self._choose(
-                    roster, view, free, family, scope, now, tried, waited, patience, overdrawn=overdrawn
+                choice = (
+                    self._choose(roster, view, free, family, scope, now, tried, waited, patience, overdrawn=overdrawn)
+                    if only is None
+                    else self._the_one(roster, free, only, tried)
                 )
                 if isinstance(choice, tuple) and self.settings.account_selection_strategy == "round-robin":
-                    self._cursors[family] += 1  # here, or two threads would choose the same account
+                    self._cursors[family] = (
+                        self._cursor(family) + 1
+                    )  # here, or two threads would choose the same account
+            if choice is None and only is not None:
+                return self._not_the_one(free, name, only, now, tried, waited, patience)
             if choice is None:
                 return self._nobody(free, name, family, now, tried, waited, patience)
             if isinstance(choice, Wait):
@@ -284,6 +297,22 @@ class AccountPool(ForkAware):
             free = self._free(roster, view, name, family, now)
             choice = self._choose(roster, view, free, family, scope, now, {*others}, 0.0, 0.0)
         return choice[0] if isinstance(choice, tuple) else None
+
+    def limits(self, model: str, among: Collection[str]) -> AllAccountsLimitedError | None:
+        """Return the error that says why none of these accounts is free for ``model``; ``None`` if one is.
+
+        Args:
+            model: a model name.
+            among: account ids.
+        """
+        name = canonical_model(model)
+        roster, view, now = self._roster(), self.store.refresh(), self.clock.time()
+        with self._lock:
+            free = self._free(roster, view, name, family_of(name), now)
+        accounts = [account for account in roster.enabled if account.id in among]
+        if not accounts or any(account.id not in free.benched for account in accounts):
+            return None
+        return _all_limited(accounts, free.benched, name, now)
 
     def _roster(self) -> AccountsSnapshot:
         roster = self.accounts.current()
@@ -435,6 +464,36 @@ class AccountPool(ForkAware):
             )
         )
 
+    # When somebody else has chosen
+
+    def _the_one(
+        self, roster: AccountsSnapshot, free: _Availability, only: str, tried: Collection[str]
+    ) -> tuple[str, bool] | None:
+        usable = only not in tried and only not in free.benched and _is_enabled(roster, only)
+        return (only, False) if usable else None
+
+    def _not_the_one(
+        self,
+        free: _Availability,
+        model: str,
+        only: str,
+        now: float,
+        tried: Collection[str],
+        waited: float,
+        patience: float,
+    ) -> Wait:
+        account = free.roster.by_id.get(only)
+        if account is None or not account.enabled:
+            msg = f"the account that this deployment names is not in {free.roster.path}, or is disabled there"
+            raise AccountsFileError(msg)
+        if only in tried:
+            msg = f"{account.label} has been tried for this request, which is for no other account"
+            raise NoAccountLeftError(msg)
+        wait = max(cooldown.remaining(now) for cooldown in free.benched[only]) + _WAKE_MARGIN_SECONDS
+        if wait <= min(self.settings.max_rate_limit_wait_seconds - waited, patience):
+            return Wait(wait)
+        raise _all_limited([account], free.benched, model, now)
+
     # When there is nobody
 
     def _nobody(
@@ -466,7 +525,7 @@ class AccountPool(ForkAware):
                 self.store.begin_request(account.id, now, self.rules, require_token=False)
                 LOGGER.info("Probing %s for %s, whose cooldown is long.", account.label, model)
                 return Lease(account, model, family, now, probes)
-        raise _all_limited(roster, free.benched, waits, model, now)
+        raise _all_limited(roster.enabled, free.benched, model, now)
 
     def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:
         """Return the cooldowns that this request may probe: all that bench the account, or none."""
@@ -652,20 +711,16 @@ def _spell_remaining(seconds: float) -> str:
 
 
 def _all_limited(
-    roster: AccountsSnapshot,
-    benched: Mapping[str, tuple[Cooldown, ...]],
-    waits: Mapping[str, float],
-    model: str,
-    now: float,
+    accounts: Sequence[Account], benched: Mapping[str, tuple[Cooldown, ...]], model: str, now: float
 ) -> AllAccountsLimitedError:
-    lines = []
-    for account in roster.enabled:
+    lines, waits = [], []
+    for account in accounts:
         longest = max(benched[account.id], key=lambda cooldown: cooldown.remaining(now))
-        left = (
-            "until you act" if math.isinf(waits[account.id]) else f"{spell_duration(math.ceil(waits[account.id]))} left"
-        )
+        wait = longest.remaining(now)
+        waits.append(wait)
+        left = "until you act" if math.isinf(wait) else f"{spell_duration(math.ceil(wait))} left"
         lines.append(f"{account.label}: {longest.reason}, {left}")
-    earliest = min(waits.values())
+    earliest = min(waits)
     retry_after = None if math.isinf(earliest) else earliest
     head = f"Every account ({len(lines)}) is limited for {model}"
     if retry_after is None:
