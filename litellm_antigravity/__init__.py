@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         SettingsError,
         StateUnavailableError,
     )
-    from litellm_antigravity.litellm.registration import handler, register
+    from litellm_antigravity.litellm.registration import handler, hook, install, register
     from litellm_antigravity.pool import AccountPool, Lease
     from litellm_antigravity.settings import Settings
 
@@ -39,6 +39,8 @@ _WHERE = {
     "Lease": "pool",
     "Settings": "settings",
     "handler": "litellm.registration",
+    "hook": "litellm.registration",
+    "install": "litellm.registration",
     "register": "litellm.registration",
 }
 
@@ -56,6 +58,8 @@ __all__ = [
     "StateUnavailableError",
     "__version__",
     "handler",
+    "hook",
+    "install",
     "register",
 ]
 
@@ -64,8 +68,12 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
-    globals()[name] = value
+    module = importlib.import_module(f"{__name__}.{_WHERE[name]}")
+    value = getattr(module, name)
+    if name in ("handler", "hook"):
+        module.configure_from_proxy()  # stops a proxy that is configured wrong; asked anew at each reload
+    else:
+        globals()[name] = value
     return value
 
 

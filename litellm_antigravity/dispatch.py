@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 import httpx
 from pydantic import SecretStr
 
-from litellm_antigravity.accounts import AccountSource, StaticToken
+from litellm_antigravity.accounts import Account, AccountSource, StaticToken
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
@@ -149,6 +149,14 @@ class Dispatcher(ForkAware):
         if self._executor is None:
             self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="antigravity")
         return self._executor
+
+    def token_for(self, account: Account) -> SecretStr:
+        """Return an access token of an account; may block.
+
+        Raises:
+            CredentialError: when none can be had.
+        """
+        return self._tokens.ready(account) or self._tokens.token(account, timeout=DEFAULT_TIMEOUT_SECONDS)
 
     # The doors. Each raises AllAccountsLimitedError, NoAccountLeftError, RequestRefusedError, CredentialError and
     # AccountsFileError.

@@ -1,9 +1,12 @@
-"""Model names: what upstream calls a model, and which quota pool it draws on."""
+"""Model names: what upstream calls a model, which quota pool it draws on, and what it can do."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
 
 ModelFamily: TypeAlias = Literal["claude", "gemini"]
 """The two pools that upstream meters separately: Claude with GPT-OSS, and Gemini."""
@@ -29,3 +32,93 @@ def family_of(model: str) -> ModelFamily:
     """Return the quota family of ``model``: ``claude`` for Claude and GPT-OSS models, else ``gemini``."""
     name = canonical_model(model)
     return "claude" if "claude" in name or "gpt-oss" in name else "gemini"
+
+
+Feature: TypeAlias = Literal[
+    "audio_input",
+    "function_calling",
+    "parallel_function_calling",
+    "pdf_input",
+    "prompt_caching",
+    "reasoning",
+    "response_schema",
+    "system_messages",
+    "tool_choice",
+    "video_input",
+    "vision",
+    "web_search",
+]
+"""What a model can do; LiteLLM's names, there with ``supports_`` before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model.
+
+    Attributes:
+        max_input_tokens: the context window.
+        max_output_tokens: the longest answer, thinking included.
+        features: what it can do.
+    """
+
+    max_input_tokens: int
+    max_output_tokens: int
+    features: frozenset[Feature]
+
+
+_TOOLS: Final[frozenset[Feature]] = frozenset(
+    {"function_calling", "parallel_function_calling", "system_messages", "tool_choice"}
+)
+# Upstream publishes no limits. These are the makers' own for the same models (LiteLLM's model table); for Claude the
+# smaller window that needs no beta header, as clients of this endpoint use it.
+_GEMINI: Final = ModelFacts(
+    1_048_576,
+    65_536,
+    _TOOLS
+    | {
+        "audio_input",
+        "pdf_input",
+        "prompt_caching",
+        "reasoning",
+        "response_schema",
+        "video_input",
+        "vision",
+        "web_search",
+    },
+)
+_GEMINI_IMAGE: Final = ModelFacts(65_536, 65_536, frozenset({"prompt_caching", "system_messages", "vision"}))
+_CLAUDE: Final = ModelFacts(
+    200_000, 64_000, _TOOLS | {"pdf_input", "prompt_caching", "reasoning", "response_schema", "vision"}
+)
+_GPT_OSS: Final = ModelFacts(131_072, 32_768, _TOOLS | {"reasoning"})
+
+BUILT_IN_MODELS: Final[Mapping[str, ModelFacts]] = MappingProxyType(
+    {
+        "claude-opus-4-6-thinking": _CLAUDE,
+        "claude-sonnet-4-6": _CLAUDE,
+        "gemini-3-flash": _GEMINI,
+        "gemini-3-flash-agent": _GEMINI,
+        "gemini-3.1-pro-low": _GEMINI,
+        "gemini-pro-agent": _GEMINI,
+        "gemini-3.1-flash-lite": _GEMINI,
+        "gemini-3.1-flash-image": _GEMINI_IMAGE,
+        "gemini-3.5-flash-low": _GEMINI,
+        "gemini-3.5-flash-extra-low": _GEMINI,
+        "gemini-3.6-flash-high": _GEMINI,
+        "gemini-3.7-flash-high": _GEMINI,
+        "gemini-3.8-flash": _GEMINI,
+        "gpt-oss-120b-medium": _GPT_OSS,
+    }
+)
+"""The models upstream is known to have had (UPSTREAM, F2). They change monthly; any other name is passed on too."""
+
+
+def facts_of(model: str) -> ModelFacts:
+    """Return what is known of ``model``; for a name that is not built in, what its relatives have in common."""
+    name = canonical_model(model)
+    known = BUILT_IN_MODELS.get(name)
+    if known is not None:
+        return known
+    if family_of(name) == "claude":
+        return _GPT_OSS if "gpt-oss" in name else _CLAUDE
+    return _GEMINI_IMAGE if "image" in name else _GEMINI

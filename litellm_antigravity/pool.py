@@ -298,6 +298,26 @@ class AccountPool(ForkAware):
             choice = self._choose(roster, view, free, family, scope, now, {*others}, 0.0, 0.0)
         return choice[0] if isinstance(choice, tuple) else None
 
+    def take(self, model: str, account_id: str) -> Lease | None:
+        """Count a request as sent by an account that has been chosen; ``None`` when the account is gone.
+
+        Args:
+            model: a model name.
+            account_id: whose turn it is.
+        """
+        name = canonical_model(model)
+        family = family_of(name)
+        account = self.accounts.current().by_id.get(account_id)
+        if account is None:
+            return None
+        now = self.clock.time()
+        if self.settings.account_selection_strategy == "round-robin":
+            with self._lock:
+                self._cursors[family] = self._cursor(family) + 1
+        self.store.begin_request(account_id, now, self.rules, require_token=False)
+        self._taken(account_id, family, DEFAULT_SCOPE)
+        return Lease(account, name, family, now)
+
     def limits(self, model: str, among: Collection[str]) -> AllAccountsLimitedError | None:
         """Return the error that says why none of these accounts is free for ``model``; ``None`` if one is.
 

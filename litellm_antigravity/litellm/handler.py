@@ -10,6 +10,7 @@ import httpx
 from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import ModelResponse, ModelResponseStream
 
+from litellm_antigravity.accounts import RefreshToken, mask_email
 from litellm_antigravity.dispatch import (
     DEFAULT_TIMEOUT_SECONDS,
     AsyncStreamedAnswer,
@@ -17,12 +18,18 @@ from litellm_antigravity.dispatch import (
     GeminiRequest,
     StreamedAnswer,
 )
-from litellm_antigravity.errors import AntigravityError
+from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm
+from litellm_antigravity.litellm.model_info import register_models
+from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, to_gemini
-from litellm_antigravity.pool import Lease
+from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.settings import Settings
+
+_GOOGLE = ("gemini", "vertex_ai", "vertex_ai_beta")
+from litellm_antigravity.settings.costs import model_costs
 
 
 class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are not followed, see pyproject.toml
@@ -38,6 +45,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         self._lock = threading.Lock()
         self._settings: Settings | None = None
         self._dispatcher: Dispatcher | None = None
+        self.routing = PinnedRouting(lambda: self.dispatcher, seams.model_lists)
 
     def use(self, settings: Settings) -> None:
         """Serve with these settings from now on; does nothing when they are in use already."""
@@ -45,6 +53,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             if settings != self._settings:
                 self._settings = settings
                 self._dispatcher = None
+                self.routing.forget()
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -58,33 +67,117 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             with self._lock:
                 dispatcher = self._dispatcher
                 if dispatcher is None:
-                    dispatcher = self._dispatcher = Dispatcher(self._settings)
+                    dispatcher = Dispatcher(self._settings)
+                    # After `register` in Python; in the proxy the first that is known of the settings.
+                    register_models(model_costs(dispatcher.settings.model_costs))
+                    self._dispatcher = dispatcher
         return dispatcher
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether `use` has been called."""
+        return self._settings is not None
+
+    def serves(self, group: object) -> bool:
+        """Return whether the deployments that LiteLLM knows by this name are ours."""
+        return any(
+            deployment.get("model_name") == group
+            and str((deployment.get("litellm_params") or {}).get("model", "")).startswith(f"{PROVIDER}/")
+            for model_list in seams.model_lists()
+            for deployment in model_list
+        )
+
+    def sign(self, kwargs: dict[str, Any], member: Member) -> dict[str, Any] | None:
+        """Sign a request to another provider, if the accounts file has a token source for its account.
+
+        A Google sign-in made for Antigravity (a refresh token) is never used for another provider.
+
+        Args:
+            kwargs: of LiteLLM's call; not changed.
+            member: its deployment.
+
+        Returns:
+            The kwargs to go on with, or ``None`` to leave them as they are.
+
+        Raises:
+            litellm.AuthenticationError: when the token source gives no token.
+        """
+        if member.api_key is not None:
+            return None
+        dispatcher = self.dispatcher
+        try:
+            account = find_account(dispatcher.pool.accounts.current().accounts, member.name)
+            if account is None or isinstance(account.credential, RefreshToken):
+                return None
+            token = dispatcher.token_for(account).get_secret_value()
+        except AccountsFileError:
+            return None  # a gateway without Antigravity accounts
+        except AntigravityError as error:
+            raise as_litellm(error, str(kwargs.get("model"))) from error
+        if member.provider in _GOOGLE:
+            headers = {**(kwargs.get("extra_headers") or {}), "Authorization": f"Bearer {token}"}
+            return {**kwargs, "extra_headers": headers}
+        return {**kwargs, "api_key": token}
+
+    def request(self, model: str, call: dict[str, Any], *, stream: bool = False) -> GeminiRequest:
+        """Return the request for a call of LiteLLM's: for the whole pool, or for the account its deployment names."""
+        body = to_gemini(model, call["messages"], call["optional_params"])
+        dispatcher = self.dispatcher
+        call["logging_obj"].pre_call(
+            input=call["messages"],
+            api_key="",
+            additional_args={"complete_input_dict": body, "api_base": dispatcher.settings.endpoint, "headers": {}},
+        )
+        account_id, pool = self._pinned(call)
+        return GeminiRequest(model, body, stream, _timeout(call.get("timeout")), account_id, pool)
+
+    def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
+        """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.
+
+        The Router puts its own ``model_info`` over whatever the caller sent.
+        """
+        info = (call.get("litellm_params") or {}).get("model_info")
+        name = info.get("account") if isinstance(info, dict) else None
+        if not isinstance(name, str):
+            return None, None
+        known = self.routing.member_of(info)
+        if known is not None:
+            group, member = known
+            account_id = group.account_id(member.deployment_id)
+            if account_id is not None:
+                return account_id, group.pool
+        accounts = self.dispatcher.pool.accounts.current()
+        account = find_account(accounts.accounts, name)
+        if account is None:
+            msg = (
+                f"a deployment names the account {mask_email(name)!r}, which is not in {accounts.path}; "
+                "correct model_info.account, or sign in with that account"
+            )
+            raise AccountsFileError(msg)
+        return account.id, None
 
     def completion(self, *, model: str, **call: Any) -> ModelResponse:
         """Serve a request; see `litellm.completion`."""
         try:
-            dispatcher = self.dispatcher
-            request = _request(dispatcher, model, call)
-            answer = dispatcher.complete(request)
+            request = self.request(model, call)
+            answer = self.dispatcher.complete(request)
         except AntigravityError as error:
-            raise as_litellm(error, model) from error
+            raise _raised(error, model, call) from error
         return _response(answer.reply, answer.lease, request, model, call)
 
     def acompletion(self, *, model: str, **call: Any) -> Coroutine[Any, Any, ModelResponse]:
         """Serve a request on an event loop; see `litellm.acompletion`."""
         try:
-            dispatcher = self.dispatcher
-            request = _request(dispatcher, model, call)
-            pending = dispatcher.begin(request)
+            request = self.request(model, call)
+            pending = self.dispatcher.begin(request)
         except AntigravityError as error:
-            raise as_litellm(error, model) from error
+            raise _raised(error, model, call) from error
 
         async def respond() -> ModelResponse:
             try:
                 answer = await pending
             except AntigravityError as error:
-                raise as_litellm(error, model) from error
+                raise _raised(error, model, call) from error
             return _response(answer.reply, answer.lease, request, model, call)
 
         return respond()
@@ -92,31 +185,19 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
     def streaming(self, *, model: str, **call: Any) -> Iterator[ModelResponseStream]:
         """Serve a streamed request; the stream has its first content when this returns."""
         try:
-            dispatcher = self.dispatcher
-            answer = dispatcher.stream(_request(dispatcher, model, call, stream=True))
+            answer = self.dispatcher.stream(self.request(model, call, stream=True))
         except AntigravityError as error:
-            raise as_litellm(error, model) from error
+            raise _raised(error, model, call) from error
+        _remember_account(call["logging_obj"], answer.lease)
         return _chunks(answer, model, call["logging_obj"])
 
     def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:
         """Serve a streamed request on an event loop."""
         try:
-            dispatcher = self.dispatcher
-            pending = dispatcher.begin_stream(_request(dispatcher, model, call, stream=True))
+            pending = self.dispatcher.begin_stream(self.request(model, call, stream=True))
         except AntigravityError as error:
-            raise as_litellm(error, model) from error
-        return AsyncChunks(pending, model, call["logging_obj"])
-
-
-def _request(dispatcher: Dispatcher, model: str, call: dict[str, Any], *, stream: bool = False) -> GeminiRequest:
-    body = to_gemini(model, call["messages"], call["optional_params"])
-    logging_obj = call["logging_obj"]
-    logging_obj.pre_call(
-        input=call["messages"],
-        api_key="",
-        additional_args={"complete_input_dict": body, "api_base": dispatcher.settings.endpoint, "headers": {}},
-    )
-    return GeminiRequest(model, body, stream, _timeout(call.get("timeout")))
+            raise _raised(error, model, call) from error
+        return AsyncChunks(pending, model, call)
 
 
 def _timeout(given: object) -> float | httpx.Timeout:
@@ -145,7 +226,22 @@ def _response(
         optional_params=call["optional_params"],
     )
     _name_account(response, lease)
+    _remember_account(call["logging_obj"], lease)
     return response
+
+
+def _raised(error: AntigravityError, model: str, call: dict[str, Any]) -> Exception:
+    """Return LiteLLM's exception; for a pinned deployment one that lets the Router try the next deployment."""
+    raised = as_litellm(error, model)
+    info = (call.get("litellm_params") or {}).get("model_info")
+    if isinstance(info, dict) and info.get("account") and getattr(raised, "num_retries", None) == 0:
+        raised.num_retries = None  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
+    return raised
+
+
+def _remember_account(logging_obj: Any, lease: Lease) -> None:
+    """Leave the account where the proxy's hook finds it, whatever the proxy makes of the response."""
+    logging_obj.model_call_details[ACCOUNT_HEADER] = lease.account.label
 
 
 def _name_account(response: Any, lease: Lease) -> None:
@@ -170,10 +266,11 @@ def _chunks(answer: StreamedAnswer, model: str, logging_obj: Any) -> Iterator[Mo
 class AsyncChunks(seams.OpensLater):
     """The chunks of a stream on an event loop; opened by `open`, or else when the first one is asked for."""
 
-    def __init__(self, pending: Coroutine[Any, Any, AsyncStreamedAnswer], model: str, logging_obj: Any) -> None:
+    def __init__(self, pending: Coroutine[Any, Any, AsyncStreamedAnswer], model: str, call: dict[str, Any]) -> None:
         self._pending = pending
         self._model = model
-        self._logging_obj = logging_obj
+        self._call = call
+        self._logging_obj = call["logging_obj"]
         self._answer: AsyncStreamedAnswer | None = None
         self._translated = self._translate()
 
@@ -187,7 +284,8 @@ class AsyncChunks(seams.OpensLater):
             try:
                 self._answer = await self._pending
             except AntigravityError as error:
-                raise as_litellm(error, self._model) from error
+                raise _raised(error, self._model, self._call) from error
+            _remember_account(self._logging_obj, self._answer.lease)
 
     def __aiter__(self) -> AsyncIterator[ModelResponseStream]:
         return self

@@ -1,13 +1,24 @@
-"""`register`: make ``antigravity/...`` known to LiteLLM."""
+"""The entry points: ``register``, ``install``, and ``handler`` and ``hook`` for the proxy's YAML."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from litellm_antigravity.accounts import mask_email
+from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.handler import AntigravityLLM
+from litellm_antigravity.litellm.hook import AntigravityHook
+from litellm_antigravity.litellm.routing import Member, find_account
+from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.settings import Settings
 
 handler = AntigravityLLM()
 """The provider. In the proxy's YAML: ``custom_handler: litellm_antigravity.handler``."""
+
+hook = AntigravityHook(handler)
+"""The hook. In the proxy's YAML: ``callbacks: [litellm_antigravity.hook]``."""
 
 seams.install()
 
@@ -23,3 +34,72 @@ def register(settings: Settings | None = None) -> None:
     """
     handler.use(settings if settings is not None else Settings())
     seams.add_provider(handler)
+
+
+def install(router: Any, settings: Settings | None = None) -> None:
+    """Route a `litellm.Router`'s pinned groups by our strategies, synchronously and asynchronously.
+
+    Registers the provider, too. Deployments that name no account in ``model_info`` are left alone; calling it again
+    does no harm.
+
+    Args:
+        router: the Router.
+        settings: read from environment and files when absent, unless the provider is registered already.
+
+    Raises:
+        SettingsError: when a setting is wrong.
+        AccountsFileError: when a deployment names an account that the accounts file does not have.
+    """
+    if settings is not None or not handler.is_configured:
+        register(settings)
+    else:
+        seams.add_provider(handler)
+    check_accounts(router.model_list, "the model list")
+    seams.route(router, hook.narrow)
+    seams.add_callback(hook)
+
+
+def configure_from_proxy() -> None:
+    """Take the settings from the proxy that is loading us, if one is; see `seams.proxy_config`.
+
+    Raises:
+        SettingsError: when ``antigravity_settings`` has a wrong key or value.
+        AccountsFileError: when the model list has Antigravity deployments, but there are no accounts for them.
+    """
+    found = seams.proxy_config()
+    if found is None:
+        return
+    config, file = found
+    handler.use(Settings.from_mapping(config.get("antigravity_settings"), f"antigravity_settings in {file}"))
+    model_list = config.get("model_list")
+    check_accounts(model_list if isinstance(model_list, list) else [], file)
+
+
+def check_accounts(model_list: Any, source: str) -> None:
+    """Check that there is an account for every Antigravity deployment.
+
+    Raises:
+        AccountsFileError: when there is none; the message says what to do.
+    """
+    ours = [
+        deployment
+        for deployment in model_list
+        if isinstance(deployment, Mapping)
+        and str((deployment.get("litellm_params") or {}).get("model", "")).startswith(f"{PROVIDER}/")
+    ]
+    if not ours:
+        return
+    accounts = handler.dispatcher.pool.accounts.current()
+    for deployment in ours:
+        info = deployment.get("model_info") or {}
+        name = info.get("account") if isinstance(info, Mapping) else None
+        if isinstance(name, str) and find_account(accounts.accounts, name) is None:
+            known = ", ".join(account.label for account in accounts.accounts)
+            msg = (
+                f"{source}: deployment {deployment.get('model_name')!r} names the account {mask_email(name)!r} in "
+                f"model_info, which is not in {accounts.path} (there: {known}). Correct it, or sign in with that account."
+            )
+            raise AccountsFileError(msg)
+
+
+__all__ = ["Member", "check_accounts", "configure_from_proxy", "handler", "hook", "install", "register"]

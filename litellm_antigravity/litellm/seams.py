@@ -6,7 +6,10 @@ Checked on LiteLLM 1.90.0 and 1.106.2. Public names are imported where they are 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import litellm
@@ -16,6 +19,7 @@ from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from litellm.llms.gemini.chat.transformation import GoogleAIStudioGeminiConfig
 from litellm.llms.vertex_ai.gemini import transformation as _gemini
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator, VertexGeminiConfig
+from litellm.types.router import CustomRoutingStrategyBase
 
 from litellm_antigravity.models import PROVIDER
 
@@ -42,6 +46,83 @@ def install() -> None:
     """Put the two wrappers below around LiteLLM's functions, once; neither touches another provider's calls."""
     _wrap(litellm.main, "get_optional_params", _allowing_reasoning)
     _wrap(litellm.main, "completion", _opening_streams)
+
+
+_routers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def model_lists() -> list[Any]:
+    """Return the model lists of the Routers we know: those `route` was called for, and the proxy's."""
+    proxy = sys.modules.get("litellm.proxy.proxy_server")
+    routers = [*_routers, getattr(proxy, "llm_router", None)]
+    return [router.model_list for router in routers if router is not None]
+
+
+def proxy_config() -> tuple[Mapping[str, Any], str] | None:
+    """Return the configuration that the proxy is loading or has loaded, and its file; ``None`` outside of a proxy.
+
+    Asked of the proxy itself, because the file may have been named by an option, an environment variable or a worker's
+    settings, and may come from a database or a bucket. ``os.environ/NAME`` values are resolved.
+    """
+    proxy = sys.modules.get("litellm.proxy.proxy_server")
+    state = getattr(getattr(proxy, "proxy_config", None), "get_config_state", None)
+    config = state() if state is not None else None
+    if not config:
+        return None
+    return config, str(getattr(proxy, "user_config_file_path", None) or "the proxy's configuration")
+
+
+def route(router: Any, narrow: Callable[[str, Any, Any], Any]) -> None:
+    """Have a Router's synchronous selection ask ``narrow`` too, after LiteLLM's own filters.
+
+    The synchronous path knows no callback, so the last filter before ``order`` and exclusions is wrapped, in this
+    Router only and only while it selects synchronously. Its strategy then chooses from what is left.
+
+    Raises:
+        RuntimeError: when this LiteLLM has no such filter.
+    """
+    if router in _routers:
+        return
+    last_filter = getattr(router, "_filter_blocked_deployments", None)
+    if last_filter is None:
+        msg = "this release of LiteLLM selects deployments in another way; litellm_antigravity.install does not know it"
+        raise RuntimeError(msg)
+    selection = threading.local()
+
+    def filtered(*args: Any, **kwargs: Any) -> Any:
+        deployments = last_filter(*args, **kwargs)
+        request = getattr(selection, "request", None)
+        return deployments if request is None else narrow(request[0], deployments, request[1])
+
+    class AccountRouting(CustomRoutingStrategyBase):  # type: ignore[misc]  # LiteLLM's types are not followed
+        def get_available_deployment(
+            self,
+            model: str,
+            messages: Any = None,
+            input: Any = None,  # noqa: A002 - LiteLLM's signature
+            specific_deployment: bool | None = False,
+            request_kwargs: Any = None,
+        ) -> Any:
+            selection.request = (model, request_kwargs)
+            try:
+                return type(router).get_available_deployment(
+                    router, model, messages, input, specific_deployment, request_kwargs
+                )
+            finally:
+                selection.request = None
+
+        async def async_get_available_deployment(self, *args: Any, **kwargs: Any) -> Any:
+            return await type(router).async_get_available_deployment(router, *args, **kwargs)
+
+    router._filter_blocked_deployments = filtered
+    router.set_custom_routing_strategy(AccountRouting())
+    _routers.add(router)
+
+
+def add_callback(hook: Any) -> None:
+    """Have LiteLLM call ``hook``, once, beside the callbacks there are."""
+    if hook not in litellm.callbacks:
+        litellm.logging_callback_manager.add_litellm_callback(hook)
 
 
 def add_provider(handler: object) -> None:

@@ -22,6 +22,7 @@ from litellm_antigravity.settings.types import (
     NonNegative,
     NonPositive,
     OptionalSecret,
+    OptionalTable,
     OptionalText,
     Positive,
     Url,
@@ -134,6 +135,9 @@ class Settings(BaseSettings):
     )
     token_bucket: Annotated[TokenBucketSettings, Allowed("an object")] = Field(
         default_factory=TokenBucketSettings, description="hybrid: how many requests an account bears"
+    )
+    model_costs: OptionalTable = Field(
+        default=None, description="what tokens cost, by model, as a table or the file that has it; else nothing"
     )
     user_agent: HeaderText = Field(default=f"litellm-antigravity/{__version__}", description="sent upstream")
     debug: Boolean = Field(default=False, description="show the decision log")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, StringConstraints
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +111,20 @@ HeaderText: TypeAlias = Annotated[
 Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True)]
 OptionalText: TypeAlias = Annotated[Text | None, Allowed("text")]
 OptionalSecret: TypeAlias = Annotated[SecretStr | None, Allowed("text")]
+
+
+def _table_or_path(value: Any) -> Any:
+    # Not pydantic's union: that would take a list of pairs for an object, and anything with a path protocol.
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (str, Path)):
+        return _path(Path(value))
+    if value is None:
+        return None
+    msg = "neither a path nor an object"
+    raise ValueError(msg)
+
+
+OptionalTable: TypeAlias = Annotated[
+    Path | dict[str, Any] | None, PlainValidator(_table_or_path), Allowed("a path or an object")
+]

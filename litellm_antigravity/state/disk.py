@@ -404,9 +404,12 @@ class DiskStore(ForkAware, RowStore):
         """Reward the account; see `StateStore.record_success`."""
         vitals = self._view.vitals.get(account_id)
         rewarded = None if vitals is None else vitals.succeeded(family, now, rules)
-        if vitals is None or rewarded is None or rewarded is vitals:
-            super().record_success(account_id, family, now, rules)
-        elif not self._replace_vitals(account_id, vitals, rewarded):
+        if (
+            vitals is None
+            or rewarded is None
+            or rewarded is vitals
+            or not self._replace_vitals(account_id, vitals, rewarded)
+        ):
             super().record_success(account_id, family, now, rules)
 
     def _replace_vitals(self, account_id: str, known: Vitals, changed: Vitals) -> bool:

@@ -1,0 +1,223 @@
+"""The hook: what the proxy and the Router call before, during and after a request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+
+from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm
+from litellm_antigravity.litellm.handler import AntigravityLLM
+from litellm_antigravity.litellm.outcomes import first_report, refusal_of
+from litellm_antigravity.litellm.routing import Deployment, Group, Member
+from litellm_antigravity.models import PROVIDER, family_of
+from litellm_antigravity.pool import SERVED, Lease, Outcome
+
+
+class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types are not followed, see pyproject.toml
+    """Routes pinned deployments, notes how their requests end, and names the account in the proxy's answers.
+
+    Does nothing for deployments that name no account in ``model_info``.
+
+    Args:
+        handler: the provider, which has the dispatcher and the groups.
+    """
+
+    def __init__(self, handler: AntigravityLLM) -> None:
+        super().__init__()
+        self._handler = handler
+
+    # Selection
+
+    async def async_filter_deployments(
+        self,
+        model: str,
+        healthy_deployments: list[Any],
+        messages: list[Any] | None = None,  # noqa: ARG002 - LiteLLM's signature
+        request_kwargs: dict[str, Any] | None = None,
+        parent_otel_span: object = None,  # noqa: ARG002
+    ) -> list[Any]:
+        """Narrow a pinned group to the deployments of the account whose turn it is; see `CustomLogger`.
+
+        Raises:
+            litellm.RateLimitError: when every account of the group is limited.
+        """
+        if not any(Member.of(deployment) is not None for deployment in healthy_deployments):
+            return healthy_deployments
+        waited = 0.0
+        while True:
+            try:
+                return list(await asyncio.to_thread(self._narrow, model, healthy_deployments, request_kwargs))
+            except AllAccountsLimitedError as error:
+                wait = self._wait(error, waited, request_kwargs)
+                if wait is None:
+                    raise as_litellm(error, model) from error
+            except AntigravityError as error:
+                raise as_litellm(error, model) from error
+            await asyncio.sleep(wait)
+            waited += wait
+
+    def narrow(self, model: str, deployments: Sequence[Deployment], request_kwargs: Any) -> Sequence[Deployment]:
+        """Do what `async_filter_deployments` does, for the synchronous Router."""
+        waited = 0.0
+        while True:
+            try:
+                return list(self._narrow(model, deployments, request_kwargs))
+            except AllAccountsLimitedError as error:
+                wait = self._wait(error, waited, request_kwargs)
+                if wait is None:
+                    raise as_litellm(error, model) from error
+            except AntigravityError as error:
+                raise as_litellm(error, model) from error
+            time.sleep(wait)
+            waited += wait
+
+    def _narrow(self, model: str, deployments: Sequence[Deployment], request_kwargs: Any) -> Sequence[Deployment]:
+        return self._handler.routing.narrow(model, deployments, request_kwargs)
+
+    def _wait(self, error: AllAccountsLimitedError, waited: float, request_kwargs: Any) -> float | None:
+        """Return how long to wait for an account, or ``None``; a mere question (without a request) never waits."""
+        budget = self._handler.dispatcher.settings.max_rate_limit_wait_seconds - waited
+        if error.retry_after is None or not request_kwargs or error.retry_after > budget:
+            return None
+        return error.retry_after + 0.01
+
+    # Requests to other providers. Ours are counted and reported by the provider itself.
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: object) -> dict[str, Any] | None:  # noqa: ARG002
+        """Count a request to a pinned deployment of another provider as sent, and sign it if its account can."""
+        found = self._foreign(kwargs.get("model_info"))
+        if found is None:
+            return None
+        group, member = found
+        lease = await asyncio.to_thread(self._handler.routing.take, group, member, _model(member, kwargs))
+        if lease is None:
+            return None
+        return await asyncio.to_thread(self._handler.sign, kwargs, member)
+
+    def log_pre_api_call(self, model: str, messages: object, kwargs: dict[str, Any]) -> None:  # noqa: ARG002
+        """Count a synchronous request as sent: LiteLLM calls no other hook for it."""
+        params = kwargs.get("litellm_params") or {}
+        found = self._foreign(params.get("model_info"))
+        if found is not None and not _is_async(kwargs):
+            self._handler.routing.take(*found, _model(found[1], kwargs))
+
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
+        """Note that a request to another provider was answered."""
+        await self._note_later(kwargs, SERVED)
+
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
+        """Note the same for a synchronous request."""
+        if not _is_async(kwargs):
+            self._note(kwargs, SERVED)
+
+    async def async_post_call_failure_deployment_hook(
+        self,
+        request_data: dict[str, Any],
+        exception: Exception,
+        call_type: object = None,  # noqa: ARG002 - LiteLLM's signature
+        fallback_depth: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Note that an attempt at another provider failed; newer LiteLLM calls this for every attempt."""
+        await self._note_failure_later({"litellm_params": request_data, "exception": exception})
+
+    async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
+        """Note that a request to another provider failed."""
+        await self._note_failure_later(kwargs)
+
+    def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
+        """Note the same for a synchronous request."""
+        found = self._foreign((kwargs.get("litellm_params") or {}).get("model_info"))
+        if found is None or _is_async(kwargs) or not first_report(kwargs.get("exception")):
+            return
+        refusal = refusal_of(kwargs.get("exception"), found[1].provider)
+        if refusal is not None:
+            self._report(found, kwargs, refusal)
+
+    async def _note_failure_later(self, kwargs: Mapping[str, Any]) -> None:
+        found = self._foreign((kwargs.get("litellm_params") or {}).get("model_info"))
+        if found is None or not first_report(kwargs.get("exception")):
+            return
+        refusal = refusal_of(kwargs.get("exception"), found[1].provider)
+        if refusal is not None:
+            await asyncio.to_thread(self._report, found, kwargs, refusal)
+
+    async def _note_later(self, kwargs: Mapping[str, Any], outcome: Outcome) -> None:
+        found = self._foreign((kwargs.get("litellm_params") or {}).get("model_info"))
+        if found is not None:
+            await asyncio.to_thread(self._report, found, kwargs, outcome)
+
+    def _note(self, kwargs: Mapping[str, Any], outcome: Outcome) -> None:
+        found = self._foreign((kwargs.get("litellm_params") or {}).get("model_info"))
+        if found is not None:
+            self._report(found, kwargs, outcome)
+
+    def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
+        group, member = found
+        account = group.current().by_id.get(group.account_id(member.deployment_id) or "")
+        if account is not None:
+            model = _model(member, kwargs)
+            group.pool.report(Lease(account, model, family_of(model), time.time()), outcome)
+
+    def _foreign(self, model_info: object) -> tuple[Group, Member] | None:
+        found = self._handler.routing.member_of(model_info)
+        return None if found is None or found[1].provider == PROVIDER else found
+
+    # The proxy
+
+    async def async_pre_call_hook(
+        self,
+        user_api_key_dict: object,
+        cache: object,
+        data: dict[str, Any],
+        call_type: str,
+    ) -> None:
+        """Turn Gemini's native routes away with a clear answer: LiteLLM would fail on a custom provider (500)."""
+        if "generate_content" in str(call_type) and self._handler.serves(data.get("model")):
+            raise litellm.BadRequestError(
+                message=(
+                    f"{data.get('model')} is not offered on Gemini's native routes; use /v1/chat/completions, "
+                    "/v1/messages or /v1/responses"
+                ),
+                model=str(data.get("model")),
+                llm_provider=PROVIDER,
+            )
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: dict[str, Any],
+        user_api_key_dict: object,  # noqa: ARG002 - LiteLLM's signature
+        response: object,
+        request_headers: dict[str, str] | None = None,  # noqa: ARG002
+    ) -> dict[str, str] | None:
+        """Name the account that served a request, masked."""
+        account = _account_in(response) or _account_in(data.get("litellm_logging_obj"))
+        return {ACCOUNT_HEADER: account} if account else None
+
+
+def _account_in(holder: object) -> str | None:
+    """Return the account that the provider has left on a response or on LiteLLM's logging object."""
+    hidden = getattr(holder, "_hidden_params", None)
+    if isinstance(hidden, Mapping):
+        account = (hidden.get("additional_headers") or {}).get(ACCOUNT_HEADER)
+        if isinstance(account, str):
+            return account
+    details = getattr(holder, "model_call_details", None)
+    account = details.get(ACCOUNT_HEADER) if isinstance(details, Mapping) else None
+    return account if isinstance(account, str) else None
+
+
+def _is_async(kwargs: Mapping[str, Any]) -> bool:
+    params = kwargs.get("litellm_params") or {}
+    return any(params.get(name) is True or kwargs.get(name) is True for name in ("acompletion", "aembedding"))
+
+
+def _model(member: Member, kwargs: Mapping[str, Any]) -> str:
+    if "*" not in member.model:
+        return member.model
+    return str(kwargs.get("model") or member.model).removeprefix(f"{member.provider}/")

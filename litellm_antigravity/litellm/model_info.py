@@ -1,0 +1,98 @@
+"""What LiteLLM is told of our models: limits, features and costs, for `litellm.get_model_info` and the price of a call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+import litellm
+
+from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, facts_of
+from litellm_antigravity.settings.costs import FREE, ModelCosts
+
+_MOST_LEARNT: Final = 500  # names are the callers'; an honest host has dozens
+
+_lock = threading.Lock()
+_written: dict[str, dict[str, Any]] = {}
+_costs: dict[str, ModelCosts] = {}
+
+
+def register_models(costs: Mapping[str, ModelCosts] | None = None) -> None:
+    """Tell LiteLLM of the built-in models, and of those that ``costs`` names.
+
+    What the user has told LiteLLM of one of them stays, unless the table says otherwise.
+
+    Call it once the provider is known to LiteLLM, which otherwise prints that it does not know it.
+
+    Args:
+        costs: the price of a token, by model; the other models cost nothing, since a subscription is paid for already.
+            ``None`` leaves the costs as they are.
+    """
+    with _lock:
+        if costs is not None:
+            _costs.clear()
+            _costs.update(costs)
+        names = {*BUILT_IN_MODELS, *_costs, *(key.removeprefix(f"{PROVIDER}/") for key in _written)}
+        _register(names)
+
+
+def learn(model: str) -> None:
+    """Tell LiteLLM of a model that upstream has just served, under the spelling it was asked for.
+
+    Without it, a model that is not built in would have no cost at all rather than none.
+    """
+    key = f"{PROVIDER}/{model}"
+    if key in _written or len(_written) >= _MOST_LEARNT:
+        return
+    with _lock:
+        if key not in _written:
+            _register({model})
+
+
+def _register(names: set[str]) -> None:
+    changed: dict[str, dict[str, Any]] = {}
+    for name in sorted(names):
+        key = f"{PROVIDER}/{name}"
+        entry, before, known = _entry(name), _written.get(key, {}), litellm.model_cost.get(key) or {}
+        _written[key] = entry
+        for field in before.keys() - entry.keys():  # a price of a table that is no longer used
+            known.pop(field, None)
+        if canonical_model(name) not in _costs:
+            entry = entry | {field: known[field] for field in entry.keys() & known if _is_theirs(field, known, before)}
+        if any(known.get(field) != value for field, value in entry.items()):
+            changed[key] = entry
+    if changed:
+        litellm.register_model(changed)
+
+
+def _is_theirs(field: str, known: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    value = known[field]
+    return value is not None and (field not in before or before[field] != value)
+
+
+def _entry(name: str) -> dict[str, Any]:
+    """Return a model's entry in LiteLLM's table."""
+    facts = facts_of(name)
+    return {
+        "litellm_provider": PROVIDER,
+        "mode": "chat",
+        "max_tokens": facts.max_output_tokens,  # LiteLLM's name for the older meaning
+        "max_input_tokens": facts.max_input_tokens,
+        "max_output_tokens": facts.max_output_tokens,
+        **{f"supports_{feature}": True for feature in sorted(facts.features)},
+        **_prices(_costs.get(canonical_model(name), FREE)),
+    }
+
+
+def _prices(costs: ModelCosts) -> dict[str, float]:
+    """Return the prices, with those filled in that LiteLLM would take for zero, and warn of."""
+    given = costs.model_dump(exclude_none=True)
+    return {
+        **given,
+        "cache_read_input_token_cost": given.get("cache_read_input_token_cost", costs.input_cost_per_token),
+        "cache_creation_input_token_cost": given.get("cache_creation_input_token_cost", costs.input_cost_per_token),
+    }
+
+
+__all__ = ["learn", "register_models"]
