@@ -545,6 +545,8 @@ class AccountPool(ForkAware):
                 self.store.begin_request(account.id, now, self.rules, require_token=False)
                 LOGGER.info("Probing %s for %s, whose cooldown is long.", account.label, model)
                 return Lease(account, model, family, now, probes)
+        if (refusal := _nowhere_available(roster.enabled, free.benched, model, now)) is not None:
+            raise RequestRefusedError(refusal)
         raise _all_limited(roster.enabled, free.benched, model, now)
 
     def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:
@@ -722,6 +724,24 @@ def _no_capacity(model: str, left: float) -> Refusal:
         status=503,
         message=f"No capacity available for model {model} (seen by another request a moment ago)",
         retry_after=left,
+        model=model,
+    )
+
+
+def _nowhere_available(
+    accounts: Sequence[Account], benched: Mapping[str, tuple[Cooldown, ...]], model: str, now: float
+) -> Refusal | None:
+    """Return the refusal for a model that no account has, most likely a misspelt one; that is no rate limit."""
+    longest = [max(benched[one.id], key=lambda cooldown: cooldown.remaining(now)) for one in accounts]
+    if any(one.reason != RefusalKind.NOT_AVAILABLE.value for one in longest):
+        return None
+    earliest = spell_duration(math.ceil(min(one.remaining(now) for one in longest)))
+    said = next((f" Upstream says: {one.message}" for one in longest if one.message), "")
+    message = f"None of the {len(longest)} account(s) has the model {model}. Check its name.{said}"
+    return Refusal(
+        kind=RefusalKind.NOT_AVAILABLE,
+        status=404,
+        message=f"{message} (It is not asked for again within {earliest}.)",
         model=model,
     )
 

@@ -27,12 +27,12 @@ class Searcher:
     """Knows secrets by name and finds them in text.
 
     Args:
-        secrets: what to find, by what reports call it; each at least `WINDOW` characters long.
+        secrets: what to find, each with what reports call it; at least `WINDOW` characters long.
     """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self._needles: dict[str, str] = {}
-        for name, secret in secrets.items():
+        for secret, name in secrets.items():
             assert len(secret) >= WINDOW, name
             for text in encodings(secret):
                 self._needles |= {text[at : at + WINDOW]: name for at in range(len(text) - WINDOW + 1)}

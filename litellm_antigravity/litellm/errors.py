@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
 from typing import Any, Final, cast
 
 import httpx
@@ -14,7 +16,8 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
     SettingsError,
 )
-from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.litellm import seams
+from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model
 from litellm_antigravity.refusals import Refusal, RefusalKind
 
 ACCOUNT_HEADER: Final = "x-litellm-antigravity-account"
@@ -41,6 +44,20 @@ def as_litellm(error: AntigravityError, model: str) -> Exception:
     return _make(litellm.AuthenticationError, 401, str(error), model)
 
 
+def not_offered(what: str, model: str) -> Exception:
+    """Return the error for a kind of call that upstream has no answer to.
+
+    Args:
+        what: the kind of call, in the plural or as a noun.
+        model: that it was asked of.
+    """
+    message = (
+        f"{what} on {PROVIDER}/{model}: not offered by this provider. It offers chat: completion, text_completion and "
+        f"responses, streamed or not, with these models: {', '.join(BUILT_IN_MODELS)}."
+    )
+    return _make(litellm.BadRequestError, 400, message, model)
+
+
 def _refused(error: RequestRefusedError, model: str) -> Exception:
     refusal = error.refusal
     message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
@@ -58,31 +75,58 @@ def _refused(error: RequestRefusedError, model: str) -> Exception:
     if refusal.kind is RefusalKind.NOT_AVAILABLE:
         if refusal.status == 403:
             return _make(litellm.PermissionDeniedError, 403, message, model)
-        return _make(litellm.NotFoundError, 404, message, model)
+        return _make(litellm.NotFoundError, 404, f"{message} {_known_models(model)}", model)
     if refusal.status == 408:
-        return cast("Exception", litellm.Timeout(message=message, model=model, llm_provider=PROVIDER))
+        return _make(litellm.Timeout, 408, message, model)
     return _make(litellm.InternalServerError, 500, message, model)
 
 
+def _known_models(model: str) -> str:
+    meant = difflib.get_close_matches(canonical_model(model), BUILT_IN_MODELS, n=1, cutoff=0.75)
+    hint = f"Did you mean {meant[0]}? " if meant and meant[0] != canonical_model(model) else ""
+    return (
+        f"No account has the model {model!r}. {hint}Known are {', '.join(BUILT_IN_MODELS)}; "
+        "`litellm-antigravity models` asks upstream which there are now."
+    )
+
+
+# What upstream's models say of a request that does not fit: Gemini, Gemini's front end, Claude (two), GPT-OSS.
+_TOO_LONG: Final = re.compile(
+    r"exceeds the maximum number of tokens"
+    r"|request payload size exceeds"
+    r"|prompt is too long"
+    r"|exceed context limit"
+    r"|maximum context length|context window|context_length_exceeded",
+    re.IGNORECASE,
+)
+# The texts that LiteLLM takes for a content filter where it talks to the same models (Gemini, Claude on Vertex).
+_FILTERED: Final = re.compile(r"the response was blocked|output blocked by content filtering policy", re.IGNORECASE)
+
+
 def _callers(refusal: Refusal, message: str, model: str) -> Exception:
-    text = refusal.message.lower()
-    if "token" in text and ("exceeds the maximum" in text or "too long" in text or "context window" in text):
+    if _TOO_LONG.search(refusal.message):
         return _make(litellm.ContextWindowExceededError, 400, message, model)
+    if _FILTERED.search(refusal.message):
+        return _make(litellm.ContentPolicyViolationError, 400, message, model)
     if refusal.status == 422:
         return _make(litellm.UnprocessableEntityError, 422, message, model)
     return _make(litellm.BadRequestError, 400, message, model)
 
 
 def _rate_limit(message: str, retry_after: float | None, model: str) -> Exception:
-    return _make(litellm.RateLimitError, 429, message, model, retry_after=retry_after, num_retries=0)
+    return _make(seams.rate_limit_error(), 429, message, model, retry_after=retry_after, num_retries=0)
 
 
 def _make(
     kind: Any, status: int, message: str, model: str, *, retry_after: float | None = None, **more: object
 ) -> Exception:
     headers = {} if retry_after is None else {"retry-after": str(max(1, math.ceil(retry_after)))}
-    response = httpx.Response(status, headers=headers, request=_REQUEST)
-    error = kind(message=message, model=model, llm_provider=PROVIDER, response=response, **more)
-    if headers:
-        error.headers = headers
+    if kind is litellm.Timeout:  # the only one that cannot be given a response
+        error = kind(message=message, model=model, llm_provider=PROVIDER, **more)
+    else:
+        response = httpx.Response(status, headers=headers, request=_REQUEST)
+        error = kind(message=message, model=model, llm_provider=PROVIDER, response=response, **more)
+    # Some of LiteLLM's exceptions replace or drop what they were given.
+    error.response = httpx.Response(status, headers=headers, request=_REQUEST)
+    error.headers = headers
     return cast("Exception", error)

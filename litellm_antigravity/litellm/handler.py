@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 from litellm.llms.custom_llm import CustomLLM
@@ -20,16 +20,16 @@ from litellm_antigravity.dispatch import (
 )
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm import seams
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm
-from litellm_antigravity.litellm.model_info import register_models
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, not_offered
+from litellm_antigravity.litellm.model_info import learn, register_models
 from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, to_gemini
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.settings import Settings
+from litellm_antigravity.settings.costs import model_costs
 
 _GOOGLE = ("gemini", "vertex_ai", "vertex_ai_beta")
-from litellm_antigravity.settings.costs import model_costs
 
 
 class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are not followed, see pyproject.toml
@@ -189,7 +189,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         except AntigravityError as error:
             raise _raised(error, model, call) from error
         _remember_account(call["logging_obj"], answer.lease)
-        return _chunks(answer, model, call["logging_obj"])
+        return _chunks(answer, ChunkTranslator(model, call["logging_obj"], call["optional_params"]), model)
 
     def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:
         """Serve a streamed request on an event loop."""
@@ -249,8 +249,8 @@ def _name_account(response: Any, lease: Lease) -> None:
     hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), ACCOUNT_HEADER: lease.account.label}
 
 
-def _chunks(answer: StreamedAnswer, model: str, logging_obj: Any) -> Iterator[ModelResponseStream]:
-    translator = ChunkTranslator(model, logging_obj)
+def _chunks(answer: StreamedAnswer, translator: ChunkTranslator, model: str) -> Iterator[ModelResponseStream]:
+    learn(model)
     try:
         for reply in answer:
             for chunk in translator.chunks(reply):
@@ -271,6 +271,7 @@ class AsyncChunks(seams.OpensLater):
         self._model = model
         self._call = call
         self._logging_obj = call["logging_obj"]
+        self._translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
         self._answer: AsyncStreamedAnswer | None = None
         self._translated = self._translate()
 
@@ -304,13 +305,13 @@ class AsyncChunks(seams.OpensLater):
         answer = self._answer
         if answer is None:  # pragma: no cover - `open` has set it or raised
             raise AssertionError
-        translator = ChunkTranslator(self._model, self._logging_obj)
+        learn(self._model)
         try:
             async for reply in answer:
-                for chunk in translator.chunks(reply):
+                for chunk in self._translator.chunks(reply):
                     _name_account(chunk, answer.lease)
                     yield chunk
-            for chunk in translator.last_chunks():
+            for chunk in self._translator.last_chunks():
                 yield chunk
         except AntigravityError as error:
             raise as_litellm(error, self._model) from error

@@ -172,8 +172,8 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
 
     async def async_pre_call_hook(
         self,
-        user_api_key_dict: object,
-        cache: object,
+        user_api_key_dict: object,  # noqa: ARG002 - LiteLLM's signature
+        cache: object,  # noqa: ARG002
         data: dict[str, Any],
         call_type: str,
     ) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 from litellm_antigravity.accounts import mask_email
 from litellm_antigravity.errors import AccountsFileError
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm import model_info, seams
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing import Member, find_account
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.settings import Settings
+from litellm_antigravity.settings.costs import model_costs
 
 handler = AntigravityLLM()
 """The provider. In the proxy's YAML: ``custom_handler: litellm_antigravity.handler``."""
@@ -21,6 +22,8 @@ hook = AntigravityHook(handler)
 """The hook. In the proxy's YAML: ``callbacks: [litellm_antigravity.hook]``."""
 
 seams.install()
+seams.add_provider(handler)  # the proxy does it too, but later; LiteLLM takes models of known providers only
+model_info.register_models()
 
 
 def register(settings: Settings | None = None) -> None:
@@ -32,8 +35,11 @@ def register(settings: Settings | None = None) -> None:
     Raises:
         SettingsError: when a setting is wrong; the message names it, its source and what is allowed.
     """
-    handler.use(settings if settings is not None else Settings())
+    settings = settings if settings is not None else Settings()
+    costs = model_costs(settings.model_costs)
+    handler.use(settings)
     seams.add_provider(handler)
+    model_info.register_models(costs)
 
 
 def install(router: Any, settings: Settings | None = None) -> None:
@@ -97,7 +103,7 @@ def check_accounts(model_list: Any, source: str) -> None:
             known = ", ".join(account.label for account in accounts.accounts)
             msg = (
                 f"{source}: deployment {deployment.get('model_name')!r} names the account {mask_email(name)!r} in "
-                f"model_info, which is not in {accounts.path} (there: {known}). Correct it, or sign in with that account."
+                f"model_info, which is not in {accounts.path} (there: {known}). Correct it, or sign in with that one."
             )
             raise AccountsFileError(msg)
 

@@ -15,8 +15,14 @@ from typing import Any
 import litellm
 import litellm.main
 import litellm.utils
+from litellm.constants import MAX_IMAGE_URL_DOWNLOAD_SIZE_MB
+from litellm.constants import OPENAI_CHAT_COMPLETION_PARAMS as OPENAI_PARAMS
+from litellm.litellm_core_utils.prompt_templates.common_utils import infer_content_type_from_url_and_content
+from litellm.litellm_core_utils.prompt_templates.image_handling import in_memory_cache as image_cache
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+from litellm.litellm_core_utils.url_utils import safe_get
 from litellm.llms.gemini.chat.transformation import GoogleAIStudioGeminiConfig
+from litellm.llms.vertex_ai import common_utils as _schemas
 from litellm.llms.vertex_ai.gemini import transformation as _gemini
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator, VertexGeminiConfig
 from litellm.types.router import CustomRoutingStrategyBase
@@ -30,6 +36,8 @@ transform_request_body: Callable[..., Any] = (
 
 ALWAYS_ALLOWED_PARAMS = ("reasoning_effort", "thinking")
 """OpenAI parameters that LiteLLM rejects for custom providers, though ours takes them."""
+
+build_vertex_schema: Callable[..., Any] = getattr(_schemas, "build_vertex_schema", None) or _schemas._build_vertex_schema
 
 _MARK = "_litellm_antigravity"
 
@@ -119,6 +127,33 @@ def route(router: Any, narrow: Callable[[str, Any, Any], Any]) -> None:
     _routers.add(router)
 
 
+@functools.cache
+def _proxy_rate_limit_error(proxy_exception: Any) -> Any:
+    class Base(proxy_exception):  # type: ignore[misc]  # known at run time only
+        def __init__(self, *args: object) -> None:
+            Exception.__init__(self, *args)
+
+    class RateLimitError(litellm.RateLimitError, Base):  # type: ignore[misc]  # LiteLLM's types are not followed
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            self.headers: dict[str, str] = {}
+            self.param = None
+            self.openai_code = self.code
+            self.provider_specific_fields = None
+
+    return RateLimitError
+
+
+def rate_limit_error() -> Any:
+    """Return LiteLLM's class for rate limits; in a proxy one that is the proxy's own exception, too.
+
+    ``/v1/messages`` passes on the headers, and so Retry-After, of no other exception.
+    """
+    proxy = sys.modules.get("litellm.proxy.proxy_server")
+    proxy_exception = getattr(proxy, "ProxyException", None)
+    return litellm.RateLimitError if proxy_exception is None else _proxy_rate_limit_error(proxy_exception)
+
+
 def add_callback(hook: Any) -> None:
     """Have LiteLLM call ``hook``, once, beside the callbacks there are."""
     if hook not in litellm.callbacks:
@@ -178,12 +213,18 @@ async def _opened(wrapper: Any) -> Any:
 
 __all__ = [
     "ALWAYS_ALLOWED_PARAMS",
+    "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB",
+    "OPENAI_PARAMS",
     "CustomStreamWrapper",
     "GoogleAIStudioGeminiConfig",
     "ModelResponseIterator",
     "OpensLater",
     "VertexGeminiConfig",
     "add_provider",
+    "build_vertex_schema",
+    "image_cache",
+    "infer_content_type_from_url_and_content",
     "install",
+    "safe_get",
     "transform_request_body",
 ]

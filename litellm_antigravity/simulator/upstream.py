@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from litellm_antigravity.clock import Clock
-from litellm_antigravity.models import FAMILIES, ModelFamily, family_of
+from litellm_antigravity.models import BUILT_IN_MODELS, FAMILIES, ModelFamily, family_of
 from litellm_antigravity.simulator import bodies
 from litellm_antigravity.simulator.accounts import SimulatedAccount, new_refresh_token
 from litellm_antigravity.simulator.answers import Action, Answer, Stream
@@ -37,22 +37,7 @@ GENERATE_PATH: Final = "/v1internal:generateContent"
 STREAM_PATH: Final = "/v1internal:streamGenerateContent"
 PROJECT_PATH: Final = "/v1internal:loadCodeAssist"
 
-MODELS: Final = (
-    "claude-opus-4-6-thinking",
-    "claude-sonnet-4-6",
-    "gemini-3-flash",
-    "gemini-3-flash-agent",
-    "gemini-3.1-pro-low",
-    "gemini-pro-agent",
-    "gemini-3.1-flash-lite",
-    "gemini-3.1-flash-image",
-    "gemini-3.5-flash-low",
-    "gemini-3.5-flash-extra-low",
-    "gemini-3.6-flash-high",
-    "gemini-3.7-flash-high",
-    "gemini-3.8-flash",
-    "gpt-oss-120b-medium",
-)
+MODELS: Final = tuple(BUILT_IN_MODELS)
 """The models upstream is known to have (UPSTREAM, F2)."""
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "x-goog-api-key", "cookie"})

@@ -1,0 +1,128 @@
+"""The Gemini replies of a stream to LiteLLM's chunks: LiteLLM's own translation, put in an order it understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import litellm
+from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices, Usage
+
+from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.translation.replies import one_kind_each, parts_of, prepare_reply
+from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
+from litellm_antigravity.litellm.translation.target import Target
+from litellm_antigravity.litellm.translation.tool_names import ToolNames
+
+_CONTENT: Final = (
+    "content",
+    "tool_calls",
+    "function_call",
+    "reasoning_content",
+    "thinking_blocks",
+    "images",
+    "audio",
+    "annotations",
+    "provider_specific_fields",
+)
+
+
+class ChunkTranslator:
+    """Turns the Gemini replies of one stream into LiteLLM's chunks.
+
+    LiteLLM stops at the first chunk with a finish reason and drops a content-less one's usage, while its Gemini code
+    stamps a finish reason on every chunk. So the order is made: content, then usage alone, then the finish reason
+    alone.
+
+    Args:
+        model: the name that was asked for.
+        logging_obj: LiteLLM's logging object.
+        optional_params: the OpenAI parameters.
+        thoughts: where signed thoughts are kept for later requests; see `signatures`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        logging_obj: Any,
+        optional_params: Mapping[str, Any] | None = None,
+        *,
+        thoughts: SignedThoughts = THOUGHTS,
+    ) -> None:
+        self._model = model
+        self._names = ToolNames.of(optional_params or {})
+        self._parser = seams.ModelResponseIterator(streaming_response=None, sync_stream=False, logging_obj=logging_obj)
+        self._thoughts = None if Target.of(model).is_gemini else thoughts
+        self._usage: Usage | None = None
+        self._finish: str | None = None
+        self._calls: list[str | None] = []
+        self._said: list[str] = []
+        self._signed: list[dict[str, str]] = []
+
+    def chunks(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
+        """Yield the content of one reply; its usage and finish reason are kept for the end."""
+        for piece in one_kind_each(prepare_reply(reply, self._names)):
+            yield from self._chunk(piece)
+
+    def _chunk(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
+        chunk = self._parser.chunk_parser(dict(reply))
+        self._keep_usage(chunk)
+        if chunk is None or not chunk.choices:
+            return
+        if _really_ends(reply):
+            self._finish = chunk.choices[0].finish_reason or "stop"
+        candidates = reply.get("candidates") or []
+        for number, choice in enumerate(chunk.choices):
+            choice.finish_reason = None
+            if number < len(candidates):
+                self._add_thoughts(choice.delta, candidates[number])
+        self._calls += [call.id for call in getattr(chunk.choices[0].delta, "tool_calls", None) or ()]
+        if any(getattr(choice.delta, name, None) for choice in chunk.choices for name in _CONTENT):
+            chunk.model = self._model
+            yield chunk
+
+    def _add_thoughts(self, delta: Any, candidate: Any) -> None:
+        """Put the thoughts into the delta as blocks with their signatures, which LiteLLM leaves out of streams."""
+        blocks: list[dict[str, str]] = []
+        for part in parts_of(candidate):
+            if not part.get("thought"):
+                continue
+            block = {"type": "thinking", "thinking": str(part.get("text") or "")}
+            self._said.append(block["thinking"])
+            if part.get("thoughtSignature"):
+                block["signature"] = part["thoughtSignature"]
+                self._signed.append({"thinking": "".join(self._said), "signature": block["signature"]})
+                self._said = []
+            blocks.append(block)
+        if blocks:
+            delta.thinking_blocks = blocks
+
+    def last_chunks(self) -> Iterator[ModelResponseStream]:
+        """Yield the usage and the finish reason, which end the stream."""
+        if self._thoughts is not None and self._signed:
+            self._thoughts.remember(self._signed, self._calls)
+        if self._usage is not None:
+            chunk = self._empty()
+            chunk.usage = self._usage
+            yield chunk
+        finish = self._finish or "stop"
+        # Older LiteLLM looks for tool calls in the last chunk only; OpenAI's clients look at the reason.
+        yield self._empty("tool_calls" if finish == "stop" and self._calls else finish)
+
+    def _keep_usage(self, chunk: Any) -> None:
+        usage = getattr(chunk, "usage", None)
+        if usage is not None:
+            self._usage = usage
+            chunk.usage = None
+
+    def _empty(self, finish_reason: str | None = None) -> ModelResponseStream:
+        choice = StreamingChoices(index=0, delta=Delta(content=None), finish_reason=finish_reason)
+        return litellm.ModelResponseStream(model=self._model, choices=[choice])
+
+
+def _really_ends(reply: Mapping[str, Any]) -> bool:
+    candidates = reply.get("candidates") or [{}]
+    return "promptFeedback" in reply or bool(candidates[0].get("finishReason"))
+
+
+__all__ = ["ChunkTranslator"]

@@ -1,0 +1,68 @@
+"""Under which name LiteLLM translates for a model.
+
+LiteLLM decides by model name how to translate, and upstream's names are not LiteLLM's. For names it does not know, it
+assumes the newest Gemini (temperature forced to 1, thinking levels instead of budgets, made-up signatures) but one
+without system prompts. So each model is translated under a name that LiteLLM knows: its nearest relative's, and for
+Claude and GPT-OSS that of a Gemini model that has none of these peculiarities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import litellm
+
+from litellm_antigravity.models import canonical_model, family_of
+
+_PLAIN_MODEL: Final = "gemini-2.5-pro"
+_RELATIVES: Final = {
+    "flash": ("gemini-3-flash-preview", "gemini-2.5-flash"),
+    "pro": ("gemini-3.1-pro-preview", "gemini-3-pro-preview", "gemini-2.5-pro"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How LiteLLM is to translate for one model.
+
+    Attributes:
+        model: upstream's name.
+        params_model: the name under which parameters and replies are translated.
+        messages_model: the name under which messages are translated. For Claude a newer one than ``params_model``:
+            LiteLLM writes the ids of tool calls for Gemini 3 only.
+        is_gemini: whether it is a Gemini model; else Claude's rules hold (`claude`).
+    """
+
+    model: str
+    params_model: str
+    messages_model: str
+    is_gemini: bool
+
+    @classmethod
+    def of(cls, model: str) -> Target:
+        """Return how to translate for ``model``, with or without the provider's prefix."""
+        if family_of(model) == "claude":
+            return cls(model, _PLAIN_MODEL, _nearest("gemini-3-pro"), is_gemini=False)
+        name = canonical_model(model)
+        nearest = name if _knows(name) else _nearest(name)
+        return cls(model, nearest, nearest, is_gemini=True)
+
+
+def translation_model(model: str) -> str:
+    """Return the name under which LiteLLM is to translate parameters and replies for ``model``."""
+    return Target.of(model).params_model
+
+
+def _nearest(name: str) -> str:
+    if name.startswith(("gemini-1", "gemini-2")):
+        return _PLAIN_MODEL
+    relatives = _RELATIVES["flash" if "flash" in name else "pro"]
+    return next((relative for relative in relatives if _knows(relative)), name)
+
+
+def _knows(name: str) -> bool:
+    return f"gemini/{name}" in litellm.model_cost
+
+
+__all__ = ["Target", "translation_model"]
