@@ -10,7 +10,7 @@ import pytest
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download when litellm is imported
 
-from support import FakeClock  # noqa: E402 - after the variable, whatever support comes to import
+from support import FakeClock
 
 
 def _use_home(patch: pytest.MonkeyPatch, home: Path) -> None:

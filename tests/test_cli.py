@@ -82,14 +82,14 @@ def test_the_version_is_printed() -> None:
 
 def test_help_lists_the_commands_in_the_order_of_first_use_and_says_where_settings_come_from() -> None:
     text = run("--help").stdout
-    places = [text.index(f"\n  {name} ") for name in ("demo", "auth", "status", "simulate")]
+    places = [text.index(f"\n  {name} ") for name in ("demo", "auth", "models", "status", "simulate")]
     assert places == sorted(places)
     assert "..." not in text[places[0] :]  # no summary is cut short
     assert "forbid third-party clients" in " ".join(text.split())
     assert "LITELLM_ANTIGRAVITY_<NAME>" in text
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["auth"], ["auth", "list"], ["status"], ["simulate"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["auth"], ["auth", "list"], ["models"], ["status"], ["simulate"]])
 def test_help_imports_nothing_that_is_slow(command: list[str]) -> None:
     code = (
         "import sys\n"

@@ -26,7 +26,8 @@ from litellm_antigravity.simulator import Simulator
 EXAMPLES = ROOT / "config_examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 SETTINGS = (EXAMPLES / "antigravity.json").read_text("utf-8")
-DEPEND_ON_THE_MACHINE = ("accounts_file", "oauth_client_id", "oauth_client_secret", "state_dir", "user_agent")
+COMMENTED_OUT = {"accounts_file", "oauth_client_id", "oauth_client_secret", "state_dir", "model_costs", "user_agent"}
+GROUPS = {one.name.partition(".")[0] for one in settings_reference() if "." in one.name}
 
 
 def run_program(path: str, environment: dict[str, str]) -> str:
@@ -60,7 +61,7 @@ def flat(document: dict[str, Any]) -> dict[str, Any]:
     return {
         f"{name}.{key}" if key else name: one
         for name, value in document.items()
-        for key, one in (value.items() if isinstance(value, dict) else [("", value)])
+        for key, one in (value.items() if name in GROUPS else [("", value)])
     }
 
 
@@ -74,6 +75,11 @@ def test_the_settings_example_used_as_it_is_changes_nothing() -> None:
     assert Settings() != before  # the file is read indeed
 
 
+def test_only_settings_without_a_default_for_everybody_are_commented_out() -> None:
+    in_force = flat(json5.loads(SETTINGS))
+    assert set(flat(uncommented())) - set(in_force) == COMMENTED_OUT
+
+
 def test_the_settings_example_names_every_setting_in_the_order_of_the_reference() -> None:
     assert list(flat(uncommented())) == [one.name for one in settings_reference()]
 
@@ -81,7 +87,7 @@ def test_the_settings_example_names_every_setting_in_the_order_of_the_reference(
 @pytest.mark.parametrize("one", settings_reference(), ids=lambda one: one.name)
 def test_the_settings_example_gives_the_default_under_the_description(one: SettingReference) -> None:
     value = flat(uncommented())[one.name]
-    if one.name not in DEPEND_ON_THE_MACHINE:
+    if one.name not in COMMENTED_OUT:
         default: Any = Settings()
         for part in one.name.split("."):
             default = getattr(default, part)

@@ -206,6 +206,7 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
         "oauth_client_secret": SecretStr("secret"),
         "state_dir": Path("/a/state"),
         "switch_on_first_rate_limit": False,
+        "model_costs": Path("/a/costs.json"),
         "user_agent": "me/1",
         "debug": True,
     }
@@ -770,7 +771,7 @@ def test_the_reference_tells_every_setting_as_it_is() -> None:
 
 
 def test_the_defaults_in_the_reference_are_the_defaults_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    told_in_words = {"accounts_file", "state_dir", "oauth_client_id", "oauth_client_secret"}
+    told_in_words = {"accounts_file", "state_dir", "oauth_client_id", "oauth_client_secret", "model_costs"}
     expected = Settings()
     for setting in settings_reference():
         if setting.name not in told_in_words:

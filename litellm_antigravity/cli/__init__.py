@@ -11,6 +11,7 @@ from litellm_antigravity._version import __version__
 from litellm_antigravity.cli.auth import auth
 from litellm_antigravity.cli.demo import demo
 from litellm_antigravity.cli.errors import ReportingGroup
+from litellm_antigravity.cli.models import models
 from litellm_antigravity.cli.simulate import simulate
 from litellm_antigravity.cli.status import status
 
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, auth, status, simulate):  # in the order of first use
+for _command in (demo, auth, models, status, simulate):  # in the order of first use
     cli.add_command(_command)
 
 

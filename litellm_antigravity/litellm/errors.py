@@ -85,7 +85,7 @@ def _known_models(model: str) -> str:
     meant = difflib.get_close_matches(canonical_model(model), BUILT_IN_MODELS, n=1, cutoff=0.75)
     hint = f"Did you mean {meant[0]}? " if meant and meant[0] != canonical_model(model) else ""
     return (
-        f"No account has the model {model!r}. {hint}Known are {', '.join(BUILT_IN_MODELS)}; "
+        f"{hint}Known models: {', '.join(BUILT_IN_MODELS)}; "
         "`litellm-antigravity models` asks upstream which there are now."
     )
 

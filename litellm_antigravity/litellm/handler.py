@@ -199,6 +199,33 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             raise _raised(error, model, call) from error
         return AsyncChunks(pending, model, call)
 
+    # What LiteLLM routes here, but upstream does not offer. Plain functions also where LiteLLM expects coroutines: it
+    # calls both in the same way.
+
+    def embedding(self, *, model: str, **_: Any) -> NoReturn:
+        """Refuse; see `not_offered`."""
+        raise not_offered("embedding", model)
+
+    def aembedding(self, *, model: str, **_: Any) -> NoReturn:
+        """Refuse; see `not_offered`."""
+        raise not_offered("embedding", model)
+
+    def image_generation(self, *, model: str, **_: Any) -> NoReturn:
+        """Refuse; see `not_offered`."""
+        raise not_offered("image_generation", model)
+
+    def aimage_generation(self, *, model: str, **_: Any) -> NoReturn:
+        """Refuse; see `not_offered`."""
+        raise not_offered("image_generation", model)
+
+    def image_edit(self, *, model: str, **_: Any) -> NoReturn:
+        """Refuse; see `not_offered`."""
+        raise not_offered("image_edit", model)
+
+    def aimage_edit(self, *, model: str, **_: Any) -> NoReturn:
+        """Refuse; see `not_offered`."""
+        raise not_offered("image_edit", model)
+
 
 def _timeout(given: object) -> float | httpx.Timeout:
     """Return the call's time-out in seconds until the first content."""
@@ -227,6 +254,7 @@ def _response(
     )
     _name_account(response, lease)
     _remember_account(call["logging_obj"], lease)
+    learn(model)
     return response
 
 

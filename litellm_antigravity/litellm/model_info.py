@@ -1,14 +1,14 @@
-"""What LiteLLM is told of our models: limits, features and costs, for `litellm.get_model_info` and the price of a call."""
+"""What LiteLLM is told of our models: limits, features, and what a token costs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import litellm
 
-from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, facts_of
+from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, Feature, canonical_model, facts_of
 from litellm_antigravity.settings.costs import FREE, ModelCosts
 
 _MOST_LEARNT: Final = 500  # names are the callers'; an honest host has dozens
@@ -80,7 +80,8 @@ def _entry(name: str) -> dict[str, Any]:
         "max_tokens": facts.max_output_tokens,  # LiteLLM's name for the older meaning
         "max_input_tokens": facts.max_input_tokens,
         "max_output_tokens": facts.max_output_tokens,
-        **{f"supports_{feature}": True for feature in sorted(facts.features)},
+        # What it cannot do is said too: LiteLLM would infer it from the name.
+        **{f"supports_{feature}": feature in facts.features for feature in get_args(Feature)},
         **_prices(_costs.get(canonical_model(name), FREE)),
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 import litellm
 import litellm.main
 import litellm.utils
-from litellm.constants import MAX_IMAGE_URL_DOWNLOAD_SIZE_MB
+from litellm.constants import DEFAULT_CHAT_COMPLETION_PARAM_VALUES, MAX_IMAGE_URL_DOWNLOAD_SIZE_MB
 from litellm.constants import OPENAI_CHAT_COMPLETION_PARAMS as OPENAI_PARAMS
 from litellm.litellm_core_utils.prompt_templates.common_utils import infer_content_type_from_url_and_content
 from litellm.litellm_core_utils.prompt_templates.image_handling import in_memory_cache as image_cache
@@ -27,6 +27,7 @@ from litellm.llms.vertex_ai.gemini import transformation as _gemini
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator, VertexGeminiConfig
 from litellm.types.router import CustomRoutingStrategyBase
 
+from litellm_antigravity.litellm.target import translation_model
 from litellm_antigravity.models import PROVIDER
 
 # Public since some release after 1.90; the private name is older and has the same parameters.
@@ -34,10 +35,24 @@ transform_request_body: Callable[..., Any] = (
     getattr(_gemini, "transform_request_body", None) or _gemini._transform_request_body
 )
 
-ALWAYS_ALLOWED_PARAMS = ("reasoning_effort", "thinking")
+ALWAYS_ALLOWED_PARAMS = ("reasoning_effort", "thinking", "include_server_side_tool_invocations")
 """OpenAI parameters that LiteLLM rejects for custom providers, though ours takes them."""
 
-build_vertex_schema: Callable[..., Any] = getattr(_schemas, "build_vertex_schema", None) or _schemas._build_vertex_schema
+_NEVER_REJECTED = ("user", "stream", "stream_options", "max_retries", "extra_headers", "tool_choice", "function_call")
+_ABOUT_PARAMS = (
+    "model",
+    "custom_llm_provider",
+    "api_version",
+    "drop_params",
+    "allowed_openai_params",
+    "additional_drop_params",
+    "messages",
+    "metadata",
+)
+
+build_vertex_schema: Callable[..., Any] = (
+    getattr(_schemas, "build_vertex_schema", None) or _schemas._build_vertex_schema
+)
 
 _MARK = "_litellm_antigravity"
 
@@ -52,7 +67,7 @@ class OpensLater:
 
 def install() -> None:
     """Put the two wrappers below around LiteLLM's functions, once; neither touches another provider's calls."""
-    _wrap(litellm.main, "get_optional_params", _allowing_reasoning)
+    _wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
     _wrap(litellm.main, "completion", _opening_streams)
 
 
@@ -176,18 +191,44 @@ def _wrap(module: Any, name: str, wrapper: Callable[[Callable[..., Any]], Callab
     setattr(module, name, wrapped)
 
 
-def _allowing_reasoning(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Let ``reasoning_effort`` and ``thinking`` through without ``allowed_openai_params`` in every call."""
+def _taking_what_gemini_takes(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Have LiteLLM accept, drop and reject the parameters that it does for ``gemini/...``."""
 
     def get_optional_params(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("custom_llm_provider") == PROVIDER:
-            allowed = kwargs.get("allowed_openai_params") or []
-            # Only what was given: older LiteLLM passes on an allowed one that is None.
-            given = [one for one in ALWAYS_ALLOWED_PARAMS if kwargs.get(one) is not None and one not in allowed]
-            kwargs["allowed_openai_params"] = [*allowed, *given]
+            kwargs = _as_for_gemini(kwargs)
         return original(*args, **kwargs)
 
     return get_optional_params
+
+
+def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    model = str(kwargs.get("model") or "")
+    config = GoogleAIStudioGeminiConfig()
+    supported = {*config.get_supported_openai_params(translation_model(model)), *_NEVER_REJECTED}
+    allowed = list(kwargs.get("allowed_openai_params") or ())
+    dropped = kwargs.get("additional_drop_params") or ()
+    given = [
+        name
+        for name, default in DEFAULT_CHAT_COMPLETION_PARAM_VALUES.items()
+        if name not in _ABOUT_PARAMS and name not in dropped and kwargs.get(name) not in (None, default)
+    ]
+    rejected = [name for name in given if name not in supported and name not in allowed]
+    if kwargs.get("n") == 1 and "n" in rejected:  # some clients always send it
+        rejected.remove("n")
+    if rejected and not (litellm.drop_params is True or kwargs.get("drop_params") is True):
+        msg = (
+            f"{PROVIDER} does not support parameters: {rejected}, for model={model}. To drop these, set "
+            "`litellm.drop_params=True` or pass `drop_params=True`."
+        )
+        raise litellm.UnsupportedParamsError(message=msg, model=model, llm_provider=PROVIDER)
+    taken = dict(kwargs) | dict.fromkeys(rejected)
+    # Only what was given: older LiteLLM passes on an allowed one that is None.
+    taken["allowed_openai_params"] = [*allowed, *(one for one in ALWAYS_ALLOWED_PARAMS if one in given)]
+    if isinstance(taken.get("response_format"), type):
+        # For others LiteLLM writes OpenAI's strict schema, in which everything is required.
+        taken["response_format"] = VertexGeminiConfig().get_json_schema_from_pydantic_object(taken["response_format"])
+    return taken
 
 
 def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:

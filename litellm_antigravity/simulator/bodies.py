@@ -190,6 +190,19 @@ def invalid_argument(message: str, field: str | None = None) -> dict[str, Any]:
     return google_error(400, message, [violation])
 
 
+def quota_info(remaining: float, full_at: float | None) -> dict[str, Any]:
+    """Return what ``fetchAvailableModels`` says of a model's quota (UPSTREAM, F2).
+
+    Args:
+        remaining: the part that is left, from 0 to 1; upstream leaves out a 0.
+        full_at: epoch seconds; ``None`` when it is full.
+    """
+    info: dict[str, Any] = {"remainingFraction": remaining} if remaining else {}
+    if full_at is not None:
+        info["resetTime"] = datetime.fromtimestamp(math.ceil(full_at), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return info
+
+
 def html(kind: str, status: int) -> Answer:
     """Return a page, as a proxy in between would answer."""
     return Answer(kind, status, _HTML, "text/html; charset=utf-8")

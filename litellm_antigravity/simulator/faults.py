@@ -32,7 +32,7 @@ FaultKind: TypeAlias = Literal[
     "drop",
     "version-unsupported",
 ]
-Target: TypeAlias = Literal["generate", "token", "project"]
+Target: TypeAlias = Literal["generate", "token", "project", "models"]
 
 # The options of each kind and their defaults; `headers` is for all that answer with a body.
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -68,7 +68,7 @@ class Fault:
     Attributes:
         kind: of refusal.
         options: see `Simulator.refuse`.
-        target: which requests: for a model, for a token, or for a project.
+        target: which requests: for a model's reply, for a token, for a project, or for the list of models.
         email: of the account; ``None`` for all.
         model: ``None`` for all.
         family: ``None`` for both.

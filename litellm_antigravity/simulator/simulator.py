@@ -321,7 +321,7 @@ class Simulator:
             model: ``None`` for all.
             family: ``None`` for both.
             times: how many requests; ``None`` for all until `heal`.
-            target: which requests: ``generate``, ``token`` or ``project``.
+            target: which requests: ``generate``, ``token``, ``project`` or ``models``.
             options: ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for
                 no hint); ``status`` (capacity, server-error, not-available, html-error, mid-stream-error); ``message``
                 (bad-request); ``after_chunks`` (truncated-stream, mid-stream-error, and hang for streams; never the

@@ -36,6 +36,7 @@ from litellm_antigravity.simulator.validation import InvalidRequestError, check_
 GENERATE_PATH: Final = "/v1internal:generateContent"
 STREAM_PATH: Final = "/v1internal:streamGenerateContent"
 PROJECT_PATH: Final = "/v1internal:loadCodeAssist"
+MODELS_PATH: Final = "/v1internal:fetchAvailableModels"
 
 MODELS: Final = tuple(BUILT_IN_MODELS)
 """The models upstream is known to have (UPSTREAM, F2)."""
@@ -302,6 +303,8 @@ class Upstream:
             return self._token(incoming, facts, now)
         if incoming.path == PROJECT_PATH:
             return self._project(incoming, facts, now)
+        if incoming.path == MODELS_PATH:
+            return self._available_models(incoming, facts, now)
         if incoming.path in (GENERATE_PATH, STREAM_PATH):
             return self._generate(incoming, facts, now)
         plain = _PLAIN_PATH.fullmatch(incoming.path)
@@ -373,6 +376,29 @@ class Upstream:
             as_object = account.project_form == "object"
             fields["cloudaicompanionProject"] = {"id": account.project} if as_object else account.project
         return Answer.of_json("project", 200, fields)
+
+    def _available_models(self, incoming: Incoming, facts: _Facts, now: float) -> Action:
+        rejected = self._authenticate(incoming, facts, now) or _rejected_headers(incoming)
+        if rejected is not None:
+            return rejected
+        facts.body = _decoded(incoming.body)
+        if not isinstance(facts.body, dict):
+            return _invalid("", "The body must be a JSON object.")
+        fault = self._next_fault("models", facts.email, None, stream=False)
+        if fault is not None:
+            return self._carry_out(fault, None, now, stream=False, wrap=dict)
+        email = facts.email or ""
+        if facts.body.get("project") != self.account(email).project:
+            return Answer.of_json("wrong-project", 403, bodies.not_available(403))
+        quotas = {family: self._left(email, family, now) for family in FAMILIES}
+        models = {
+            name: {
+                "displayName": name.replace("-", " ").title(),
+                "quotaInfo": bodies.quota_info(*quotas[family_of(name)]),
+            }
+            for name in sorted(self._models)
+        }
+        return Answer.of_json("models", 200, {"models": models})
 
     def _generate(self, incoming: Incoming, facts: _Facts, now: float) -> Action:
         facts.stream = incoming.path == STREAM_PATH
@@ -491,6 +517,17 @@ class Upstream:
 
         model = "" if served is None else served.model
         return carry_out(fault, model=model, now=now, stream=stream, chunks=chunks, say=say, wrap=wrap)
+
+    def _left(self, email: str, family: ModelFamily, now: float) -> tuple[float, float | None]:
+        """Return the part of a quota that is left, and when it is full again in epoch seconds; ``None`` when it is."""
+        with self._lock:
+            until = self._drained.get((email, family), now)
+            if until > now:
+                return 0.0, until
+            quota = self._quotas.get((email, family))
+            if quota is None or now >= quota.ends:
+                return 1.0, None
+            return 1.0 - quota.used / quota.requests, quota.ends
 
     def _take(self, email: str, family: ModelFamily, now: float) -> float | None:
         """Take one request of a quota; return the seconds to the reset when there is none left."""

@@ -9,7 +9,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 
 from rich.console import Console
 
-from tests.benchmarks import requests, selection
+from . import requests, selection
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from rich.table import Table
 
 import litellm_antigravity
 from litellm_antigravity.settings import Settings
-from tests.benchmarks.measure import in_turns, microseconds
+
+from .measure import in_turns, microseconds
 
 MODEL = "gemini-2.5-flash"
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]

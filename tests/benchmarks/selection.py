@@ -13,7 +13,8 @@ from rich.table import Table
 from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.pool import SERVED, AccountPool
 from litellm_antigravity.settings import Settings
-from tests.benchmarks.measure import in_turns, microseconds
+
+from .measure import in_turns, microseconds
 
 STRATEGIES = ("sticky", "round-robin", "hybrid")
 MODEL = "claude-sonnet-4-6"

@@ -3,6 +3,6 @@
 from litellm_antigravity.litellm.translation.chunks import ChunkTranslator
 from litellm_antigravity.litellm.translation.request import to_gemini
 from litellm_antigravity.litellm.translation.response import from_gemini
-from litellm_antigravity.litellm.translation.target import translation_model
+from litellm_antigravity.litellm.target import translation_model
 
 __all__ = ["ChunkTranslator", "from_gemini", "to_gemini", "translation_model"]

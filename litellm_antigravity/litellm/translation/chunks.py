@@ -11,7 +11,7 @@ from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices, Us
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.translation.replies import one_kind_each, parts_of, prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
-from litellm_antigravity.litellm.translation.target import Target
+from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 
 _CONTENT: Final = (

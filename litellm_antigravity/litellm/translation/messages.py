@@ -10,7 +10,7 @@ from typing import Any, Final
 import litellm
 from pydantic import BaseModel
 
-from litellm_antigravity.litellm.translation.target import Target
+from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 from litellm_antigravity.models import PROVIDER
 

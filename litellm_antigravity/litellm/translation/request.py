@@ -13,10 +13,10 @@ from litellm_antigravity.litellm.translation.messages import prepare_messages
 from litellm_antigravity.litellm.translation.schemas import prepare_schema
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.spelling import in_camel_case
-from litellm_antigravity.litellm.translation.target import Target
+from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.tool_names import ToolNames, functions_of
 
-_NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries")
+_NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", "service_tier")  # Cloud Code has no tiers
 _OWN_OF_LITELLM: Final = "litellm_param_"
 _BLANK: Final = {"role": "user", "parts": [{"text": " "}]}  # what LiteLLM sends where a message says nothing
 _SCHEMA_MARK: Final = "\x00schema-"

@@ -12,7 +12,7 @@ from litellm.types.utils import ModelResponse
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.translation.replies import prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
-from litellm_antigravity.litellm.translation.target import Target
+from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 
 _REQUEST: Final = httpx.Request("POST", "https://antigravity.invalid/")

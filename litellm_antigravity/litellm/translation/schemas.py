@@ -47,9 +47,9 @@ def prepare_schema(schema: Any) -> Schema:
     """Return ``schema`` as upstream takes it. Idempotent; ``schema`` is not changed.
 
     References are written out (recursive ones end in their type), ``allOf`` is merged, ``oneOf`` becomes ``anyOf`` and
-    takes in what stands beside it, ``const`` and ``enum`` become an ``enum`` of strings where they can, and else a range
-    and a sentence in the description. What upstream cannot express (``not``, ``if``, ``patternProperties``, ...) is left
-    out.
+    takes in what stands beside it, ``const`` and ``enum`` become an ``enum`` of strings where they can, and else a
+    range and a sentence in the description. What upstream cannot express (``not``, ``if``, ``patternProperties``, ...)
+    is left out.
 
     Args:
         schema: JSON Schema, draft 7 or 2020-12, a boolean one included.
@@ -159,9 +159,11 @@ class _Preparation:
         implied = [one for one in _KEYWORDS if any(_is_used(schema, keyword) for keyword in _KEYWORDS[one])]
         if len(implied) == 1:
             return {**notes, "type": implied[0], **self._keywords(schema, implied[0], depth, path), **kept}
-        return _any_of(
-            [{**notes, "type": one, **self._keywords(schema, one, depth, path), **kept} for one in implied]
-        ) if implied else {**notes, **kept}
+        return (
+            _any_of([{**notes, "type": one, **self._keywords(schema, one, depth, path), **kept} for one in implied])
+            if implied
+            else {**notes, **kept}
+        )
 
     def _keywords(self, schema: Mapping[str, Any], kind: str, depth: int, path: tuple[int, ...]) -> Schema:
         if kind == "object":
@@ -353,7 +355,7 @@ def _any_of(branches: Sequence[Schema]) -> Schema | None:
     """Return a schema that one of the branches has to fit; flat, without doubles."""
     flat: list[Schema] = []
     for branch in branches:
-        for one in branch["anyOf"] if "anyOf" in branch else [branch]:
+        for one in branch.get("anyOf", [branch]):
             if one not in flat:
                 flat.append(one)
     nulls = [one for one in flat if _is_null_only(one)]
@@ -441,7 +443,7 @@ def _common_type(first: str | None, second: str | None) -> str | None:
 def _finished(schema: Schema) -> Schema:
     """Return a prepared schema as upstream takes it: with types, items, and names that exist."""
     if "anyOf" in schema:
-        return {"anyOf": [_finished(branch) for branch in schema["anyOf"]]}
+        return _any_of([_finished(branch) for branch in schema["anyOf"]]) or {}
     result = dict(schema)
     kind = result.setdefault("type", "object")  # upstream wants one; LiteLLM says the same of what may be anything
     if kind == "array":

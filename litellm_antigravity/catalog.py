@@ -1,0 +1,203 @@
+"""Which models upstream has now, and how much of each is left: ``v1internal:fetchAvailableModels`` (UPSTREAM, F2)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import httpx
+from pydantic import SecretStr
+
+from litellm_antigravity.accounts import Account
+from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.credentials.project import Projects
+from litellm_antigravity.credentials.shared import SharedTokens
+from litellm_antigravity.errors import CredentialError, RequestRefusedError
+from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.refusals import RefusalKind, connection_refusal, not_json_refusal, parse_refusal
+from litellm_antigravity.settings import Settings
+from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.wire.http import HttpClients
+
+_TIMEOUT_SECONDS: Final = 15.0
+_PATIENCE_SECONDS: Final = 30.0  # with all accounts together; somebody waits at a terminal
+_MOST_MODELS: Final = 500
+_LONGEST_NAME: Final = 200
+
+# Rows for Google's own editor, which take no chats: its tab completion, and numbered experiments.
+_INTERNAL: Final = re.compile(r"tab_.*|chat_\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class AvailableModel:
+    """A model as upstream tells of it, to one account.
+
+    Attributes:
+        name: what to ask for.
+        title: what people call it; ``None`` when upstream does not say.
+        remaining: the part of the quota that is left, from 0 to 1; ``None`` when upstream does not say. It leaves that
+            out for drained pools, but for full ones too.
+        resets_at: when the quota is full again, in epoch seconds; ``None`` when upstream does not say.
+    """
+
+    name: str
+    title: str | None = None
+    remaining: float | None = None
+    resets_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What upstream told.
+
+    Attributes:
+        account: to whom; what is left is this account's.
+        models: by name.
+    """
+
+    account: Account
+    models: tuple[AvailableModel, ...]
+
+
+class Catalogs:
+    """Asks upstream for its models. Takes no quota and records nothing: looking is not taking.
+
+    Args:
+        settings: read from environment and files when absent.
+        store: the shared state.
+        clock: the source of time.
+        clients: for HTTP.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        store: StateStore | None = None,
+        clock: Clock | None = None,
+        clients: HttpClients | None = None,
+    ) -> None:
+        self._settings = settings or Settings()
+        self._clock = clock or SystemClock()
+        self._clients = clients or HttpClients()
+        self._pool = AccountPool(self._settings, store=store, clock=self._clock)
+        shared = self._pool.store
+        self._tokens = SharedTokens(self._settings, self._pool.accounts, shared, self._clients, self._clock)
+        self._projects = Projects(self._settings, shared, self._clients, self._clock)
+
+    def fetch(self) -> Catalog:
+        """Return what upstream tells the first account that it answers: those that are not limited come first.
+
+        Raises:
+            AccountsFileError: when there are no accounts to be had.
+            CredentialError: when no account has a token or a project; about the last one.
+            RequestRefusedError: when upstream answers no account, or not as expected; about the last one.
+        """
+        error: CredentialError | RequestRefusedError = CredentialError("There is no enabled account to ask with.")
+        ends = self._clock.monotonic() + _PATIENCE_SECONDS
+        states = [state for state in self._pool.states() if state.account.enabled]
+        for state in sorted(states, key=lambda one: len(one.cooldowns)):
+            told = self._try(state.account)
+            if isinstance(told, Catalog):
+                return told
+            error = told
+            if self._clock.monotonic() >= ends:
+                break
+        raise error
+
+    def close(self) -> None:
+        """Let go of connections and of the shared state."""
+        self._clients.close()
+        self._pool.store.close()
+
+    def _try(self, account: Account) -> Catalog | CredentialError | RequestRefusedError:
+        try:
+            return Catalog(account, self._of(account))
+        except (CredentialError, RequestRefusedError) as error:
+            return error
+
+    def _of(self, account: Account) -> tuple[AvailableModel, ...]:
+        token = self._tokens.token(account, timeout=_TIMEOUT_SECONDS)
+        project = self._projects.project(account, token, timeout=_TIMEOUT_SECONDS)
+        try:
+            return self._ask(account, token, project)
+        except RequestRefusedError as error:
+            if error.refusal.kind is not RefusalKind.AUTH:
+                raise
+        token = self._tokens.token(account, rejected=token, timeout=_TIMEOUT_SECONDS)
+        return self._ask(account, token, project)
+
+    def _ask(self, account: Account, token: SecretStr, project: str) -> tuple[AvailableModel, ...]:
+        url = f"{self._settings.endpoint}/v1internal:fetchAvailableModels"
+        headers = {"authorization": f"Bearer {token.get_secret_value()}", "user-agent": self._settings.user_agent}
+        try:
+            response = self._clients.sync().post(
+                url, json={"project": project}, headers=headers, timeout=_TIMEOUT_SECONDS
+            )
+        except httpx.HTTPError as error:
+            refusal = connection_refusal(error, host=httpx.URL(url).host)
+            raise RequestRefusedError(refusal, account=account.label) from None
+        if response.status_code != 200:
+            refusal = parse_refusal(response.status_code, response.headers, response.content, now=self._clock.time())
+            raise RequestRefusedError(refusal, account=account.label)
+        models = models_in(response.content)
+        if models is None:
+            refusal = not_json_refusal(response.headers.get("content-type", ""), 200)
+            raise RequestRefusedError(refusal, account=account.label)
+        return models
+
+
+def models_in(body: bytes) -> tuple[AvailableModel, ...] | None:
+    """Return the models in an answer, by name; ``None`` when it is not one. Odd entries are left out.
+
+    Args:
+        body: ``{"models": {<name>: {"displayName", "quotaInfo": {"remainingFraction", "resetTime"}}}}``.
+    """
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    models = fields.get("models") if isinstance(fields, dict) else None
+    if not isinstance(models, dict):
+        return None
+    return tuple(
+        _model(name, known if isinstance(known, dict) else {})
+        for name, known in sorted(models.items())[:_MOST_MODELS]
+        if name.strip() and len(name) <= _LONGEST_NAME and not _INTERNAL.fullmatch(name)
+    )
+
+
+def _model(name: str, known: Mapping[str, Any]) -> AvailableModel:
+    quota = known.get("quotaInfo")
+    quota = quota if isinstance(quota, dict) else {}
+    title, remaining = known.get("displayName"), quota.get("remainingFraction")
+    return AvailableModel(
+        name,
+        title[:_LONGEST_NAME] if isinstance(title, str) and title.strip() else None,
+        _part(remaining),
+        _epoch(quota.get("resetTime")),
+    )
+
+
+def _part(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 <= value <= 1 else None
+
+
+def _epoch(stamp: object) -> float | None:
+    """Return a google.protobuf.Timestamp's JSON form, such as ``2026-01-02T03:04:05Z``, in epoch seconds."""
+    if not isinstance(stamp, str):
+        return None
+    # Python 3.10 knows neither the Z nor other than three or six digits after the point.
+    plain = re.fullmatch(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", stamp.strip())
+    if plain is None:
+        return None
+    try:
+        return datetime.fromisoformat(plain[1].upper() + plain[2].upper().replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError):
+        return None

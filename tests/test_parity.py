@@ -1,0 +1,426 @@
+"""`antigravity/<model>` against LiteLLM's own `gemini/<model>`: the same request upstream, the same answer to the caller.
+
+Every request of `CASES` goes whole and streamed through both providers to one simulator. What arrives there and what
+comes back is compared after these differences, and no others:
+
+1. Spelling: ours is camelCase throughout; LiteLLM mixes it with snake_case.
+2. Schemas of tools: ours pass `prepare_schema` first (see `tests/test_schemas.py`); cases of which LiteLLM makes something
+   else are marked ``schema`` and compared with what is stated there.
+3. A conversation that begins with the assistant gets a blank user turn first; marked ``begin``.
+4. Names of tools that upstream rejects are written in its alphabet, and come back as the caller's; marked ``names``.
+5. Empty arguments of a call in the history stay empty (LiteLLM writes ``{"type": "object"}``); marked ``arguments``.
+6. A stream's deltas carry ``thinking_blocks`` with signatures; LiteLLM's Gemini streams have only the text.
+7. Made-up ids (``call_<random>``) and creation times are random, and the model is the name that was asked for.
+
+LiteLLM's own tests of its Gemini provider (``tests/test_litellm/llms/vertex_ai/gemini`` and
+``tests/llm_translation/test_gemini.py`` in its repository) were the model for what is here: parameters, thinking by level
+and budget, response schemas, tools in every form, search and code tools, tool results with images, images, PDF and
+audio by data URL, media resolution, system messages anywhere, merged turns, thought signatures, parallel calls, safety
+settings, grounding, citations, log probabilities, generated images, cached and reasoning tokens, finish reasons, blocked prompts.
+Deliberately not here: context caching (Cloud Code has no such endpoint; ``cache_control`` is ignored, see
+`test_cache_markers_are_ignored`), Vertex paths and regions, ``gs://`` files, embeddings, the Files API, fine-tuned models, and service tiers.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import litellm
+import pytest
+from pydantic import BaseModel
+from serving import settings_of
+
+import litellm_antigravity
+from litellm_antigravity.simulator import ModelReply, Simulator
+
+NEW = "gemini-3-flash-preview"
+OLD = "gemini-2.5-pro"
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PNG_URL = f"data:image/png;base64,{PNG}"
+PDF_URL = "data:application/pdf;base64,JVBERi0xLjQK"
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request.
+
+    Attributes:
+        name: of the test.
+        params: of `litellm.completion`.
+        reply: what the model says.
+        model: the model.
+        change: makes LiteLLM's request what ours is expected to be: a stated difference.
+    """
+
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
+    reply: Any = "Four words for you."
+    model: str = NEW
+    change: Callable[[Body], None] | None = None
+
+
+def tool(name: str = "weather", description: str | None = "The weather at a place.", **parameters: Any) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": name}
+    if description is not None:
+        function["description"] = description
+    if parameters:
+        function["parameters"] = {"type": "object", **parameters}
+    return {"type": "function", "function": function}
+
+
+def call(call_id: str, name: str = "weather", arguments: str = '{"place": "Oslo"}', **more: Any) -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}, **more}
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def text(content: str) -> dict[str, Any]:
+    return {"type": "text", "text": content}
+
+
+def says(*messages: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": list(messages)}
+
+
+def assistant(content: Any = None, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, **more}
+
+
+def result(call_id: str, content: Any = '{"sky": "grey"}', **more: Any) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": content, **more}
+
+
+def history(*messages: dict[str, Any]) -> dict[str, Any]:
+    return says(user("Weather?"), *messages) | {"tools": [WEATHER]}
+
+
+class Answer(BaseModel):
+    city: str
+    degrees: int | None = None
+
+
+WEATHER = tool(properties={"place": {"type": "string", "description": "Where."}}, required=["place"])
+CLOCK = tool("clock", "What time it is.", properties={"zone": {"type": "string", "enum": ["UTC", "CET"]}})
+BARE = tool("ping", None)
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+CALLED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}}]
+SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": "c2lnbmVk"}]
+THOUGHT = [{"text": "Let me think about this.", "thought": True}, {"text": "Here is the answer."}]
+
+
+def _set_schema(schema: dict[str, Any]) -> Callable[[Body], None]:
+    def change(body: Body) -> None:
+        body["tools"][0]["functionDeclarations"][0]["parameters"] = schema
+
+    return change
+
+
+def _begin_with_user(body: Body) -> None:
+    body["contents"].insert(0, {"role": "user", "parts": [{"text": " "}]})
+
+
+def _no_arguments(body: Body) -> None:
+    body["contents"][1]["parts"][0]["functionCall"]["args"] = {}
+
+
+def _rename(body: Body) -> None:
+    body["tools"][0]["functionDeclarations"][0]["name"] = "weather_in_town"
+
+
+def with_schema(name: str, schema: dict[str, Any], expected: dict[str, Any] | None = None) -> Case:
+    change = None if expected is None else _set_schema({"type": "object", "properties": {"x": expected}})
+    return Case(f"schema: {name}", {"tools": [tool(properties={"x": schema})]}, change=change)
+
+
+def param(name: str, model: str = NEW, **params: Any) -> Case:
+    return Case(f"{name} on {model}", params, model=model)
+
+
+CASES = [
+    # Parameters
+    Case("nothing but a message"),
+    Case("nothing but a message, older model", model=OLD),
+    param("temperature", temperature=0.2),
+    param("temperature", OLD, temperature=0.2),
+    param("temperature zero", OLD, temperature=0),
+    param("top_p", top_p=0.9),
+    param("top_k", top_k=20),
+    param("max_tokens", max_tokens=100),
+    param("max_completion_tokens", max_completion_tokens=100),
+    param("one stop", stop="END"),
+    param("stops", stop=["END", "STOP"]),
+    param("seed", seed=7),
+    param("n", n=2),
+    param("penalties", OLD, frequency_penalty=0.5, presence_penalty=0.25),
+    param("penalties", frequency_penalty=0.5, presence_penalty=0.25),
+    param("logprobs", OLD, logprobs=True),
+    param("modalities", modalities=["text", "image"]),
+    param("safety_settings", safety_settings=[{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]),
+    param("extra_body", extra_body={"labels": {"team": "a"}}),
+    param("max_retries", max_retries=0),
+    param("timeout", timeout=30.0),
+    param("extra_headers", extra_headers={"x-extra": "1"}),
+    param("user dropped", user="somebody", drop_params=True),
+    param("logit_bias dropped", logit_bias={"1": 1}, drop_params=True),
+    *(param(f"reasoning_effort {effort}", reasoning_effort=effort) for effort in ("none", "minimal", "low", "medium", "high", "disable")),
+    *(param(f"reasoning_effort {effort}", OLD, reasoning_effort=effort) for effort in ("none", "minimal", "low", "medium", "high", "disable")),
+    param("reasoning_effort as an object", reasoning_effort={"effort": "low", "summary": "auto"}),
+    param("thinking", thinking={"type": "enabled", "budget_tokens": 2000}),
+    param("thinking", OLD, thinking={"type": "enabled", "budget_tokens": 2000}),
+    param("thinking disabled", OLD, thinking={"type": "disabled"}),
+    param("thinkingConfig", thinkingConfig={"thinkingLevel": "low"}),
+    param("json_object", response_format={"type": "json_object"}),
+    param("response_format text", response_format={"type": "text"}),
+    param("json_schema", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA, "strict": True}}),
+    param("json_schema", OLD, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}),
+    param("response_schema", response_format={"type": "json_object", "response_schema": SCHEMA}),
+    param("a pydantic model", response_format=Answer),
+    param("web_search_options", web_search_options={"search_context_size": "low"}),
+    # Tools
+    Case("a tool", {"tools": [WEATHER]}),
+    Case("a tool, older model", {"tools": [WEATHER]}, model=OLD),
+    Case("two tools", {"tools": [WEATHER, CLOCK]}),
+    Case("a tool without parameters", {"tools": [BARE]}),
+    Case("a tool with empty parameters", {"tools": [tool("ping", "Ping.", properties={})]}),
+    Case("a strict tool", {"tools": [{"type": "function", "function": {**WEATHER["function"], "strict": True}}]}),
+    Case("functions", {"functions": [WEATHER["function"]]}),
+    Case("googleSearch", {"tools": [{"googleSearch": {}}]}),
+    Case("google_search_retrieval", {"tools": [{"googleSearchRetrieval": {}}]}),
+    Case("code_execution", {"tools": [{"codeExecution": {}}]}),
+    Case("urlContext", {"tools": [{"urlContext": {}}]}),
+    Case("OpenAI's web search", {"tools": [{"type": "web_search_preview"}]}),
+    *(Case(f"tool_choice {choice}", {"tools": [WEATHER, CLOCK], "tool_choice": choice}) for choice in ("auto", "none", "required")),
+    Case("tool_choice of one", {"tools": [WEATHER, CLOCK], "tool_choice": {"type": "function", "function": {"name": "clock"}}}),
+    Case("parallel_tool_calls", {"tools": [WEATHER], "parallel_tool_calls": True}),
+    Case("no parallel_tool_calls", {"tools": [WEATHER], "parallel_tool_calls": False}),
+    Case("a name that upstream rejects", {"tools": [tool("weather in town")]}, change=_rename),
+    with_schema("string", {"type": "string"}),
+    with_schema("bounds", {"type": "integer", "minimum": 1, "maximum": 5}),
+    with_schema("pattern", {"type": "string", "pattern": "^a", "minLength": 1, "maxLength": 3}),
+    with_schema("array", {"type": "array", "items": {"type": "string"}, "minItems": 1}),
+    with_schema("array of objects", {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "number"}}}}),
+    with_schema("array of anything", {"type": "array"}),
+    with_schema("nested objects", {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "boolean"}}}}}),
+    with_schema("enum", {"type": "string", "enum": ["a", "b"], "default": "a"}),
+    with_schema("date-time", {"type": "string", "format": "date-time"}),
+    with_schema("another format", {"type": "string", "format": "uuid"}),
+    with_schema("anyOf", {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+    with_schema("anything", {}),
+    with_schema("title and description", {"type": "string", "title": "T", "description": "D"}),
+    with_schema("additionalProperties", {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}),
+    with_schema("nullable", {"type": ["string", "null"]}, {"type": "string", "nullable": True}),
+    with_schema("anyOf with null", {"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": "string", "nullable": True}),
+    with_schema("const", {"const": "a"}, {"type": "string", "enum": ["a"]}),
+    with_schema("untyped enum", {"enum": ["a", "b"]}, {"type": "string", "enum": ["a", "b"]}),
+    with_schema("enum of integers", {"type": "integer", "enum": [1, 5]}, {"type": "integer", "minimum": 1, "maximum": 5, "description": "One of: 1, 5."}),
+    with_schema("oneOf", {"oneOf": [{"type": "string"}, {"type": "integer"}]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+    with_schema("allOf", {"allOf": [{"type": "string"}, {"minLength": 2}]}, {"type": "string", "minLength": 2}),
+    Case(
+        "schema: references",
+        {"tools": [tool(properties={"x": {"$ref": "#/$defs/X"}}, **{"$defs": {"X": {"type": "string"}}})]},
+    ),
+    Case(
+        "schema: a property named strict",
+        {"tools": [tool(properties={"strict": {"type": "boolean"}})]},
+        change=_set_schema({"type": "object", "properties": {"strict": {"type": "boolean"}}}),
+    ),
+    # Messages
+    Case("a system message", says({"role": "system", "content": "Be brief."}, user("Hello"))),
+    Case("system messages anywhere", says(user("Hello"), {"role": "system", "content": "Be brief."}, assistant("Hi"), user("More"), {"role": "system", "content": "Rhyme."})),
+    Case("a system message in parts", says({"role": "system", "content": [text("Be brief."), text("Rhyme.")]}, user("Hello"))),
+    Case("a system message alone", says({"role": "system", "content": "Be brief."})),
+    Case("turns", says(user("Hello"), assistant("Hi"), user("How are you?"))),
+    Case("turns to be merged", says(user("Hello"), user("You there?"), assistant("Hi"), assistant("Yes"), user("Good"))),
+    Case("a conversation that the assistant begins", says(assistant("Hi, I am here."), user("Hello")), change=_begin_with_user),
+    Case("a conversation that the assistant ends", says(user("Rhyme"), assistant("Roses are"))),
+    Case("text in parts", says(user([text("One."), text("Two.")]))),
+    Case("an empty message", says(user(""))),
+    Case("a very long message", says(user("word " * 50_000))),
+    Case("text of many scripts", says(user("Grüße, 世界, \U0001f600 \u2028 \x7f"))),
+    Case("the assistant's text in parts", says(user("Hello"), assistant([text("Hi")]), user("Good"))),
+    Case("reasoning in the history", says(user("Hello"), assistant("Hi", reasoning_content="I greet."), user("Good"))),
+    # Media
+    Case("an image", says(user([text("What is it?"), {"type": "image_url", "image_url": {"url": PNG_URL}}]))),
+    Case("an image as a string", says(user([text("What is it?"), {"type": "image_url", "image_url": PNG_URL}]))),
+    Case("an image alone", says(user([{"type": "image_url", "image_url": {"url": PNG_URL}}]))),
+    Case("an image in detail", says(user([text("?"), {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "high"}}])), model=OLD),
+    Case("an image in detail, newer model", says(user([text("?"), {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "high"}}]))),
+    Case("a PDF", says(user([text("Sum up."), {"type": "file", "file": {"file_data": PDF_URL}}]))),
+    Case("a PDF as an image", says(user([text("Sum up."), {"type": "image_url", "image_url": PDF_URL}]))),
+    Case("audio", says(user([text("What is said?"), {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}]))),
+    # Histories with tools
+    Case("a tool result", history(assistant(tool_calls=[call("1")]), result("1"))),
+    Case("a tool result, older model", history(assistant(tool_calls=[call("1")]), result("1")), model=OLD),
+    Case("text and a call", history(assistant("I look.", tool_calls=[call("1")]), result("1"), user("Thanks"))),
+    Case("parallel calls", history(assistant(tool_calls=[call("1"), call("2", arguments='{"place": "Rome"}')]), result("1"), result("2"))),
+    Case("results in another order", history(assistant(tool_calls=[call("1"), call("2", arguments='{"place": "Rome"}')]), result("2"), result("1"))),
+    Case("calls in a row", history(assistant(tool_calls=[call("1")]), result("1"), assistant(tool_calls=[call("2")]), result("2"), user("Thanks"))),
+    Case("a result that is text", history(assistant(tool_calls=[call("1")]), result("1", "grey"))),
+    Case("a result that is a list", history(assistant(tool_calls=[call("1")]), result("1", "[1, 2]"))),
+    Case("a result in parts", history(assistant(tool_calls=[call("1")]), result("1", [text("grey"), text("wet")]))),
+    Case("a result with an image", history(assistant(tool_calls=[call("1")]), result("1", [text("See"), {"type": "image_url", "image_url": {"url": PNG_URL}}]))),
+    Case("a call without arguments", history(assistant(tool_calls=[call("1", arguments="")]), result("1")), change=_no_arguments),
+    Case("a function call of old", says(user("Weather?"), assistant(function_call={"name": "weather", "arguments": "{}"}), {"role": "function", "name": "weather", "content": "grey"}) | {"functions": [WEATHER["function"]]}),
+    Case("a signature in the id", history(assistant(tool_calls=[call("1__thought__c2lnbmVk")]), result("1__thought__c2lnbmVk"))),
+    Case("a signature in the fields", history(assistant(tool_calls=[call("1", provider_specific_fields={"thought_signature": "c2lnbmVk"})]), result("1"))),
+    Case("a signature of a text", says(user("Hello"), assistant("Hi", provider_specific_fields={"thought_signatures": ["c2lnbmVk"]}), user("Good"))),
+    # Replies
+    Case("reply: a call", {"tools": [WEATHER]}, CALLED),
+    Case("reply: a call with an id", {"tools": [WEATHER]}, [{"functionCall": {"id": "fc_1", "name": "weather", "args": {}}}]),
+    Case("reply: a signed call", {"tools": [WEATHER]}, SIGNED),
+    Case("reply: parallel calls", {"tools": [WEATHER]}, [*SIGNED, {"functionCall": {"name": "weather", "args": {"place": "Rome"}}}]),
+    Case("reply: text and a call", {"tools": [WEATHER]}, [{"text": "I look it up."}, *CALLED]),
+    Case("reply: a function call of old", {"functions": [WEATHER["function"]]}, CALLED),
+    Case("reply: thoughts", {"reasoning_effort": "low"}, ModelReply(THOUGHT)),
+    Case("reply: thoughts and a call", {"tools": [WEATHER]}, [THOUGHT[0], *SIGNED]),
+    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": "c2lnbmVk"}]),
+    Case("reply: an image", {"modalities": ["image"]}, [{"inlineData": {"mimeType": "image/png", "data": PNG}}]),
+    Case("reply: of many scripts", {}, "Grüße, 世界, \U0001f600 \u2028 \u0085."),
+    Case("reply: cut off", {}, ModelReply([{"text": "Not the whole"}], "MAX_TOKENS")),
+    Case("reply: filtered", {}, ModelReply([{"text": "I will not"}], "SAFETY")),
+    Case("reply: recitation", {}, ModelReply([{"text": "Once upon"}], "RECITATION")),
+    Case("reply: a malformed call", {"tools": [WEATHER]}, ModelReply([{"text": "?"}], "MALFORMED_FUNCTION_CALL")),
+    Case("reply: cached tokens", {}, ModelReply([{"text": "Cheap words."}], usage={"promptTokenCount": 90, "cachedContentTokenCount": 60})),
+    Case("reply: reasoning tokens", {}, ModelReply(THOUGHT, usage={"thoughtsTokenCount": 40})),
+]  # fmt: skip
+
+MESSAGES = [user("Hello")]
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with Simulator(2, models=(NEW, OLD)) as simulator:
+        folder: Path = tmp_path_factory.mktemp("parity")
+        litellm_antigravity.register(settings_of(simulator, folder, account_selection_strategy="sticky"))
+        yield simulator
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What arrived upstream, and what came back."""
+
+    body: Body
+    answer: dict[str, Any]
+
+
+def ask(simulator: Simulator, case: Case, *, stream: bool, provider: str) -> Outcome:
+    params = {"messages": MESSAGES, **case.params}
+    before = _snapshot(params)
+    more: dict[str, Any] = {"model": f"{provider}/{case.model}"}
+    if provider == "gemini":
+        more |= {"api_key": simulator.accounts[0].api_key, "api_base": f"{simulator.url}/v1beta/models/{case.model}"}
+    if stream:
+        more |= {"stream": True, "stream_options": {"include_usage": True}}
+    simulator.clear_log()
+    simulator.reply_with(_counted(case.reply))
+    if provider == "gemini":
+        params = copy.deepcopy(params)  # LiteLLM changes tools in place
+    response = litellm.completion(**params, **more)
+    answer = _built(list(response), params["messages"]) if stream else response.model_dump()
+    if provider == "antigravity":
+        assert _snapshot(params) == before, "the caller's objects were changed"
+    (request,) = simulator.requests(kind="served")
+    body = request.body["request"] if provider == "antigravity" else request.body
+    return Outcome(body, answer)
+
+
+def _counted(reply: Any) -> ModelReply:
+    """Return a reply with the same count of prompt tokens, however the request is spelled."""
+    said = reply if isinstance(reply, ModelReply) else ModelReply([{"text": reply}] if isinstance(reply, str) else reply)
+    return ModelReply(said.parts, said.finish_reason, {"promptTokenCount": 11, **said.usage})
+
+
+def _snapshot(params: dict[str, Any]) -> dict[str, Any]:
+    return copy.deepcopy(params)
+
+
+def _built(chunks: list[Any], messages: Any) -> dict[str, Any]:
+    """Return what LiteLLM builds of a stream, and the deltas of which it builds nothing."""
+    built: Any = litellm.stream_chunk_builder(chunks, messages=messages)
+    answer: dict[str, Any] = built.model_dump()
+    fields = [chunk.choices[0].delta.get("provider_specific_fields") for chunk in chunks if chunk.choices]
+    answer["fields"] = [one for one in fields if one]
+    answer["finish"] = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
+    answer["usages"] = sum(1 for chunk in chunks if getattr(chunk, "usage", None))
+    return answer
+
+
+SPELLINGS = {
+    "system_instruction": "systemInstruction",
+    "function_declarations": "functionDeclarations",
+    "function_calling_config": "functionCallingConfig",
+    "allowed_function_names": "allowedFunctionNames",
+    "function_call": "functionCall",
+    "function_response": "functionResponse",
+    "inline_data": "inlineData",
+    "mime_type": "mimeType",
+    "media_resolution": "mediaResolution",
+    "max_output_tokens": "maxOutputTokens",
+    "candidate_count": "candidateCount",
+    "stop_sequences": "stopSequences",
+    "frequency_penalty": "frequencyPenalty",
+    "presence_penalty": "presencePenalty",
+    "code_execution": "codeExecution",
+    "url_context": "urlContext",
+    "top_p": "topP",
+    "top_k": "topK",
+    "response_mime_type": "responseMimeType",
+    "response_json_schema": "responseJsonSchema",
+    "response_schema": "responseSchema",
+}
+CALLERS_OWN = ("args", "response", "parameters", "responseJsonSchema", "responseSchema", "labels")
+
+
+def spelled(value: Any) -> Any:
+    """Return a body of LiteLLM's in camelCase, but for what is the caller's."""
+    if isinstance(value, list):
+        return [spelled(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {SPELLINGS.get(name, name): one for name, one in value.items()}
+    return {name: one if name in CALLERS_OWN else spelled(one) for name, one in renamed.items()}
+
+
+def with_roles(body: Body) -> Body:
+    """Return a body of older LiteLLM's with the roles that it leaves out."""
+    return {**body, "contents": [{"role": "user", **content} for content in body["contents"]]}
+
+
+RANDOM_ID = re.compile(r"call_[0-9a-f]{28}")
+
+
+def comparable(answer: dict[str, Any]) -> Any:
+    """Return an answer without what is random, or has to differ."""
+    kept = {name: one for name, one in answer.items() if name not in ("id", "created", "model")}
+    kept["usage"].pop("cost", None)  # theirs is not free
+    for choice in kept["choices"]:
+        choice["message"].pop("thinking_blocks", None)
+    return json.loads(RANDOM_ID.sub("call_", json.dumps(kept, default=str)))
+
+
+@pytest.mark.parametrize("stream", [pytest.param(False, id="whole"), pytest.param(True, id="streamed")])
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+def test_the_same_request_arrives_and_the_same_answer_comes_back(simulator: Simulator, case: Case, *, stream: bool) -> None:
+    theirs = ask(simulator, case, stream=stream, provider="gemini")
+    ours = ask(simulator, case, stream=stream, provider="antigravity")
+    expected = with_roles(spelled(theirs.body))
+    if case.change is not None:
+        case.change(expected)
+    assert ours.body == expected
+    assert comparable(ours.answer) == comparable(theirs.answer)
+
+
+def test_the_table_is_large_enough() -> None:
+    assert len(CASES) * 2 >= 120
+    assert len({case.name for case in CASES}) == len(CASES)
