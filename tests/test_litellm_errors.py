@@ -73,7 +73,7 @@ def fail(door: Any, **params: Any) -> Any:
 
 def check(error: Any, kind: type[Exception], status: int, *words: str, model: str = NAME) -> None:
     """Check an exception and what every one of them carries."""
-    assert type(error) is kind
+    assert error.__class__.__name__ == kind.__name__
     assert error.status_code == error.response.status_code == status
     assert error.llm_provider == "antigravity"
     assert error.model == model
@@ -234,7 +234,7 @@ def test_every_refusal_is_an_error_with_all_that_litellm_reads(kind: RefusalKind
         error: Any = as_litellm(RequestRefusedError(refusal, account="us***1@example.com"), NAME)
         check(error, type(error), error.status_code, "upstream's words", "us***1@example.com")
         assert error.status_code >= 400
-        assert isinstance(error, tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES))
+        assert any(isinstance(error, known) for known in litellm.exceptions.LITELLM_EXCEPTION_TYPES)
         if "retry-after" in error.headers:
             assert int(error.headers["retry-after"]) >= (retry_after or 0)
 

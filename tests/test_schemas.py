@@ -72,9 +72,10 @@ def assert_upstream_takes(schema: dict[str, Any]) -> None:
 
 # What becomes of each keyword
 
-TABLE: list[tuple[str, Any, dict[str, Any]]] = [
-    ("a plain object stays", {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}, ...),  # type: ignore[list-item]  # the same again
-    ("bounds stay", {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 3}, ...),  # type: ignore[list-item]  # the same again
+# What becomes of each; `...` stands for the same again.
+TABLE: list[tuple[str, Any, Any]] = [
+    ("a plain object stays", {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}, ...),
+    ("bounds stay", {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 3}, ...),
     ("an empty object", {"type": "object", "properties": {}}, {"type": "object"}),
     ("nothing said", {}, {"type": "object"}),
     ("true", True, {"type": "object"}),
@@ -197,7 +198,11 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
     ),
     (
         "an anchor",
-        {"type": "object", "properties": {"a": {"$ref": "#here"}}, "$defs": {"A": {"$anchor": "here", "type": "number"}}},
+        {
+            "type": "object",
+            "properties": {"a": {"$ref": "#here"}},
+            "$defs": {"A": {"$anchor": "here", "type": "number"}},
+        },
         {"type": "object", "properties": {"a": {"type": "number"}}},
     ),
     ("a reference that leads nowhere", {"$ref": "#/$defs/Missing"}, {"type": "object"}),
@@ -212,7 +217,11 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
         {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
     ),
     ("an array of anything", {"type": "array"}, {"type": "array", "items": {"type": "object"}}),
-    ("an array of nothing", {"type": "array", "items": False}, {"type": "array", "items": {"type": "object"}, "maxItems": 0}),
+    (
+        "an array of nothing",
+        {"type": "array", "items": False},
+        {"type": "array", "items": {"type": "object"}, "maxItems": 0},
+    ),
     (
         "boolean properties",
         {"type": "object", "properties": {"a": True, "b": False}, "required": ["a", "b"]},
@@ -233,7 +242,11 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
         {"type": "integer", "minimum": 0, "exclusiveMinimum": True},
         {"type": "integer", "minimum": 1},
     ),
-    ("a type that keywords imply", {"properties": {"a": {"minLength": 1}}}, {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}}),
+    (
+        "a type that keywords imply",
+        {"properties": {"a": {"minLength": 1}}},
+        {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}},
+    ),
     (
         "what upstream does not know",
         {
@@ -249,12 +262,14 @@ TABLE: list[tuple[str, Any, dict[str, Any]]] = [
         "properties that are named like keywords",
         {
             "type": "object",
-            "properties": {name: {"type": "string"} for name in ("strict", "additionalProperties", "$ref", "type", "items")},
+            "properties": {
+                name: {"type": "string"} for name in ("strict", "additionalProperties", "$ref", "type", "items")
+            },
             "required": ["strict"],
         },
-        ...,  # type: ignore[list-item]  # the same again
+        ...,
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("schema", "expected"), [pytest.param(*case, id=name) for name, *case in TABLE])
@@ -289,9 +304,13 @@ def test_a_very_deep_schema_ends() -> None:
 # Whatever JSON Schema comes
 
 NAMES = st.sampled_from(["a", "b", "strict", "type", "$ref", "items", "enum", "properties"])
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.sampled_from([0.5, 1.0]), st.sampled_from(["", "x", "y"]))
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-9, 9), st.sampled_from([0.5, 1.0]), st.sampled_from(["", "x", "y"])
+)
 TYPE_NAMES = st.sampled_from([*sorted(TYPES), "null"])
-REFERENCES = st.sampled_from(["#", "#/$defs/A", "#/definitions/B", "#/properties/a", "#/$defs/None", "#anchor", "https://example.com/x"])  # fmt: skip
+REFERENCES = st.sampled_from(
+    ["#", "#/$defs/A", "#/definitions/B", "#/properties/a", "#/$defs/None", "#anchor", "https://example.com/x"]
+)
 
 
 def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -334,7 +353,7 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-JSON_SCHEMAS = st.recursive(st.one_of(st.booleans(), st.just({})), _schemas, max_leaves=12)
+JSON_SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.one_of(st.booleans(), st.just({})), _schemas, max_leaves=12)
 random_schemas = settings(max_examples=150, deadline=None)
 
 

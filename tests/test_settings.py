@@ -87,6 +87,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "switch_on_first_rate_limit": True,
         "sticky_wait_seconds": 0,
         "failure_ttl_seconds": 3600,
+        "model_costs": None,
         "health_score": {
             "initial": 70,
             "success_reward": 1,

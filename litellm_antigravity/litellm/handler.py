@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, NoReturn
 
 import httpx
@@ -156,13 +156,28 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             raise AccountsFileError(msg)
         return account.id, None
 
+    def _raised(self, error: AntigravityError, model: str, call: dict[str, Any]) -> Exception:
+        """Return LiteLLM's exception; for a pinned deployment one that lets the Router try the next deployment.
+
+        When the whole group is limited it says so instead: there is no next one, and the Router would only sleep.
+        """
+        raised = as_litellm(error, model)
+        info = (call.get("litellm_params") or {}).get("model_info")
+        if isinstance(info, dict) and info.get("account") and getattr(raised, "num_retries", None) == 0:
+            limits = self.routing.limits_after(info)
+            if limits is not None:
+                return as_litellm(limits, model)
+            if self.routing.member_of(info) is not None:
+                raised.num_retries = None  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
+        return raised
+
     def completion(self, *, model: str, **call: Any) -> ModelResponse:
         """Serve a request; see `litellm.completion`."""
         try:
             request = self.request(model, call)
             answer = self.dispatcher.complete(request)
         except AntigravityError as error:
-            raise _raised(error, model, call) from error
+            raise self._raised(error, model, call) from error
         return _response(answer.reply, answer.lease, request, model, call)
 
     def acompletion(self, *, model: str, **call: Any) -> Coroutine[Any, Any, ModelResponse]:
@@ -171,13 +186,13 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             request = self.request(model, call)
             pending = self.dispatcher.begin(request)
         except AntigravityError as error:
-            raise _raised(error, model, call) from error
+            raise self._raised(error, model, call) from error
 
         async def respond() -> ModelResponse:
             try:
                 answer = await pending
             except AntigravityError as error:
-                raise _raised(error, model, call) from error
+                raise self._raised(error, model, call) from error
             return _response(answer.reply, answer.lease, request, model, call)
 
         return respond()
@@ -187,7 +202,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             answer = self.dispatcher.stream(self.request(model, call, stream=True))
         except AntigravityError as error:
-            raise _raised(error, model, call) from error
+            raise self._raised(error, model, call) from error
         _remember_account(call["logging_obj"], answer.lease)
         return _chunks(answer, ChunkTranslator(model, call["logging_obj"], call["optional_params"]), model)
 
@@ -196,8 +211,8 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             pending = self.dispatcher.begin_stream(self.request(model, call, stream=True))
         except AntigravityError as error:
-            raise _raised(error, model, call) from error
-        return AsyncChunks(pending, model, call)
+            raise self._raised(error, model, call) from error
+        return AsyncChunks(pending, model, call, self._raised)
 
     # What LiteLLM routes here, but upstream does not offer. Plain functions also where LiteLLM expects coroutines: it
     # calls both in the same way.
@@ -258,15 +273,6 @@ def _response(
     return response
 
 
-def _raised(error: AntigravityError, model: str, call: dict[str, Any]) -> Exception:
-    """Return LiteLLM's exception; for a pinned deployment one that lets the Router try the next deployment."""
-    raised = as_litellm(error, model)
-    info = (call.get("litellm_params") or {}).get("model_info")
-    if isinstance(info, dict) and info.get("account") and getattr(raised, "num_retries", None) == 0:
-        raised.num_retries = None  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
-    return raised
-
-
 def _remember_account(logging_obj: Any, lease: Lease) -> None:
     """Leave the account where the proxy's hook finds it, whatever the proxy makes of the response."""
     logging_obj.model_call_details[ACCOUNT_HEADER] = lease.account.label
@@ -294,8 +300,15 @@ def _chunks(answer: StreamedAnswer, translator: ChunkTranslator, model: str) -> 
 class AsyncChunks(seams.OpensLater):
     """The chunks of a stream on an event loop; opened by `open`, or else when the first one is asked for."""
 
-    def __init__(self, pending: Coroutine[Any, Any, AsyncStreamedAnswer], model: str, call: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        pending: Coroutine[Any, Any, AsyncStreamedAnswer],
+        model: str,
+        call: dict[str, Any],
+        raised: Callable[[AntigravityError, str, dict[str, Any]], Exception],
+    ) -> None:
         self._pending = pending
+        self._raised = raised
         self._model = model
         self._call = call
         self._logging_obj = call["logging_obj"]
@@ -313,7 +326,7 @@ class AsyncChunks(seams.OpensLater):
             try:
                 self._answer = await self._pending
             except AntigravityError as error:
-                raise _raised(error, self._model, self._call) from error
+                raise self._raised(error, self._model, self._call) from error
             _remember_account(self._logging_obj, self._answer.lease)
 
     def __aiter__(self) -> AsyncIterator[ModelResponseStream]:

@@ -11,9 +11,10 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
+from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm
 from litellm_antigravity.litellm.handler import AntigravityLLM
-from litellm_antigravity.litellm.outcomes import first_report, refusal_of
+from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing import Deployment, Group, Member
 from litellm_antigravity.models import PROVIDER, family_of
 from litellm_antigravity.pool import SERVED, Lease, Outcome
@@ -47,8 +48,10 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         Raises:
             litellm.RateLimitError: when every account of the group is limited.
         """
-        if not any(Member.of(deployment) is not None for deployment in healthy_deployments):
+        if healthy_deployments and not any(Member.of(deployment) is not None for deployment in healthy_deployments):
             return healthy_deployments
+        # LiteLLM looks at tags later than here, which would leave nothing of the one deployment.
+        healthy_deployments = await seams.tagged(model, healthy_deployments, request_kwargs)
         waited = 0.0
         while True:
             try:
@@ -64,6 +67,8 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
 
     def narrow(self, model: str, deployments: Sequence[Deployment], request_kwargs: Any) -> Sequence[Deployment]:
         """Do what `async_filter_deployments` does, for the synchronous Router."""
+        if deployments and not any(Member.of(deployment) is not None for deployment in deployments):
+            return deployments
         waited = 0.0
         while True:
             try:
@@ -78,7 +83,12 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             waited += wait
 
     def _narrow(self, model: str, deployments: Sequence[Deployment], request_kwargs: Any) -> Sequence[Deployment]:
-        return self._handler.routing.narrow(model, deployments, request_kwargs)
+        if deployments:
+            return self._handler.routing.narrow(model, deployments, request_kwargs)
+        error = self._handler.routing.limits_of(model)
+        if error is not None:
+            raise error
+        return deployments
 
     def _wait(self, error: AllAccountsLimitedError, waited: float, request_kwargs: Any) -> float | None:
         """Return how long to wait for an account, or ``None``; a mere question (without a request) never waits."""
@@ -102,60 +112,54 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
 
     def log_pre_api_call(self, model: str, messages: object, kwargs: dict[str, Any]) -> None:  # noqa: ARG002
         """Count a synchronous request as sent: LiteLLM calls no other hook for it."""
-        params = kwargs.get("litellm_params") or {}
-        found = self._foreign(params.get("model_info"))
+        found = self._foreign(_model_info(kwargs))
         if found is not None and not _is_async(kwargs):
             self._handler.routing.take(*found, _model(found[1], kwargs))
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note that a request to another provider was answered."""
-        await self._note_later(kwargs, SERVED)
+        found = self._foreign(_model_info(kwargs))
+        if found is not None:
+            await asyncio.to_thread(self._report, found, kwargs, SERVED)
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note the same for a synchronous request."""
-        if not _is_async(kwargs):
-            self._note(kwargs, SERVED)
+        found = self._foreign(_model_info(kwargs))
+        if found is not None and not _is_async(kwargs):
+            self._report(found, kwargs, SERVED)
 
     async def async_post_call_failure_deployment_hook(
         self,
-        request_data: dict[str, Any],
+        request_data: Mapping[str, Any],
         exception: Exception,
         call_type: object = None,  # noqa: ARG002 - LiteLLM's signature
-        fallback_depth: int = 0,  # noqa: ARG002
+        fallback_depth: int | None = None,  # noqa: ARG002
     ) -> None:
         """Note that an attempt at another provider failed; newer LiteLLM calls this for every attempt."""
-        await self._note_failure_later({"litellm_params": request_data, "exception": exception})
+        found = self._foreign(request_data.get("model_info"))
+        if found is not None:
+            await asyncio.to_thread(self._failed, found, request_data, exception)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note that a request to another provider failed."""
-        await self._note_failure_later(kwargs)
+        found = self._foreign(_model_info(kwargs))
+        if found is not None:
+            await asyncio.to_thread(self._failed, found, kwargs, kwargs.get("exception"))
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note the same for a synchronous request."""
-        found = self._foreign((kwargs.get("litellm_params") or {}).get("model_info"))
-        if found is None or _is_async(kwargs) or not first_report(kwargs.get("exception")):
+        found = self._foreign(_model_info(kwargs))
+        if found is not None and not _is_async(kwargs):
+            self._failed(found, kwargs, kwargs.get("exception"))
+
+    def _failed(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], error: object) -> None:
+        refusal = refusal_of(error, found[1].provider)
+        if refusal is None:
             return
-        refusal = refusal_of(kwargs.get("exception"), found[1].provider)
-        if refusal is not None:
+        if first_report(error):
             self._report(found, kwargs, refusal)
-
-    async def _note_failure_later(self, kwargs: Mapping[str, Any]) -> None:
-        found = self._foreign((kwargs.get("litellm_params") or {}).get("model_info"))
-        if found is None or not first_report(kwargs.get("exception")):
-            return
-        refusal = refusal_of(kwargs.get("exception"), found[1].provider)
-        if refusal is not None:
-            await asyncio.to_thread(self._report, found, kwargs, refusal)
-
-    async def _note_later(self, kwargs: Mapping[str, Any], outcome: Outcome) -> None:
-        found = self._foreign((kwargs.get("litellm_params") or {}).get("model_info"))
-        if found is not None:
-            await asyncio.to_thread(self._report, found, kwargs, outcome)
-
-    def _note(self, kwargs: Mapping[str, Any], outcome: Outcome) -> None:
-        found = self._foreign((kwargs.get("litellm_params") or {}).get("model_info"))
-        if found is not None:
-            self._report(found, kwargs, outcome)
+        if refusal.status == 429 and (limits := self._handler.routing.limits_after(_pinned_by(found[1]))) is not None:
+            give_up(error, limits.retry_after)
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
         group, member = found
@@ -212,9 +216,20 @@ def _account_in(holder: object) -> str | None:
     return account if isinstance(account, str) else None
 
 
+def _model_info(kwargs: Mapping[str, Any]) -> object:
+    return (kwargs.get("litellm_params") or {}).get("model_info")
+
+
+def _pinned_by(member: Member) -> Mapping[str, str]:
+    return {"id": member.deployment_id}
+
+
 def _is_async(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a call came by one of LiteLLM's asynchronous functions, which are named so."""
     params = kwargs.get("litellm_params") or {}
-    return any(params.get(name) is True or kwargs.get(name) is True for name in ("acompletion", "aembedding"))
+    return str(kwargs.get("call_type") or "").startswith("a") or any(
+        params.get(name) is True or kwargs.get(name) is True for name in ("acompletion", "aembedding")
+    )
 
 
 def _model(member: Member, kwargs: Mapping[str, Any]) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import litellm
 
 from litellm_antigravity.refusals import Refusal, connection_refusal, parse_refusal, timeout_refusal
-
-_REPORTED: Final = "_litellm_antigravity_reported"
 
 
 def refusal_of(error: object, provider: str) -> Refusal | None:
@@ -27,15 +27,36 @@ def refusal_of(error: object, provider: str) -> Refusal | None:
     return parse_refusal(status, _headers(error), _body(error), now=time.time())
 
 
+_reported: deque[tuple[object, ...]] = deque(maxlen=256)
+
+
 def first_report(error: object) -> bool:
-    """Return whether this failure is seen for the first time: LiteLLM tells of one in several ways."""
-    if getattr(error, _REPORTED, False):
-        return False
-    try:
-        setattr(error, _REPORTED, True)
-    except AttributeError:
+    """Return whether this failure is seen for the first time: LiteLLM tells of one in several ways.
+
+    One of them gives a copy of the exception. What copy and original share is the very tuple of their arguments.
+    """
+    arguments = getattr(error, "args", None)
+    if not isinstance(arguments, tuple) or not arguments:
         return True
+    if any(known is arguments for known in tuple(_reported)):
+        return False
+    _reported.append(arguments)
     return True
+
+
+def give_up(error: object, retry_after: float | None) -> None:
+    """Have the Router hand a rate limit to its caller at once, with the time until an account is free again.
+
+    It would otherwise sleep and ask again, though no account is left.
+    """
+    if not isinstance(error, litellm.RateLimitError):
+        return
+    error.num_retries = 0
+    if retry_after is not None:
+        headers = {"retry-after": str(max(1, math.ceil(retry_after)))}
+        error.headers = {**(getattr(error, "headers", None) or {}), **headers}
+        if getattr(error, "response", None) is not None:
+            error.response.headers.update(headers)
 
 
 def _headers(error: object) -> dict[str, str]:
@@ -53,7 +74,8 @@ def _headers(error: object) -> dict[str, str]:
 
 def _body(error: object) -> bytes:
     """Return upstream's JSON, dug out of the message, or the message as upstream's words."""
-    message = str(getattr(error, "message", None) or error)
+    said = getattr(error, "message", None) or str(error)
+    message = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
     start = message.find("{")
     while start != -1:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from litellm_antigravity.accounts import Account, AccountsSnapshot, StaticToken
 from litellm_antigravity.accounts.account import account_id_for, arranged, mask_email
 from litellm_antigravity.dispatch import Dispatcher
+from litellm_antigravity.errors import AllAccountsLimitedError
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 
@@ -36,14 +37,15 @@ class Member:
         deployment_id: ``model_info.id``.
         name: the account as the model list names it.
         provider: LiteLLM's name of the provider.
-        model: the model without the provider; ``*`` for a wildcard.
+        model: the model without the provider. Of a wildcard deployment it is a pattern in the model list and the
+            model asked for in a request, so it does not count in comparisons.
         api_key: whose change makes it another credential; not shown.
     """
 
     deployment_id: str
     name: str
     provider: str
-    model: str
+    model: str = field(compare=False)
     api_key: SecretStr | None = None
 
     @classmethod
@@ -78,12 +80,13 @@ class Group:
     """
 
     def __init__(self, members: Sequence[Member], dispatcher: Dispatcher) -> None:
-        self.members = {member.deployment_id: member for member in members}
+        self.members: Mapping[str, Member] = {}
+        self._lock = threading.Lock()
         self._file = dispatcher.pool.accounts
         self._in_file: AccountsSnapshot | None = None
         self._snapshot: AccountsSnapshot | None = None
         self._account_ids: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self.change(members)
         self.pool = AccountPool(
             dispatcher.settings,
             accounts=self,
@@ -91,6 +94,12 @@ class Group:
             clock=dispatcher.clock,
             identity=lambda: dispatcher.pool.identity,
         )
+
+    def change(self, members: Sequence[Member]) -> None:
+        """Have these members from now on; the pool goes on with its cursor and its current account."""
+        with self._lock:
+            self.members = {member.deployment_id: member for member in members}
+            self._snapshot = None
 
     def current(self) -> AccountsSnapshot:
         """Return the group's accounts; see `AccountSource`."""
@@ -104,17 +113,27 @@ class Group:
 
     def _taken(self, in_file: AccountsSnapshot | None) -> AccountsSnapshot:
         accounts: dict[str, Account] = {}
-        self._account_ids = {}
+        account_ids: dict[str, str] = {}
         for member in self.members.values():
             if member.provider == PROVIDER:
                 account = find_account(in_file.accounts if in_file else (), member.name)
             else:
                 account = member.foreign_account
             if account is not None:
-                self._account_ids[member.deployment_id] = account.id
+                account_ids[member.deployment_id] = account.id
                 accounts.setdefault(account.id, account)
+        self._account_ids = account_ids
         path = in_file.path if in_file is not None else Path("the model list")
         return AccountsSnapshot(path, 4, arranged(accounts.values()))
+
+    def limits(self, model: str | None = None) -> AllAccountsLimitedError | None:
+        """Return the error that says why no account of the group is free; ``None`` if one is.
+
+        Args:
+            model: that of the first member when absent.
+        """
+        name = next((member.model for member in self.members.values()), "") if model is None else model
+        return self.pool.limits(name, [account.id for account in self.current().accounts])
 
     def account_id(self, deployment_id: str) -> str | None:
         """Return the id of a deployment's account; ``None`` when the accounts file does not have it."""
@@ -170,32 +189,75 @@ class PinnedRouting:
         pinned = [(deployment, member) for deployment in deployments if (member := Member.of(deployment)) is not None]
         if not pinned:
             return deployments
-        eligible = _first_in_order(_not_excluded(pinned, request_kwargs), request_kwargs)
-        if not eligible:
-            return deployments  # LiteLLM's filters will say why
-        group = self._group(deployments, [member for _, member in pinned])
-        of_account: dict[str, list[Deployment]] = {}
-        for deployment, member in eligible:
-            account_id = group.account_id(member.deployment_id)
-            if account_id is not None:
-                of_account.setdefault(account_id, []).append(deployment)
-        model = eligible[0][1].model
-        if "*" in model:
-            model = requested
-        chosen = group.pool.choose(model, among=of_account)
-        if chosen is not None:
-            return of_account[chosen]
+        kept = _not_excluded(pinned, request_kwargs)
+        group = self._group(str(deployments[0].get("model_name")), [member for _, member in pinned])
+        model, asked = requested, set[str]()
+        for level in _by_order(kept, request_kwargs):
+            of_account: dict[str, list[Deployment]] = {}
+            for deployment, member in level:
+                account_id = group.account_id(member.deployment_id)
+                if account_id is not None:
+                    of_account.setdefault(account_id, []).append(deployment)
+            if "*" not in level[0][1].model:
+                model = level[0][1].model
+            chosen = group.pool.choose(model, among=of_account)
+            if chosen is not None:
+                mine = {id(deployment) for deployment in of_account[chosen]}
+                return [one for one in deployments if id(one) in mine or Member.of(one) is None]
+            asked.update(of_account)
         others = [deployment for deployment in deployments if Member.of(deployment) is None]
-        error = group.pool.limits(model, of_account)
-        if others or error is None:
+        if others:
             return others
+        error = group.pool.limits(model, asked)
+        if error is None:
+            return deployments  # LiteLLM's own filters will say why none of them will do
         raise error
+
+    def limits_of(self, requested: str) -> AllAccountsLimitedError | None:
+        """Return the error that says why a group has nobody, when LiteLLM has left none of its deployments.
+
+        LiteLLM benches a deployment after a failure for a time of its own; what we know of the accounts says more.
+
+        Args:
+            requested: the model that the caller asked for.
+        """
+        group = self._groups.get(requested)
+        if group is None or any(self._mixed(requested)):
+            return None
+        return group.limits()
+
+    def limits_after(self, model_info: object) -> AllAccountsLimitedError | None:
+        """Return the error that says why a group has nobody left, after a request to one of its members has failed.
+
+        Args:
+            model_info: of the deployment that failed.
+        """
+        found = self.member_of(model_info)
+        if found is None:
+            return None
+        group, member = found
+        name = next((name for name, known in self._groups.items() if known is group), None)
+        if name is None or any(self._mixed(name)):
+            return None
+        return group.limits(member.model)
+
+    def _mixed(self, name: str) -> Iterable[Deployment]:
+        """Return a group's deployments that name no account."""
+        return (
+            deployment
+            for model_list in self._model_lists()
+            for deployment in model_list
+            if deployment.get("model_name") == name and Member.of(deployment) is None
+        )
 
     def member_of(self, model_info: object) -> tuple[Group, Member] | None:
         """Return the group and the member that a request goes to; ``None`` when its deployment names no account."""
         deployment_id = model_info.get("id") if isinstance(model_info, Mapping) else None
-        group = self._by_deployment.get(deployment_id) if isinstance(deployment_id, str) else None
-        return None if group is None else (group, group.members[str(deployment_id)])
+        if not isinstance(deployment_id, str):
+            return None
+        group = self._by_deployment.get(deployment_id)
+        member = None if group is None else group.members.get(deployment_id)
+        return None if group is None or member is None else (group, member)
 
     def take(self, group: Group, member: Member, model: str) -> Lease | None:
         """Count a request to another provider as sent; its deployment has been chosen."""
@@ -204,29 +266,49 @@ class PinnedRouting:
             return None
         return group.pool.take(model, account_id)
 
-    def _group(self, deployments: Sequence[Deployment], seen: Sequence[Member]) -> Group:
-        name = str(deployments[0].get("model_name"))
+    def _group(self, name: str, seen: Sequence[Member]) -> Group:
+        """Return the group of these deployments; one that changes stays the same group."""
         with self._lock:
-            group = self._groups.get(name)
+            group = next((known for one in seen if (known := self._by_deployment.get(one.deployment_id))), None)
             if group is not None and all(group.members.get(one.deployment_id) == one for one in seen):
                 return group
-            members = self._members(name, seen)
-            group = self._groups[name] = Group(members, self._dispatcher())
+            members = self._members(name, seen if group is None else _joined(group.members.values(), seen))
+            if group is None and (earlier := self._groups.get(name)) is not None and not self._is_alive(earlier):
+                group = earlier  # every deployment has been replaced
+            if group is None:
+                group = Group(members, self._dispatcher())
+            else:
+                group.change(members)
+            self._groups[name] = group
             self._by_deployment.update(dict.fromkeys(group.members, group))
             return group
 
+    def _is_alive(self, group: Group) -> bool:
+        """Return whether some model list still has a deployment of this group."""
+        return any(
+            (deployment.get("model_info") or {}).get("id") in group.members
+            for model_list in self._model_lists()
+            for deployment in model_list
+        )
+
     def _members(self, name: str, seen: Sequence[Member]) -> Sequence[Member]:
         """Return the whole group in order: from the model list that has it, else what was seen."""
-        wanted = {member.deployment_id for member in seen}
         for model_list in self._model_lists():
             members = [
                 member
                 for deployment in model_list
                 if deployment.get("model_name") == name and (member := Member.of(deployment)) is not None
             ]
-            if wanted <= {member.deployment_id for member in members}:
+            if {member.deployment_id for member in members} & {member.deployment_id for member in seen}:
                 return members
         return seen
+
+
+def _joined(known: Iterable[Member], seen: Sequence[Member]) -> Sequence[Member]:
+    """Return the members that are known, as they are now, and the new ones behind them."""
+    joined = {member.deployment_id: member for member in known}
+    joined.update({member.deployment_id: member for member in seen})
+    return list(joined.values())
 
 
 def _not_excluded(
@@ -240,17 +322,22 @@ def _not_excluded(
     return kept
 
 
-def _first_in_order(
+def _by_order(
     pinned: Sequence[tuple[Deployment, Member]], request_kwargs: Mapping[str, Any] | None
-) -> Sequence[tuple[Deployment, Member]]:
-    """Keep the lowest ``order``, or the one that LiteLLM asks for; deployments without one count as they do there."""
-    orders = [deployment.get("litellm_params", {}).get("order") for deployment, _ in pinned]
-    known = [order for order in orders if isinstance(order, int)]
+) -> Iterable[Sequence[tuple[Deployment, Member]]]:
+    """Yield the deployments of each ``order``, lowest first, or of the one that LiteLLM asks for.
+
+    As in LiteLLM, deployments without an ``order`` are left out where others have one. There a deployment that cools
+    down leaves its turn to the next order, so a limited account does too.
+    """
+    orders = [(deployment.get("litellm_params") or {}).get("order") for deployment, _ in pinned]
+    known = sorted({order for order in orders if isinstance(order, int)})
     if not known:
-        return pinned
+        return [pinned] if pinned else []
     target = (request_kwargs or {}).get(_TARGET_ORDER)
-    wanted = target if isinstance(target, int) else min(known)
-    return [one for one, order in zip(pinned, orders, strict=True) if order == wanted]
+    if isinstance(target, int):
+        known = [target] if target in known else []
+    return [[one for one, order in zip(pinned, orders, strict=True) if order == wanted] for wanted in known]
 
 
 __all__ = ["Deployment", "Group", "Member", "PinnedRouting", "find_account"]

@@ -6,9 +6,11 @@ Checked on LiteLLM 1.90.0 and 1.106.2. Public names are imported where they are 
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,8 +27,10 @@ from litellm.llms.gemini.chat.transformation import GoogleAIStudioGeminiConfig
 from litellm.llms.vertex_ai import common_utils as _schemas
 from litellm.llms.vertex_ai.gemini import transformation as _gemini
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator, VertexGeminiConfig
+from litellm.router_strategy.tag_based_routing import get_deployments_for_tag
 from litellm.types.router import CustomRoutingStrategyBase
 
+from litellm_antigravity.accounts.credential import digest16
 from litellm_antigravity.litellm.target import translation_model
 from litellm_antigravity.models import PROVIDER
 
@@ -66,9 +70,10 @@ class OpensLater:
 
 
 def install() -> None:
-    """Put the two wrappers below around LiteLLM's functions, once; neither touches another provider's calls."""
+    """Put the three wrappers below around LiteLLM's functions, once; neither touches another provider's calls."""
     _wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
     _wrap(litellm.main, "completion", _opening_streams)
+    _wrap(litellm.Router, "set_model_list", _telling_accounts_apart)
 
 
 _routers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -93,6 +98,41 @@ def proxy_config() -> tuple[Mapping[str, Any], str] | None:
     if not config:
         return None
     return config, str(getattr(proxy, "user_config_file_path", None) or "the proxy's configuration")
+
+
+async def tagged(model: str, deployments: list[Any], request_kwargs: Any) -> list[Any]:
+    """Return the deployments that fit the tags of a request, as LiteLLM decides it; all when none does.
+
+    Args:
+        model: the group.
+        deployments: of the group.
+        request_kwargs: the request as the Router has it.
+    """
+    router = _router_of(deployments) if request_kwargs else None
+    if router is None:
+        return deployments
+    try:
+        return list(
+            await get_deployments_for_tag(
+                llm_router_instance=router,
+                model=model,
+                healthy_deployments=deployments,
+                request_kwargs=request_kwargs,
+                metadata_variable_name="litellm_metadata" if "litellm_metadata" in request_kwargs else "metadata",
+            )
+        )
+    except Exception:  # noqa: BLE001 - LiteLLM asks the same again, after us, and says what is wrong
+        return deployments
+
+
+def _router_of(deployments: list[Any]) -> Any:
+    """Return the Router that has these deployments, of those we know."""
+    proxy = sys.modules.get("litellm.proxy.proxy_server")
+    ids = {(deployment.get("model_info") or {}).get("id") for deployment in deployments}
+    for router in (getattr(proxy, "llm_router", None), *_routers):
+        if router is not None and any((one.get("model_info") or {}).get("id") in ids for one in router.model_list):
+            return router
+    return None
 
 
 def route(router: Any, narrow: Callable[[str, Any, Any], Any]) -> None:
@@ -126,7 +166,7 @@ def route(router: Any, narrow: Callable[[str, Any, Any], Any]) -> None:
             specific_deployment: bool | None = False,
             request_kwargs: Any = None,
         ) -> Any:
-            selection.request = (model, request_kwargs)
+            selection.request = (router._get_model_from_alias(model) or model, request_kwargs)
             try:
                 return type(router).get_available_deployment(
                     router, model, messages, input, specific_deployment, request_kwargs
@@ -229,6 +269,34 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         # For others LiteLLM writes OpenAI's strict schema, in which everything is required.
         taken["response_format"] = VertexGeminiConfig().get_json_schema_from_pydantic_object(taken["response_format"])
     return taken
+
+
+def _telling_accounts_apart(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Give deployments that name an account, but no id, an id of their own.
+
+    LiteLLM's id is a hash of ``litellm_params``, in which pinned deployments do not differ: it would take them for one
+    and the same, and bench all of them for a failure of one.
+    """
+
+    def set_model_list(router: Any, model_list: list[Any]) -> Any:
+        return original(router, _with_ids(model_list))
+
+    return set_model_list
+
+
+def _with_ids(model_list: list[Any]) -> list[Any]:
+    identified, numbers = [], Counter[str]()
+    for deployment in model_list:
+        info = deployment.get("model_info") if isinstance(deployment, Mapping) else None
+        account = info.get("account") if isinstance(info, Mapping) and info.get("id") is None else None
+        if isinstance(account, str):
+            params = json.dumps(deployment.get("litellm_params"), sort_keys=True, default=str)
+            own_id = digest16("deployment", str(deployment.get("model_name")), account.strip().casefold(), params)
+            numbers[own_id] += 1
+            number = numbers[own_id]
+            deployment = {**deployment, "model_info": {**info, "id": own_id if number == 1 else f"{own_id}-{number}"}}
+        identified.append(deployment)
+    return identified
 
 
 def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:

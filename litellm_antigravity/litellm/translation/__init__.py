@@ -1,8 +1,8 @@
 """OpenAI requests to Gemini's and back: LiteLLM's own translation, with what it needs around it."""
 
+from litellm_antigravity.litellm.target import translation_model
 from litellm_antigravity.litellm.translation.chunks import ChunkTranslator
 from litellm_antigravity.litellm.translation.request import to_gemini
 from litellm_antigravity.litellm.translation.response import from_gemini
-from litellm_antigravity.litellm.target import translation_model
 
 __all__ = ["ChunkTranslator", "from_gemini", "to_gemini", "translation_model"]

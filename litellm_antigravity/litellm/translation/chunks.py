@@ -9,9 +9,9 @@ import litellm
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices, Usage
 
 from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.replies import one_kind_each, parts_of, prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
-from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 
 _CONTENT: Final = (

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation import claude
 from litellm_antigravity.litellm.translation.media import FETCHER, Fetcher, inline_media
 from litellm_antigravity.litellm.translation.messages import prepare_messages
 from litellm_antigravity.litellm.translation.schemas import prepare_schema
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.spelling import in_camel_case
-from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.tool_names import ToolNames, functions_of
 
 _NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", "service_tier")  # Cloud Code has no tiers

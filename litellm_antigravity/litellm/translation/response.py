@@ -10,12 +10,14 @@ import httpx
 from litellm.types.utils import ModelResponse
 
 from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.replies import prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
-from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 
 _REQUEST: Final = httpx.Request("POST", "https://antigravity.invalid/")
+
+_NO_USAGE: Final = {"promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0}
 
 
 def from_gemini(
@@ -43,6 +45,7 @@ def from_gemini(
     """
     target = Target.of(model)
     prepared = prepare_reply(reply, ToolNames.of(optional_params), join_thoughts=not target.is_gemini)
+    prepared.setdefault("usageMetadata", _NO_USAGE)  # LiteLLM fails without it
     translated: ModelResponse = seams.VertexGeminiConfig().transform_response(
         model=target.params_model,
         raw_response=_Parsed(prepared),

@@ -1,0 +1,599 @@
+"""The LiteLLM proxy by YAML alone: real proxies, real HTTP, the OpenAI and Anthropic clients, the simulator as Google."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+import yaml
+from proxy import OtherProviders, Proxy, pool_environment, use_accounts
+from serving import ACCOUNT_HEADER, MESSAGES
+from support import ROOT
+
+from litellm_antigravity.simulator import Simulator
+
+EXAMPLES = ROOT / "config_examples"
+MODEL = "claude-sonnet-4-6"
+OLD_LITELLM = tuple(int(part) for part in version("litellm").split(".")[:2]) < (1, 106)
+SLEPT = 20.0
+"""Seconds. LiteLLM's retry loop would sleep the Retry-After (30 s and more here), at least once."""
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="LiteLLM's proxy does not run on Windows")
+
+
+class Served:
+    """A running proxy with its own accounts file and state, and the simulator that several of them share."""
+
+    def __init__(self, proxy: Proxy, simulator: Simulator, folder: Path, emails: Iterator[str]) -> None:
+        self.proxy, self.simulator, self._folder, self._emails = proxy, simulator, folder, emails
+        self.emails: list[str] = []
+
+    def renew(self, count: int = 4) -> list[str]:
+        """Go on with accounts that have no past, and an empty log."""
+        self.simulator.heal()
+        self.simulator.clear_log()
+        self.emails = [next(self._emails) for _ in range(count)]
+        use_accounts(self.simulator, self._folder, self.emails)
+        return self.emails
+
+    def drain(self, *emails: str, reset_seconds: float = 33) -> None:
+        """Let accounts have no quota; all of them when none is named."""
+        for email in emails or self.emails:
+            self.simulator.drain(email, None, reset_seconds)
+
+    def asked(self) -> list[str]:
+        """Return the accounts that a model was asked of, in order."""
+        return [entry.email or "?" for entry in self.simulator.log if entry.model is not None]
+
+
+Start = Callable[..., contextlib.AbstractContextManager[Served]]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with Simulator(150) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def others() -> Iterator[OtherProviders]:
+    with OtherProviders() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def start(
+    simulator: Simulator, others: OtherProviders, tmp_path_factory: pytest.TempPathFactory, _nobodys_home: None
+) -> Start:
+    """Start a proxy with a YAML file, in a folder of its own."""
+    emails = iter([account.email for account in simulator.accounts][3:])
+
+    @contextlib.contextmanager
+    def started(config: Path, *, count: int = 4, environment: dict[str, str] | None = None, **options: Any) -> Any:
+        folder = tmp_path_factory.mktemp("proxy")
+        use_accounts(simulator, folder, [f"user{number}@example.com" for number in range(1, count + 1)])
+        keys = {
+            f"GEMINI_API_KEY_{number}": simulator.account(f"user{number}@example.com").api_key for number in (1, 2, 3)
+        }
+        variables = pool_environment(simulator, folder, **keys, **others.environment, **(environment or {}))
+        variables["GEMINI_API_BASE"] = f"{simulator.url}/v1beta"
+        with Proxy(config, folder, variables, **options) as proxy:
+            served = Served(proxy, simulator, folder, emails)
+            served.emails = [f"user{number}@example.com" for number in range(1, count + 1)]
+            yield served
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def pool_proxy(start: Start) -> Iterator[Served]:
+    with start(EXAMPLES / "proxy_pool.yaml") as served:
+        yield served
+
+
+@pytest.fixture
+def pool(pool_proxy: Served) -> Served:
+    """The smallest example, each time with four other accounts."""
+    pool_proxy.renew()
+    return pool_proxy
+
+
+def ask(served: Served, model: str = MODEL, **more: Any) -> httpx.Response:
+    return served.proxy.post("/v1/chat/completions", {"model": model, "messages": MESSAGES, **more})
+
+
+def body_for(path: str, model: str = MODEL, *, stream: bool = False) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": model, "stream": stream}
+    if path.endswith("/responses"):
+        return {**body, "input": "Hello", "max_output_tokens": 50}
+    return {**body, "messages": MESSAGES, "max_tokens": 50}
+
+
+def by_whom(text: str) -> str:
+    """Return the account whose reply a text is."""
+    found = re.search(r"Served by (\S+@\S+) with", text)
+    assert found is not None, text
+    return found[1]
+
+
+every_endpoint = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+
+
+# Clients
+
+
+def test_readme_prints_the_smallest_example_and_its_request_is_answered(pool: Served) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    printed = re.findall(r"^```yaml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert yaml.safe_load(printed[0]) == yaml.safe_load((EXAMPLES / "proxy_pool.yaml").read_text("utf-8"))
+    found = re.search(r"curl http://localhost:4000(\S+) .*?-d '(\{.*?\})'", readme, re.DOTALL)
+    assert found is not None
+    answer = pool.proxy.post(found[1], json.loads(found[2]))
+    assert answer.status_code == 200
+    assert by_whom(answer.json()["choices"][0]["message"]["content"]) in pool.emails
+
+
+@streamed_or_not
+def test_the_openai_client_chats(pool: Served, stream: bool) -> None:
+    with openai.OpenAI(base_url=f"{pool.proxy.url}/v1", api_key=pool.proxy.key, max_retries=0) as client:
+        raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES, stream=stream)  # type: ignore[call-overload]  # overloads want literals
+        reply = raw.parse()
+        if stream:
+            text = "".join(chunk.choices[0].delta.content or "" for chunk in reply if chunk.choices)
+        else:
+            text = reply.choices[0].message.content
+    assert pool.simulator.account(by_whom(text)).label == raw.headers[ACCOUNT_HEADER]
+
+
+@streamed_or_not
+def test_the_openai_client_uses_responses(pool: Served, stream: bool) -> None:
+    with openai.OpenAI(base_url=f"{pool.proxy.url}/v1", api_key=pool.proxy.key, max_retries=0) as client:
+        raw = client.responses.with_raw_response.create(model=MODEL, input="Hello", stream=stream)  # type: ignore[call-overload]  # overloads want literals
+        reply = raw.parse()
+        if stream:
+            text = "".join(event.delta for event in reply if event.type == "response.output_text.delta")
+        else:
+            text = reply.output_text
+    assert pool.simulator.account(by_whom(text)).label == raw.headers[ACCOUNT_HEADER]
+
+
+@streamed_or_not
+def test_the_anthropic_client_chats(pool: Served, stream: bool) -> None:
+    with anthropic.Anthropic(base_url=pool.proxy.url, api_key=pool.proxy.key, max_retries=0) as client:
+        raw = client.messages.with_raw_response.create(  # type: ignore[call-overload]  # overloads want literals
+            model=MODEL, messages=MESSAGES, max_tokens=50, stream=stream
+        )
+        reply = raw.parse()
+        if stream:
+            text = "".join(
+                event.delta.text
+                for event in reply
+                if event.type == "content_block_delta" and event.delta.type == "text_delta"
+            )
+        else:
+            text = reply.content[0].text
+    assert pool.simulator.account(by_whom(text)).label == raw.headers[ACCOUNT_HEADER]
+
+
+def test_a_client_cannot_choose_an_account(pool: Served) -> None:
+    usual = by_whom(ask(pool).text)
+    [wanted, *_] = [email for email in pool.emails if email != usual]
+    info = {"account": wanted, "id": "anything"}
+    bodies: list[dict[str, Any]] = [
+        {"model_info": info},
+        {"account": wanted},
+        {"metadata": {"account": wanted, "model_info": info}},
+        {"litellm_params": {"model_info": info}},
+        {"litellm_metadata": {"model_info": info}},
+        {"extra_body": {"model_info": info, "account": wanted}},
+    ]
+    for body in bodies:
+        answer = ask(pool, **body)
+        assert answer.status_code >= 400 or by_whom(answer.text) == usual, body
+    assert set(pool.asked()) == {usual}
+
+
+# When accounts are limited
+
+
+@streamed_or_not
+@every_endpoint
+def test_all_limited_is_a_429_with_the_remaining_time_at_once(pool: Served, path: str, stream: bool) -> None:
+    pool.drain()
+    began = time.monotonic()
+    for _ in range(2):  # the second is refused by what is known, without asking Google
+        answer = pool.proxy.post(path, body_for(path, stream=stream))
+        assert answer.status_code == 429
+        assert "Every account (4) is limited" in answer.text
+        assert not any(email in answer.text for email in pool.emails)  # masked
+        if not (OLD_LITELLM and path == "/v1/messages"):  # LiteLLM 1.90 drops the headers of an error there
+            assert 1 <= int(answer.headers["retry-after"]) <= 33
+    assert sorted(pool.asked()) == sorted(pool.emails)
+    assert time.monotonic() - began < SLEPT
+
+
+def test_a_limited_account_is_not_seen_by_the_client(pool: Served) -> None:
+    first = by_whom(ask(pool).text)
+    pool.drain(first)
+    answer = ask(pool, stream=True)
+    assert answer.status_code == 200
+    assert pool.simulator.requests(status=429)
+    text = "".join(re.findall(r'"content":"([^"]*)"', answer.text))
+    assert by_whom(text) != first
+    assert answer.headers[ACCOUNT_HEADER] == pool.simulator.account(by_whom(text)).label
+
+
+def test_a_banned_account_is_told_to_the_client_and_its_appeal_to_the_operator(pool: Served) -> None:
+    pool.simulator.refuse("banned")
+    answer = ask(pool)
+    assert answer.status_code == 403
+    assert "Terms of Service" in answer.text
+    assert not any(email in answer.text for email in pool.emails)
+    [asked] = pool.asked()  # a ban is no reason to rotate
+    label = pool.simulator.account(asked).label
+    told = [line for line in pool.proxy.log.splitlines() if label in line and "ppeal" in line]
+    assert told
+    assert any("https://" in line for line in told)
+
+
+def test_an_account_that_has_to_be_verified_is_passed_over_and_its_url_told_to_the_operator(pool: Served) -> None:
+    first = by_whom(ask(pool).text)
+    pool.simulator.refuse("verification", email=first)
+    answer = ask(pool)
+    assert answer.status_code == 200
+    assert by_whom(answer.text) != first
+    label = pool.simulator.account(first).label
+    told = [line for line in pool.proxy.log.splitlines() if label in line and "verif" in line.lower()]
+    assert told
+
+
+# Routes of LiteLLM's own
+
+
+@pytest.mark.parametrize("path", ["/health/readiness", "/health/liveliness", "/v1/models", "/model/info", "/v1/model/info"])
+def test_the_admin_routes_answer_and_ask_google_nothing(pool: Served, path: str) -> None:
+    assert pool.proxy.get(path).status_code == 200
+    assert pool.asked() == []
+
+
+def test_health_costs_one_request_for_each_deployment(pool: Served) -> None:
+    answer = pool.proxy.get("/health").json()
+    assert (answer["healthy_count"], answer["unhealthy_count"]) == (1, 0)
+    assert len(pool.asked()) == 1
+
+
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent"])
+def test_a_native_gemini_route_is_a_clear_refusal(pool: Served, method: str) -> None:
+    contents = [{"role": "user", "parts": [{"text": "Hello"}]}]
+    answer = pool.proxy.post(f"/v1beta/models/{MODEL}:{method}", {"contents": contents})
+    assert 400 <= answer.status_code < 500
+    assert "/v1/chat/completions" in answer.text
+    assert pool.asked() == []
+
+
+def test_counting_tokens_takes_no_turn(pool: Served) -> None:
+    before = by_whom(ask(pool).text)
+    for _ in range(3):
+        answer = pool.proxy.post("/utils/token_counter", {"model": MODEL, "messages": MESSAGES})
+        assert answer.status_code == 200
+    assert by_whom(ask(pool).text) == before
+    assert len(pool.asked()) == 2
+
+
+# Other shapes of the model list
+
+SHAPES = """
+model_list:
+  - model_name: antigravity/*
+    litellm_params: {model: antigravity/*}
+  - model_name: claude
+    litellm_params: {model: antigravity/claude-sonnet-4-6, tags: [ours]}
+router_settings:
+  model_group_alias: {sonnet: claude}
+litellm_settings:
+  custom_provider_map:
+    - {provider: antigravity, custom_handler: litellm_antigravity.handler}
+  callbacks: [litellm_antigravity.hook]
+antigravity_settings:
+  account_selection_strategy: os.environ/CHOSEN_STRATEGY
+"""
+
+
+@pytest.fixture(scope="module")
+def shapes_proxy(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    config = tmp_path_factory.mktemp("shapes") / "config.yaml"
+    config.write_text(SHAPES, "utf-8")
+    with start(config, by_variable=True, environment={"CHOSEN_STRATEGY": "round-robin"}) as served:
+        yield served
+
+
+@pytest.fixture
+def shapes(shapes_proxy: Served) -> Served:
+    """Wildcard, alias and tag, a setting from a variable; the file itself is named by a variable, too."""
+    shapes_proxy.renew()
+    return shapes_proxy
+
+
+def test_a_setting_may_come_from_a_variable(shapes: Served) -> None:
+    served = [by_whom(ask(shapes, "claude").text) for _ in range(5)]
+    assert len(set(served[:4])) == 4
+    assert served[4] == served[0]
+
+
+@pytest.mark.parametrize("name", ["antigravity/claude-sonnet-4-6", "antigravity/gemini-3-pro"])
+@streamed_or_not
+def test_a_wildcard_deployment_serves_any_model(shapes: Served, name: str, stream: bool) -> None:
+    answer = ask(shapes, name, stream=stream)
+    assert answer.status_code == 200
+    assert answer.headers[ACCOUNT_HEADER]
+    [asked] = [entry.model for entry in shapes.simulator.log if entry.model is not None]
+    assert asked is not None
+    assert asked.startswith(name.removeprefix("antigravity/"))
+
+
+def test_an_alias_of_a_group_works_like_the_group(shapes: Served) -> None:
+    assert by_whom(ask(shapes, "sonnet").text) in shapes.emails
+    contents = [{"role": "user", "parts": [{"text": "Hello"}]}]
+    native = shapes.proxy.post("/v1beta/models/sonnet:generateContent", {"contents": contents})
+    assert 400 <= native.status_code < 500
+
+
+def test_the_native_route_of_a_wildcard_is_refused_too(shapes: Served) -> None:
+    contents = [{"role": "user", "parts": [{"text": "Hello"}]}]
+    native = shapes.proxy.post("/v1beta/models/antigravity/gemini-3-pro:generateContent", {"contents": contents})
+    assert 400 <= native.status_code < 500
+
+
+# Pinned groups
+
+
+def test_a_pinned_group_is_routed_and_fails_over_like_a_pool(start: Start) -> None:
+    with start(EXAMPLES / "proxy_pinned.yaml", count=3) as served:
+        served.simulator.heal()
+        served.simulator.clear_log()
+        first, second, third = served.emails
+        info = {"account": third}
+        for more in ({}, {"stream": True}, {"model_info": info}, {"metadata": {"model_info": info}}, {}, {}):
+            assert ask(served, **more).status_code == 200
+        assert served.asked() == [first, second, third] * 2
+        assert by_whom(ask(served, "gemini-3-pro").text) in served.emails  # a pool in the same file
+
+        served.simulator.clear_log()
+        served.drain(second)
+        for stream in (False, True, False, True):
+            answer = ask(served, stream=stream)
+            assert answer.status_code == 200
+            assert answer.headers[ACCOUNT_HEADER] != served.simulator.account(second).label
+        assert served.asked().count(second) == 1
+
+        served.drain(first, third)
+        began = time.monotonic()
+        for path, stream in itertools.product(["/v1/chat/completions", "/v1/responses"], [False, True]):
+            answer = served.proxy.post(path, body_for(path, stream=stream))
+            assert answer.status_code == 429
+            assert 1 <= int(answer.headers["retry-after"]) <= 33
+        assert time.monotonic() - began < SLEPT
+
+
+def test_gemini_api_keys_are_routed_like_accounts(start: Start) -> None:
+    with start(EXAMPLES / "proxy_gemini_api_keys.yaml", count=3) as served:
+        served.simulator.heal()
+        served.simulator.clear_log()
+        first, second, third = served.emails
+        for stream in (False, True) * 3:
+            assert ask(served, "gemini-2.5-flash", stream=stream).status_code == 200
+        assert served.asked() == [first, second, third] * 2
+
+        served.simulator.clear_log()
+        served.drain(second)
+        for _ in range(5):
+            assert ask(served, "gemini-2.5-flash").status_code == 200
+        assert served.asked().count(second) == 1
+
+        served.drain(first, third)
+        began = time.monotonic()
+        answers = [ask(served, "gemini-2.5-flash") for _ in range(3)]
+        assert {answer.status_code for answer in answers} == {429}
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 33
+        assert time.monotonic() - began < SLEPT
+
+
+# Several workers
+
+
+def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> None:
+    with start(EXAMPLES / "proxy_parallel_agents.yaml", workers=4) as served:
+        served.simulator.heal()
+        served.simulator.clear_log()
+        workers = served.proxy.workers
+        assert len(workers) == 4
+        served.simulator.set_latency(0.02)
+        *limited, free = served.emails
+        served.drain(*limited, reset_seconds=600)
+        limits = httpx.Limits(max_connections=40, max_keepalive_connections=0)
+        with httpx.Client(limits=limits, timeout=90, trust_env=False) as client, ThreadPoolExecutor(40) as threads:
+
+            def one(number: int) -> tuple[int, str]:
+                answer = client.post(
+                    f"{served.proxy.url}/v1/chat/completions",
+                    json={"model": MODEL, "messages": MESSAGES, "stream": number % 2 == 0},
+                    headers={"Authorization": f"Bearer {served.proxy.key}"},
+                )
+                return answer.status_code, answer.headers.get(ACCOUNT_HEADER, answer.text)
+
+            label = served.simulator.account(free).label
+            assert set(threads.map(one, range(200))) == {(200, label)}
+            for email in limited:
+                refused = served.simulator.requests(email=email, status=429)
+                assert len(refused) <= max([4, *(entry.in_flight for entry in refused)])
+            before = len(served.simulator.requests(status=429))
+
+            def dying(number: int) -> tuple[int, str] | None:
+                if number == 50:
+                    os.kill(workers[0], signal.SIGKILL)
+                try:
+                    return one(number)
+                except httpx.TransportError:
+                    return None  # it was with the one that died
+
+            answers = list(threads.map(dying, range(200)))
+            assert set(answers) - {None} == {(200, label)}
+            assert answers.count(None) <= 40
+            assert [one(number) for number in range(20)] == [(200, label)] * 20
+        served.simulator.set_latency(0)
+        # No cooldown was lost, and none is wrong.
+        assert len(served.simulator.requests(status=429)) == before
+        assert {entry.email for entry in served.simulator.requests(status=200) if entry.model} == {free}
+
+
+# A gateway that was there before
+
+
+def without_ours(text: str) -> str:
+    """Return the gateway's file as it was before."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.rstrip().endswith("# ours"))
+
+
+ALWAYS_DIFFERENT = {"date", "x-litellm-call-id", "x-litellm-model-id", "content-length", ACCOUNT_HEADER}
+
+
+def comparable(answer: httpx.Response) -> tuple[Any, ...]:
+    headers = {
+        name: value
+        for name, value in answer.headers.items()
+        if name not in ALWAYS_DIFFERENT and not re.search(r"duration|overhead|latency|_ms$|-ms$", name)
+    }
+    text = re.sub(r'"(id|created|call_id)": ?("[^"]*"|\d+)', "", answer.text)
+    return answer.status_code, text, sorted(headers.items())
+
+
+@pytest.fixture(scope="module")
+def gateways(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
+    """The example, and the same gateway without our lines."""
+    ours = EXAMPLES / "proxy_existing_gateway.yaml"
+    before = tmp_path_factory.mktemp("gateway") / ours.name
+    before.write_text(without_ours(ours.read_text("utf-8")), "utf-8")
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as threads:
+        with_ours, without = threads.map(stack.enter_context, [start(ours), start(before)])
+        yield with_ours, without
+
+
+def test_without_our_lines_the_gateway_knows_nothing_of_us() -> None:
+    before = without_ours((EXAMPLES / "proxy_existing_gateway.yaml").read_text("utf-8"))
+    assert "antigravity" not in before
+    assert set(yaml.safe_load(before)) == {"model_list", "litellm_settings", "general_settings"}
+    assert len(yaml.safe_load(before)["model_list"]) == 3
+
+
+SCENES: dict[str, tuple[str, list[int], dict[str, Any]]] = {
+    "served": ("/v1/chat/completions", [], body_for("/v1/chat/completions", "gpt-4o")),
+    "streamed": ("/v1/chat/completions", [], body_for("/v1/chat/completions", "gpt-4o", stream=True)),
+    "messages": ("/v1/messages", [], body_for("/v1/messages", "claude-haiku")),
+    "chat with anthropic": ("/v1/chat/completions", [], body_for("/v1/chat/completions", "claude-haiku")),
+    "retried": ("/v1/chat/completions", [429], body_for("/v1/chat/completions", "gpt-4o")),
+    "retried in vain": ("/v1/chat/completions", [500] * 9, body_for("/v1/chat/completions", "gpt-4o")),
+    "refused": ("/v1/chat/completions", [400], body_for("/v1/chat/completions", "gpt-4o")),
+    "unknown model": ("/v1/chat/completions", [], body_for("/v1/chat/completions", "nothing")),
+    "fallback": ("/v1/chat/completions", [400], body_for("/v1/chat/completions", "claude-haiku")),
+}
+
+
+def log_of(served: Served, since: int) -> list[str]:
+    """Return the kinds of lines that were logged, without what differs each time."""
+    lines = served.proxy.log[since:].splitlines()
+    return sorted({re.sub(r"\d+|[0-9a-f]{8,}", "", line) for line in lines if re.match(r"(INFO|WARNING|ERROR|\d\d:)", line)})
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_other_deployments_answer_as_they_did_before(
+    gateways: tuple[Served, Served], others: OtherProviders, scene: str
+) -> None:
+    path, statuses, body = SCENES[scene]
+    seen = []
+    for served in gateways:
+        others.forget()
+        others.statuses.extend(statuses)
+        since = len(served.proxy.log)
+        answer = served.proxy.post(path, body)
+        # The key is left to chance by LiteLLM's strategy.
+        asked = [one for one, _ in others.asked]
+        seen.append((comparable(answer), asked, log_of(served, since)))
+    assert seen[0] == seen[1]
+
+
+def test_a_fallback_to_another_provider_answers_when_all_are_limited(
+    gateways: tuple[Served, Served], others: OtherProviders
+) -> None:
+    served, _ = gateways
+    served.renew()
+    others.forget()
+    assert by_whom(ask(served).text) in served.emails
+    served.drain()
+    began = time.monotonic()
+    for stream in (False, True):
+        answer = ask(served, stream=stream)
+        assert answer.status_code == 200
+        assert "anthropic" in answer.text
+        assert ACCOUNT_HEADER not in answer.headers
+    messages = served.proxy.post("/v1/messages", body_for("/v1/messages"))
+    assert messages.json()["content"][0]["text"] == "anthropic"
+    assert time.monotonic() - began < SLEPT
+
+
+# Starts that have to fail
+
+
+def wrong(tmp_path: Path) -> dict[str, tuple[Path, list[str]]]:
+    """Return files that must not start, and what the message has to name."""
+    good = (EXAMPLES / "proxy_pool.yaml").read_text("utf-8")
+    files = {
+        "key": (
+            good.replace("account_selection_strategy", "account_selection_stategy"),
+            ["antigravity_settings", "account_selection_stategy", "account_selection_strategy"],
+        ),
+        "value": (good.replace("sticky", "stickey"), ["antigravity_settings", "stickey", "round-robin"]),
+        "accounts": (good, ["antigravity-accounts.json", "auth"]),
+    }
+    found = {}
+    for name, (text, words) in files.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text, "utf-8")
+        found[name] = path, words if name == "accounts" else [str(path), *words]
+    return found
+
+
+def test_a_wrong_key_a_wrong_value_or_no_accounts_stop_the_start_with_a_remedy(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    environment = simulator.environment(tmp_path / "antigravity-accounts.json", tmp_path / "state")
+    with contextlib.ExitStack() as stack:
+        started = []
+        for name, (path, words) in wrong(tmp_path).items():
+            if name == "accounts":
+                there = environment | {"LITELLM_ANTIGRAVITY_ACCOUNTS_FILE": str(tmp_path / "no" / "antigravity-accounts.json")}
+            else:
+                there = environment
+            proxy = Proxy(path, tmp_path, there)
+            stack.callback(proxy.close)
+            started.append((proxy.launch(), words))
+        simulator.write_accounts_file(tmp_path / "antigravity-accounts.json")
+        for proxy, words in started:
+            assert proxy.wait_for_end() != 0, proxy.log
+            last = proxy.log[-3000:]
+            assert all(word in last for word in words), last

@@ -1,0 +1,202 @@
+"""Streams: every delta in order, one finish reason, one usage, and the same answer as without streaming."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import litellm
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from litellm.types.utils import ModelResponse
+from serving import settings_of
+from test_claude import CLAUDE, Logging
+
+import litellm_antigravity
+from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini
+from litellm_antigravity.litellm.translation.signatures import SignedThoughts
+from litellm_antigravity.simulator import ModelReply, Simulator
+from litellm_antigravity.wire.sse import SSEDecoder
+
+GEMINI = "gemini-3-flash"
+HELLO = [{"role": "user", "content": "Hello"}]
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+USAGE = {"promptTokenCount": 7, "candidatesTokenCount": 5, "thoughtsTokenCount": 3, "totalTokenCount": 15}
+
+THOUGHT: dict[str, Any] = {
+    "text": "Let me think about the sky for a while.",
+    "thought": True,
+    "thoughtSignature": "c2lnbmVk",
+}
+TEXT: dict[str, Any] = {"text": "It is grey, \u2028 with 世界 and \U0001f600 in it."}
+CALLS: list[dict[str, Any]] = [
+    {"functionCall": {"id": f"fc_{number}", "name": "weather", "args": {"n": number}}} for number in range(2)
+]
+REPLIES: dict[str, list[dict[str, Any]]] = {
+    "text": [TEXT],
+    "thought and text": [THOUGHT, TEXT],
+    "thought, text and calls": [THOUGHT, TEXT, *CALLS],
+    "calls": CALLS,
+}
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with Simulator(1) as simulator:
+        litellm_antigravity.register(settings_of(simulator, tmp_path_factory.mktemp("streaming")))
+        yield simulator
+
+
+def ask(simulator: Simulator, model: str, reply: Any, **params: Any) -> Any:
+    simulator.reply_with(reply)
+    return litellm.completion(model=f"antigravity/{model}", messages=HELLO, tools=[WEATHER], **params)
+
+
+def streamed(simulator: Simulator, model: str, reply: Any, **params: Any) -> list[Any]:
+    return list(ask(simulator, model, reply, stream=True, **params))
+
+
+def streamed_async(simulator: Simulator, model: str, reply: Any, **params: Any) -> list[Any]:
+    async def run() -> list[Any]:
+        simulator.reply_with(reply)
+        stream: Any = await litellm.acompletion(
+            model=f"antigravity/{model}", messages=HELLO, tools=[WEATHER], stream=True, **params
+        )
+        return [chunk async for chunk in stream]
+
+    return asyncio.run(run())
+
+
+every_model = pytest.mark.parametrize("model", [GEMINI, CLAUDE])
+every_door = pytest.mark.parametrize("door", [streamed, streamed_async], ids=["completion", "acompletion"])
+every_reply = pytest.mark.parametrize("parts", [pytest.param(parts, id=name) for name, parts in REPLIES.items()])
+
+
+def message_of(response: Any) -> dict[str, Any]:
+    """Return what a client sees of a message."""
+    message = response.choices[0].message
+    return {
+        "content": message.content or None,
+        "reasoning": getattr(message, "reasoning_content", None),
+        "blocks": getattr(message, "thinking_blocks", None) or None,
+        "calls": [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()],
+        "finish": response.choices[0].finish_reason,
+    }
+
+
+@every_model
+@every_door
+@every_reply
+def test_a_stream_put_together_is_the_whole_answer(simulator: Simulator, model: str, door: Any, parts: Any) -> None:
+    chunks = door(simulator, model, parts, stream_options={"include_usage": True})
+    whole = ask(simulator, model, parts)
+    built: Any = litellm.stream_chunk_builder(chunks, messages=HELLO)
+    assert message_of(built) == message_of(whole)
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        assert getattr(built.usage, name) == getattr(whole.usage, name)
+
+
+@every_model
+@every_door
+@every_reply
+def test_there_is_one_finish_reason_and_one_usage(simulator: Simulator, model: str, door: Any, parts: Any) -> None:
+    chunks = door(simulator, model, parts, stream_options={"include_usage": True})
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
+    assert reasons == ["tool_calls" if CALLS[0] in parts else "stop"]
+    assert sum(1 for chunk in chunks if getattr(chunk, "usage", None)) == 1
+
+
+@every_door
+def test_no_usage_comes_when_none_is_asked_for(simulator: Simulator, door: Any) -> None:
+    assert not any(getattr(chunk, "usage", None) for chunk in door(simulator, GEMINI, [TEXT]))
+
+
+@every_model
+def test_reasoning_comes_before_text_and_text_before_calls(simulator: Simulator, model: str) -> None:
+    kinds: list[str] = []
+    for chunk in streamed(simulator, model, REPLIES["thought, text and calls"]):
+        delta = chunk.choices[0].delta
+        present = [
+            kind
+            for kind, name in (("thought", "reasoning_content"), ("text", "content"), ("call", "tool_calls"))
+            if getattr(delta, name, None)
+        ]
+        assert len(present) <= 1
+        kinds += [kind for kind in present if not kinds or kinds[-1] != kind]
+    assert kinds == ["thought", "text", "call"]
+
+
+def test_a_reply_that_is_cut_off_says_so(simulator: Simulator) -> None:
+    chunks = streamed(simulator, GEMINI, ModelReply([TEXT], "MAX_TOKENS"))
+    assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "length"
+
+
+# However the bytes come
+
+REPLY_OF_ALL: list[dict[str, Any]] = [
+    {"candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}], "responseId": "r"}
+    for part in REPLIES["thought, text and calls"]
+] + [{"candidates": [{"finishReason": "STOP", "index": 0}], "usageMetadata": USAGE, "responseId": "r"}]
+
+
+def translated(replies: list[Any], model: str) -> Any:
+    translator = ChunkTranslator(model, Logging(), {}, thoughts=SignedThoughts())
+    chunks = [chunk for reply in replies for chunk in translator.chunks(reply)]
+    return litellm.stream_chunk_builder([*chunks, *translator.last_chunks()])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    cuts=st.lists(st.integers(0, 2000), max_size=40),
+    end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    comment=st.sampled_from([b"", b": keep-alive"]),
+)
+def test_the_same_bytes_cut_anywhere_are_the_same_answer(cuts: list[int], end: bytes, comment: bytes) -> None:
+    lines = [b"data: " + json.dumps(reply, ensure_ascii=False).encode() for reply in REPLY_OF_ALL]
+    content = b"".join(comment + (end + end if comment else b"") + line + end + end for line in lines)
+    places = sorted({0, len(content), *(cut % len(content) for cut in cuts)})
+    decoder = SSEDecoder()
+    events = [event for start, stop in pairwise(places) for event in decoder.feed(content[start:stop])]
+    replies = [json.loads(event) for event in [*events, *decoder.finish()]]
+    assert message_of(translated(replies, GEMINI)) == message_of(translated(REPLY_OF_ALL, GEMINI))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([THOUGHT, TEXT, *CALLS, {"text": "more"}]), st.booleans()), min_size=1, max_size=5
+    )
+)
+def test_however_parts_are_shared_out_over_replies_the_message_is_the_same(
+    shared: list[tuple[Any, bool]],
+) -> None:
+    parts = [part for part, _ in shared]
+    groups: list[list[Any]] = []
+    for part, share in shared:
+        if groups and share:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    replies: list[dict[str, Any]] = [
+        {"candidates": [{"content": {"role": "model", "parts": group}, "index": 0}]} for group in groups
+    ]
+    replies.append({"candidates": [{"finishReason": "STOP", "index": 0}], "usageMetadata": USAGE})
+    whole = {
+        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}],
+        "usageMetadata": USAGE,
+    }
+    response = from_gemini(
+        whole,
+        model=CLAUDE,
+        model_response=ModelResponse(),
+        logging_obj=Logging(),
+        request={},
+        messages=[],
+        optional_params={},
+        thoughts=SignedThoughts(),
+    )
+    assert message_of(translated(replies, CLAUDE)) == message_of(response)
