@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 START_SECONDS = 90.0  # a hang guard: a start takes 6 to 10 s on an idle machine
-_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "PYTHONPATH", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
 
 
 class Proxy:
@@ -62,6 +62,7 @@ class Proxy:
         self._environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_MASTER_KEY": self.key,
+            "PYTHONPATH": str(Path(__file__).resolve().parent.parent),  # also where the package is not installed
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": "127.0.0.1",
             **({"CONFIG_FILE_PATH": str(config)} if by_variable else {}),
@@ -108,15 +109,11 @@ class Proxy:
         return self._process.wait(START_SECONDS)
 
     def close(self) -> None:
-        """End it and its workers, by force if asking does not help."""
+        """End it and its workers, by force: nothing of theirs is to outlive a test."""
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(3)
-        with contextlib.suppress(ProcessLookupError):  # also of a leader that is gone: its group lives while a worker does
+        with contextlib.suppress(ProcessLookupError):  # its group lives on while a worker does
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
@@ -253,9 +250,21 @@ class OtherProviders:
         if path.endswith("/messages"):
             message: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "model": model}
             message |= {"stop_reason": "end_turn", "stop_sequence": None}
-            message |= {"content": [{"type": "text", "text": "anthropic"}]}
-            return "application/json", json.dumps(
-                {**message, "usage": {"input_tokens": 1, "output_tokens": 1}}
+            usage = {"input_tokens": 1, "output_tokens": 1}
+            if not body.get("stream"):
+                content = [{"type": "text", "text": "anthropic"}]
+                return "application/json", json.dumps({**message, "content": content, "usage": usage}).encode()
+            message |= {"stop_reason": None, "content": [], "usage": usage}
+            spoken: list[dict[str, Any]] = [
+                {"type": "message_start", "message": message},
+                {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "anthropic"}},
+                {"type": "content_block_stop", "index": 0},
+                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+                {"type": "message_stop"},
+            ]
+            return "text/event-stream", "".join(
+                f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in spoken
             ).encode()
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         base = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": model}

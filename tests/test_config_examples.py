@@ -159,6 +159,23 @@ def test_the_streaming_program_prints_replies_and_the_masked_accounts(
     assert len(antigravity_simulator.requests(path="streamGenerateContent", status=200)) == 2
 
 
+def test_the_router_program_goes_round_the_pinned_accounts(
+    environment: dict[str, str], antigravity_simulator: Simulator
+) -> None:
+    [printed] = together(run_program, [(str(EXAMPLES / "router.py"), environment)])
+    served = re.findall(r"^Served by (\S+) with claude-sonnet-4-6\.$", printed, re.MULTILINE)
+    assert served == [f"user{number}@example.com" for number in (1, 2, 3)]
+    assert antigravity_simulator.requests(status=429) == []
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_a_proxy_example_begins_with_two_lines_that_say_who_it_is_for(example: Path) -> None:
+    first, second, third = example.read_text("utf-8").splitlines()[:3]
+    assert first.startswith("# For ")
+    assert second.startswith("# ")
+    assert not third.startswith("#")
+
+
 def test_many_agents_start_on_different_accounts_and_stay_there(
     environment: dict[str, str], antigravity_simulator: Simulator
 ) -> None:

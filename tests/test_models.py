@@ -198,7 +198,8 @@ def test_a_call_costs_nothing_without_a_table(
     litellm_antigravity.register(settings_of(simulator, tmp_path))
     with caplog.at_level(logging.WARNING):
         assert cost_of(stream=stream, is_async=is_async) == 0.0
-    assert caplog.messages == []
+    # LiteLLM's logging worker says when a test's event loop ends with something left to log.
+    assert [line for line in caplog.messages if not line.startswith("LoggingWorker")] == []
 
 
 @every_form

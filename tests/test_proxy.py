@@ -1,4 +1,4 @@
-"""The LiteLLM proxy by YAML alone: real proxies, real HTTP, the OpenAI and Anthropic clients, the simulator as Google."""
+"""The LiteLLM proxy by YAML alone: real proxies over real HTTP, real clients, and the simulator as Google."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ Start = Callable[..., contextlib.AbstractContextManager[Served]]
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    with Simulator(150) as started:
+    with Simulator(150, models=["gemini-2.5-flash"]) as started:
         yield started
 
 
@@ -135,7 +135,15 @@ every_endpoint = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/m
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 
-# Clients
+# Clients. They are `Any` here: their signatures want literal types, and their replies are unions of many.
+
+
+def openai_client(served: Served) -> Any:
+    return openai.OpenAI(base_url=f"{served.proxy.url}/v1", api_key=served.proxy.key, max_retries=0)
+
+
+def anthropic_client(served: Served) -> Any:
+    return anthropic.Anthropic(base_url=served.proxy.url, api_key=served.proxy.key, max_retries=0)
 
 
 def test_readme_prints_the_smallest_example_and_its_request_is_answered(pool: Served) -> None:
@@ -151,8 +159,8 @@ def test_readme_prints_the_smallest_example_and_its_request_is_answered(pool: Se
 
 @streamed_or_not
 def test_the_openai_client_chats(pool: Served, stream: bool) -> None:
-    with openai.OpenAI(base_url=f"{pool.proxy.url}/v1", api_key=pool.proxy.key, max_retries=0) as client:
-        raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES, stream=stream)  # type: ignore[call-overload]  # overloads want literals
+    with openai_client(pool) as client:
+        raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES, stream=stream)
         reply = raw.parse()
         if stream:
             text = "".join(chunk.choices[0].delta.content or "" for chunk in reply if chunk.choices)
@@ -163,8 +171,8 @@ def test_the_openai_client_chats(pool: Served, stream: bool) -> None:
 
 @streamed_or_not
 def test_the_openai_client_uses_responses(pool: Served, stream: bool) -> None:
-    with openai.OpenAI(base_url=f"{pool.proxy.url}/v1", api_key=pool.proxy.key, max_retries=0) as client:
-        raw = client.responses.with_raw_response.create(model=MODEL, input="Hello", stream=stream)  # type: ignore[call-overload]  # overloads want literals
+    with openai_client(pool) as client:
+        raw = client.responses.with_raw_response.create(model=MODEL, input="Hello", stream=stream)
         reply = raw.parse()
         if stream:
             text = "".join(event.delta for event in reply if event.type == "response.output_text.delta")
@@ -175,10 +183,8 @@ def test_the_openai_client_uses_responses(pool: Served, stream: bool) -> None:
 
 @streamed_or_not
 def test_the_anthropic_client_chats(pool: Served, stream: bool) -> None:
-    with anthropic.Anthropic(base_url=pool.proxy.url, api_key=pool.proxy.key, max_retries=0) as client:
-        raw = client.messages.with_raw_response.create(  # type: ignore[call-overload]  # overloads want literals
-            model=MODEL, messages=MESSAGES, max_tokens=50, stream=stream
-        )
+    with anthropic_client(pool) as client:
+        raw = client.messages.with_raw_response.create(model=MODEL, messages=MESSAGES, max_tokens=50, stream=stream)
         reply = raw.parse()
         if stream:
             text = "".join(
@@ -266,7 +272,9 @@ def test_an_account_that_has_to_be_verified_is_passed_over_and_its_url_told_to_t
 # Routes of LiteLLM's own
 
 
-@pytest.mark.parametrize("path", ["/health/readiness", "/health/liveliness", "/v1/models", "/model/info", "/v1/model/info"])
+@pytest.mark.parametrize(
+    "path", ["/health/readiness", "/health/liveliness", "/v1/models", "/model/info", "/v1/model/info"]
+)
 def test_the_admin_routes_answer_and_ask_google_nothing(pool: Served, path: str) -> None:
     assert pool.proxy.get(path).status_code == 200
     assert pool.asked() == []
@@ -336,7 +344,7 @@ def test_a_setting_may_come_from_a_variable(shapes: Served) -> None:
     assert served[4] == served[0]
 
 
-@pytest.mark.parametrize("name", ["antigravity/claude-sonnet-4-6", "antigravity/gemini-3-pro"])
+@pytest.mark.parametrize("name", ["antigravity/claude-sonnet-4-6", "antigravity/gemini-3-flash"])
 @streamed_or_not
 def test_a_wildcard_deployment_serves_any_model(shapes: Served, name: str, stream: bool) -> None:
     answer = ask(shapes, name, stream=stream)
@@ -356,7 +364,7 @@ def test_an_alias_of_a_group_works_like_the_group(shapes: Served) -> None:
 
 def test_the_native_route_of_a_wildcard_is_refused_too(shapes: Served) -> None:
     contents = [{"role": "user", "parts": [{"text": "Hello"}]}]
-    native = shapes.proxy.post("/v1beta/models/antigravity/gemini-3-pro:generateContent", {"contents": contents})
+    native = shapes.proxy.post("/v1beta/models/antigravity/gemini-3-flash:generateContent", {"contents": contents})
     assert 400 <= native.status_code < 500
 
 
@@ -372,7 +380,7 @@ def test_a_pinned_group_is_routed_and_fails_over_like_a_pool(start: Start) -> No
         for more in ({}, {"stream": True}, {"model_info": info}, {"metadata": {"model_info": info}}, {}, {}):
             assert ask(served, **more).status_code == 200
         assert served.asked() == [first, second, third] * 2
-        assert by_whom(ask(served, "gemini-3-pro").text) in served.emails  # a pool in the same file
+        assert by_whom(ask(served, "gemini-3-flash").text) in served.emails  # a pool in the same file
 
         served.simulator.clear_log()
         served.drain(second)
@@ -416,6 +424,8 @@ def test_gemini_api_keys_are_routed_like_accounts(start: Start) -> None:
 
 # Several workers
 
+IN_FLIGHT = 20
+
 
 def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> None:
     with start(EXAMPLES / "proxy_parallel_agents.yaml", workers=4) as served:
@@ -426,8 +436,9 @@ def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> Non
         served.simulator.set_latency(0.02)
         *limited, free = served.emails
         served.drain(*limited, reset_seconds=600)
-        limits = httpx.Limits(max_connections=40, max_keepalive_connections=0)
-        with httpx.Client(limits=limits, timeout=90, trust_env=False) as client, ThreadPoolExecutor(40) as threads:
+        label = served.simulator.account(free).label
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # so that each worker gets some
+        with httpx.Client(limits=limits, timeout=90, trust_env=False) as client, ThreadPoolExecutor(200) as threads:
 
             def one(number: int) -> tuple[int, str]:
                 answer = client.post(
@@ -437,15 +448,15 @@ def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> Non
                 )
                 return answer.status_code, answer.headers.get(ACCOUNT_HEADER, answer.text)
 
-            label = served.simulator.account(free).label
-            assert set(threads.map(one, range(200))) == {(200, label)}
+            with ThreadPoolExecutor(IN_FLIGHT) as few:
+                assert set(few.map(one, range(60))) == {(200, label)}
             for email in limited:
-                refused = served.simulator.requests(email=email, status=429)
-                assert len(refused) <= max([4, *(entry.in_flight for entry in refused)])
+                assert len(served.simulator.requests(email=email, status=429)) <= IN_FLIGHT
             before = len(served.simulator.requests(status=429))
+            assert before >= 1
 
             def dying(number: int) -> tuple[int, str] | None:
-                if number == 50:
+                if number == 100:
                     os.kill(workers[0], signal.SIGKILL)
                 try:
                     return one(number)
@@ -454,8 +465,8 @@ def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> Non
 
             answers = list(threads.map(dying, range(200)))
             assert set(answers) - {None} == {(200, label)}
-            assert answers.count(None) <= 40
-            assert [one(number) for number in range(20)] == [(200, label)] * 20
+            assert answers.count(None) < 100
+            assert [one(number) for number in range(8)] == [(200, label)] * 8
         served.simulator.set_latency(0)
         # No cooldown was lost, and none is wrong.
         assert len(served.simulator.requests(status=429)) == before
@@ -470,7 +481,15 @@ def without_ours(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not line.rstrip().endswith("# ours"))
 
 
-ALWAYS_DIFFERENT = {"date", "x-litellm-call-id", "x-litellm-model-id", "content-length", ACCOUNT_HEADER}
+ALWAYS_DIFFERENT = {
+    "date",
+    "llm_provider-date",
+    "x-litellm-call-id",
+    "x-litellm-model-id",
+    "content-length",
+    "vary",  # depends on the length, too, which our fallback group changes where LiteLLM lists them
+    ACCOUNT_HEADER,
+}
 
 
 def comparable(answer: httpx.Response) -> tuple[Any, ...]:
@@ -480,7 +499,8 @@ def comparable(answer: httpx.Response) -> tuple[Any, ...]:
         if name not in ALWAYS_DIFFERENT and not re.search(r"duration|overhead|latency|_ms$|-ms$", name)
     }
     text = re.sub(r'"(id|created|call_id)": ?("[^"]*"|\d+)', "", answer.text)
-    return answer.status_code, text, sorted(headers.items())
+    text = text.replace(f", {MODEL}.", ".")  # LiteLLM lists the groups that have fallbacks, and ours has one
+    return answer.status_code, text, headers
 
 
 @pytest.fixture(scope="module")
@@ -516,8 +536,8 @@ SCENES: dict[str, tuple[str, list[int], dict[str, Any]]] = {
 
 def log_of(served: Served, since: int) -> list[str]:
     """Return the kinds of lines that were logged, without what differs each time."""
-    lines = served.proxy.log[since:].splitlines()
-    return sorted({re.sub(r"\d+|[0-9a-f]{8,}", "", line) for line in lines if re.match(r"(INFO|WARNING|ERROR|\d\d:)", line)})
+    lines = [line for line in served.proxy.log[since:].splitlines() if re.match(r"INFO|WARNING|ERROR|\d\d:", line)]
+    return sorted({re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "", line).replace(f", {MODEL}.", ".") for line in lines})
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -530,11 +550,12 @@ def test_other_deployments_answer_as_they_did_before(
         others.forget()
         others.statuses.extend(statuses)
         since = len(served.proxy.log)
-        answer = served.proxy.post(path, body)
-        # The key is left to chance by LiteLLM's strategy.
+        answer = served.proxy.post(path, body, accept_encoding="identity")  # else the length decides
+        # Which of the two keys is asked is left to chance by LiteLLM's strategy.
         asked = [one for one, _ in others.asked]
-        seen.append((comparable(answer), asked, log_of(served, since)))
-    assert seen[0] == seen[1]
+        seen.append((*comparable(answer), asked, log_of(served, since)))
+    for ours, before in zip(*seen, strict=True):
+        assert ours == before
 
 
 def test_a_fallback_to_another_provider_answers_when_all_are_limited(
@@ -586,7 +607,9 @@ def test_a_wrong_key_a_wrong_value_or_no_accounts_stop_the_start_with_a_remedy(
         started = []
         for name, (path, words) in wrong(tmp_path).items():
             if name == "accounts":
-                there = environment | {"LITELLM_ANTIGRAVITY_ACCOUNTS_FILE": str(tmp_path / "no" / "antigravity-accounts.json")}
+                there = environment | {
+                    "LITELLM_ANTIGRAVITY_ACCOUNTS_FILE": str(tmp_path / "no" / "antigravity-accounts.json")
+                }
             else:
                 there = environment
             proxy = Proxy(path, tmp_path, there)

@@ -10,7 +10,7 @@ from processes import together
 from support import ROOT
 from test_config_examples import run_program
 
-from litellm_antigravity import Settings
+from litellm_antigravity import Settings, __version__
 from litellm_antigravity.accounts import AccountsFile
 from litellm_antigravity.cli import cli
 from litellm_antigravity.settings import settings_reference
@@ -75,7 +75,7 @@ def test_every_environment_variable_is_one_that_is_read() -> None:
 
 def test_every_setting_that_is_named_exists() -> None:
     in_code = re.findall(r"`([a-z]+(?:_[a-z]+)+|debug)(?:: ([^`]*))?`", README)
-    no_settings = {"antigravity_simulator"}
+    no_settings = {"antigravity_simulator", "antigravity_settings", "model_info"}
     named = {name for name, _ in in_code} - no_settings
     assert {"account_selection_strategy", "pid_offset_enabled", "offset_source", "state_dir"} <= named
     assert named <= SETTING_NAMES
@@ -102,7 +102,7 @@ def test_the_strategies_in_the_table_are_all_there_are() -> None:
 
 
 def test_every_command_of_the_command_line_exists() -> None:
-    named = set(re.findall(r"litellm-antigravity ([a-z]+)", README))
+    named = set(re.findall(r"litellm-antigravity ([a-z]+)\b(?! the user)", README))
     assert {"demo", "auth", "status", "simulate"} <= named
     assert named <= set(cli.commands)
 
@@ -126,6 +126,27 @@ def test_the_oldest_litellm_is_the_one_of_pyproject() -> None:
     assert f"LiteLLM {oldest[1]} and newer" in README
     for compromised in re.findall(r"!=([\d.]+)", PYPROJECT):
         assert compromised in README
+
+
+def settings_table() -> str:
+    """Return the table of settings that README carries."""
+    rows = ["| setting | default | meaning | allowed |", "| --- | --- | --- | --- |"]
+    for one in settings_reference():
+        default = one.default.replace(__version__, "<version>")
+        cells = (f"`{one.name}`", f"`{default}`", one.description, one.allowed)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    carried = re.search(r"<!-- settings:.*?-->\n+(.*?)\n*<!-- end of settings -->", README, re.DOTALL)
+    assert carried is not None
+    assert carried[1] == settings_table(), f"put this in place of it:\n{settings_table()}"
+
+
+def test_every_proxy_example_is_listed() -> None:
+    listed = set(re.findall(r"\]\(config_examples/(proxy_\w+\.yaml)\)", README))
+    assert listed == {path.name for path in (ROOT / "config_examples").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))

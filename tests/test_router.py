@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import json
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import litellm
 import pytest
-from serving import MESSAGES, fields_of, settings_of
+from litellm.integrations.custom_logger import CustomLogger
+from serving import MESSAGES, settings_of
+from support import Child
 
 import litellm_antigravity
-from litellm_antigravity import AccountPool, Settings
+from litellm_antigravity.litellm import seams
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 
 GROUP = "pinned"
@@ -42,7 +47,7 @@ def _callbacks_as_before() -> Iterator[None]:
     yield
     for name, value in before.items():
         getattr(litellm, name)[:] = value
-    gc.collect()  # Routers of other tests are not to be found by ours
+    seams._routers.clear()  # that outlive their test
 
 
 # Model lists
@@ -102,11 +107,10 @@ def sync_streams(router: Any, times: int = 1, **params: Any) -> list[Any]:
 
 def async_door(router: Any, times: int = 1, **params: Any) -> list[Any]:
     async def run() -> list[Any]:
-        replies = [
-            await router.acompletion(**{"model": GROUP, "messages": MESSAGES, **params}) for _ in range(times)
-        ]
-        await asyncio.sleep(0.05)  # what LiteLLM notes in the background
-        return replies
+        try:
+            return [await router.acompletion(**{"model": GROUP, "messages": MESSAGES, **params}) for _ in range(times)]
+        finally:
+            await asyncio.sleep(0.1)  # what LiteLLM notes in the background
 
     return asyncio.run(run())
 
@@ -114,10 +118,12 @@ def async_door(router: Any, times: int = 1, **params: Any) -> list[Any]:
 def async_streams(router: Any, times: int = 1, **params: Any) -> list[Any]:
     async def run() -> list[Any]:
         replies = []
-        for _ in range(times):
-            reply = await router.acompletion(**{"model": GROUP, "messages": MESSAGES, "stream": True, **params})
-            replies.append([chunk async for chunk in reply])
-        await asyncio.sleep(0.05)
+        try:
+            for _ in range(times):
+                reply = await router.acompletion(**{"model": GROUP, "messages": MESSAGES, "stream": True, **params})
+                replies.append([chunk async for chunk in reply])
+        finally:
+            await asyncio.sleep(0.1)
         return replies
 
     return asyncio.run(run())
@@ -181,6 +187,20 @@ def test_hybrid_keeps_the_current_account_until_its_tokens_cost_more_than_a_chan
     assert set(sequence) == {1, 2, 3}
 
 
+@every_shape
+@pytest.mark.parametrize("method", ["aresponses", "aanthropic_messages"])
+def test_a_request_in_another_form_counts_once(shape: Shape, method: str, simulator: Simulator, tmp_path: Path) -> None:
+    router = routed(group_of(shape, simulator), simulator, tmp_path, account_selection_strategy="round-robin")
+    form = {"input": "Hello"} if method == "aresponses" else {"messages": MESSAGES, "max_tokens": 50}
+
+    async def run() -> None:
+        for _ in range(4):
+            await getattr(router, method)(model=GROUP, **form)
+
+    asyncio.run(run())
+    assert served(simulator) == [1, 2, 3, 1]
+
+
 @every_strategy
 def test_every_path_and_provider_has_the_same_sequence(strategy: str, simulator: Simulator, tmp_path: Path) -> None:
     sequences = {}
@@ -203,12 +223,14 @@ def test_every_path_and_provider_has_the_same_sequence(strategy: str, simulator:
                 token_bucket={"max_tokens": 4, "initial_tokens": 4, "regeneration_rate_per_minute": 0.001},
             )
             door(router, 3)
-            if (shape, door) != (gemini, sync_streams):  # LiteLLM's Router fails there itself, in its error message
+            if (
+                shape is antigravity or "streamed" not in name
+            ):  # LiteLLM does not retry the others when they are streamed
                 simulator.drain(EMAILS[0], "gemini")
             door(router, 3)
             sequences[shape.__name__, name] = served(simulator)
-    undrained = sequences.pop(("gemini", "sync streamed"))
-    assert undrained[:3] == sequences["gemini", "sync"][:3]
+    for name in ("sync streamed", "async streamed"):
+        assert sequences.pop(("gemini", name))[:3] == sequences["gemini", "sync"][:3]
     assert len(set(map(tuple, sequences.values()))) == 1, sequences
     assert sequences["gemini", "sync"][:3] == {"sticky": [1, 1, 1]}.get(strategy, [1, 2, 3])
 
@@ -305,6 +327,10 @@ def test_when_all_are_limited_it_says_so_at_once_and_until_when(
 def test_when_the_last_account_is_refused_nobody_sleeps(
     shape: Shape, door: Door, count: int, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if count == 1 and door is async_door and not hasattr(CustomLogger, "async_post_call_failure_deployment_hook"):
+        pytest.skip(
+            "older LiteLLM overwrites the exception's num_retries and sleeps where there is one deployment only"
+        )
     naps = Naps(monkeypatch)
     router = routed(group_of(shape, simulator)[:count], simulator, tmp_path)
     for email in EMAILS:
@@ -318,19 +344,23 @@ def test_when_the_last_account_is_refused_nobody_sleeps(
 @pytest.mark.parametrize("door", [sync_door, async_door, async_streams])
 @pytest.mark.parametrize(
     ("kind", "penalty", "reason"),
-    [("unauthorized", 20, "auth"), ("not-available", 20, "not-available"), ("server-error", 20, None), ("rate", 10, "rate")],
+    [
+        ("unauthorized", 20, "auth"),
+        ("not-available", 0, "not available"),
+        ("server-error", 20, None),
+        ("rate", 10, "rate"),
+    ],
 )
 def test_a_refusal_of_another_provider_counts_once(
     door: Door, kind: Any, penalty: int, reason: str | None, simulator: Simulator, tmp_path: Path
 ) -> None:
-    options = {"status": 403} if kind == "not-available" else {}
+    options: dict[str, Any] = {"status": 403} if kind == "not-available" else {}
     simulator.refuse(kind, times=1, **options)
     try:
         door(routed(group_of(gemini, simulator), simulator, tmp_path, router={"num_retries": 0}))
     except Exception as error:  # noqa: BLE001 - LiteLLM has an exception for each
         assert getattr(error, "status_code", None)  # noqa: PT017
-    print(kind, health(), cooldowns())
-    assert 70 - penalty in health() or kind == "not-available"
+    assert 70 - penalty in health()
     if reason is not None:
         assert len(cooldowns(reason)) == 1
 
@@ -416,7 +446,7 @@ def test_order_comes_before_the_strategy_until_its_accounts_are_limited(
     door(router)
     simulator.drain(EMAILS[1], "gemini", 60)
     door(router, 2)
-    assert served(simulator) == [2, 1, 1]
+    assert served(simulator) == [2, 3, 3]
 
 
 @every_shape
@@ -455,7 +485,10 @@ def test_a_deployment_that_litellm_benches_is_not_chosen(
 ) -> None:
     router = routed(group_of(shape, simulator), simulator, tmp_path, account_selection_strategy="round-robin")
     router.cooldown_cache.add_deployment_to_cooldown(
-        model_id=router.model_list[1]["model_info"]["id"], original_exception=Exception(), exception_status=429, cooldown_time=60
+        model_id=router.model_list[1]["model_info"]["id"],
+        original_exception=Exception(),
+        exception_status=429,
+        cooldown_time=60,
     )
     door(router, 4)
     assert 2 not in served(simulator)
@@ -503,7 +536,9 @@ def test_installing_twice_does_no_harm(simulator: Simulator, tmp_path: Path) -> 
     assert served(simulator) == [1, 2, 3, 1]
 
 
-def test_deployments_that_differ_in_nothing_but_the_account_are_told_apart(simulator: Simulator, tmp_path: Path) -> None:
+def test_deployments_that_differ_in_nothing_but_the_account_are_told_apart(
+    simulator: Simulator, tmp_path: Path
+) -> None:
     router = routed(group_of(antigravity, simulator), simulator, tmp_path)
     ids = [deployment["model_info"]["id"] for deployment in router.model_list]
     assert len(set(ids)) == 3
@@ -528,7 +563,9 @@ def test_a_new_model_list_with_the_same_accounts_loses_nothing(
 ) -> None:
     router = routed(group_of(shape, simulator), simulator, tmp_path, account_selection_strategy="round-robin")
     sync_door(router, 2)
-    router.set_model_list([{**one, "litellm_params": {**one["litellm_params"], "rpm": 1000}} for one in group_of(shape, simulator)])
+    router.set_model_list(
+        [{**one, "litellm_params": {**one["litellm_params"], "rpm": 1000}} for one in group_of(shape, simulator)]
+    )
     sync_door(router, 2)
     assert served(simulator) == [1, 2, 3, 1]
 
@@ -538,3 +575,137 @@ def test_an_account_that_nobody_knows_is_named_masked_at_install(simulator: Simu
     with pytest.raises(litellm_antigravity.AccountsFileError, match=r"st\*\*\*r@example\.com") as raised:
         routed([antigravity(stranger, simulator)], simulator, tmp_path)
     assert "stranger@" not in str(raised.value)
+
+
+# Other providers, with a server that only notes what it is sent
+
+
+class Plain(BaseHTTPRequestHandler):
+    """Answers as OpenAI does, or with a refusal."""
+
+    keys: ClassVar[list[str]] = []
+    refusal: ClassVar[tuple[int, dict[str, str]] | None] = None
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.keys.append(self.headers["authorization"])
+        status, headers = self.refusal or (200, {})
+        message = {"role": "assistant", "content": "Hello"}
+        body = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "m",
+            "choices": [{"index": 0, "message": message}],
+        }
+        content = json.dumps(body if status == 200 else {"error": {"message": "Slow down"}}).encode()
+        self.send_response(status)
+        for name, value in {**headers, "content-type": "application/json", "content-length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def plain() -> Iterator[str]:
+    Plain.keys, Plain.refusal = [], None
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Plain)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def openai(url: str, account: str, **params: Any) -> dict[str, Any]:
+    return {
+        "model_name": GROUP,
+        "litellm_params": {"model": "openai/some-model", "api_base": url, "max_retries": 0, **params},
+        "model_info": {"account": account},
+    }
+
+
+@pytest.mark.parametrize("door", [sync_door, async_door])
+def test_a_retry_after_header_is_how_long_a_key_is_out(
+    door: Door, plain: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    model_list = [openai(plain, f"key {number}", api_key=f"some-key-{number}") for number in (1, 2)]
+    router = routed(model_list, simulator, tmp_path, router={"num_retries": 0})
+    Plain.refusal = (429, {"retry-after": "77"})
+    with pytest.raises(litellm.RateLimitError):
+        door(router)
+    Plain.refusal = None
+    (left,) = cooldowns().values()
+    assert 70 < left <= 77
+    litellm_antigravity.handler.routing.forget()
+    door(routed(model_list, simulator, tmp_path), 2)
+    assert Plain.keys == [f"Bearer some-key-{number}" for number in (1, 2, 2)]
+
+
+def accounts_with(folder: Path, **entry: Any) -> None:
+    document = {"version": 4, "accounts": [{"email": EMAILS[0], **entry}], "activeIndex": 0}
+    (folder / "antigravity-accounts.json").write_text(json.dumps(document))
+    (folder / "antigravity-accounts.json").chmod(0o600)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"accessToken": "a-token-of-the-account"},
+        {"tokenCommand": [sys.executable, "-c", "print('a-token-of-the-account')"]},
+    ],
+    ids=["accessToken", "tokenCommand"],
+)
+def test_a_deployment_without_a_key_is_signed_for_its_account(
+    source: dict[str, Any], plain: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    accounts_with(tmp_path, **source)
+    async_door(routed([openai(plain, EMAILS[0])], simulator, tmp_path), 2)
+    assert Plain.keys == ["Bearer a-token-of-the-account"] * 2
+
+
+def test_a_deployments_own_key_is_not_replaced(plain: str, simulator: Simulator, tmp_path: Path) -> None:
+    accounts_with(tmp_path, accessToken="a-token-of-the-account")
+    async_door(routed([openai(plain, EMAILS[0], api_key="its-own-key")], simulator, tmp_path))
+    assert Plain.keys == ["Bearer its-own-key"]
+
+
+def test_a_google_sign_in_is_never_sent_to_another_provider(
+    plain: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "the-key-of-the-environment")
+    async_door(routed([openai(plain, EMAILS[0])], simulator, tmp_path))
+    assert Plain.keys == ["Bearer the-key-of-the-environment"]
+    assert simulator.token_calls() == 0
+
+
+# Where a process starts
+
+HOLDS_A_SLOT = """
+import sys
+from pathlib import Path
+from support import ready
+from litellm_antigravity.state.disk import DiskStore
+
+store = DiskStore(Path(sys.argv[1]))
+ready(store.claim_slot("somebody else"))
+"""
+
+
+@every_shape
+@pytest.mark.parametrize("door", [sync_door, async_door])
+def test_a_process_holds_one_slot_for_all_its_groups(
+    shape: Shape, door: Door, simulator: Simulator, tmp_path: Path
+) -> None:
+    other = [{**deployment, "model_name": "other"} for deployment in group_of(shape, simulator)]
+    router = routed(
+        [*group_of(shape, simulator), *other], simulator, tmp_path, pid_offset_enabled=True, offset_source="slot"
+    )
+    with Child(HOLDS_A_SLOT, tmp_path / "state") as other_process:
+        assert other_process.wait_ready() == "0"
+        door(router)
+        door(router, model="other")
+    assert served(simulator) == [2, 2]

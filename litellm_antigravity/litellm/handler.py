@@ -80,11 +80,9 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
 
     def serves(self, group: object) -> bool:
         """Return whether the deployments that LiteLLM knows by this name are ours."""
-        return any(
-            deployment.get("model_name") == group
-            and str((deployment.get("litellm_params") or {}).get("model", "")).startswith(f"{PROVIDER}/")
-            for model_list in seams.model_lists()
-            for deployment in model_list
+        return isinstance(group, str) and any(
+            str((deployment.get("litellm_params") or {}).get("model", "")).startswith(f"{PROVIDER}/")
+            for deployment in seams.deployments_for(group)
         )
 
     def sign(self, kwargs: dict[str, Any], member: Member) -> dict[str, Any] | None:

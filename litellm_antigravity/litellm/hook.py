@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import litellm
@@ -18,6 +19,12 @@ from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_
 from litellm_antigravity.litellm.routing import Deployment, Group, Member
 from litellm_antigravity.models import PROVIDER, family_of
 from litellm_antigravity.pool import SERVED, Lease, Outcome
+
+# LiteLLM serves ``/v1/responses`` and ``/v1/messages`` by a chat completion for most providers, and calls the hook for
+# both; this is the deployment of the outer one.
+_outer_call: ContextVar[str | None] = ContextVar("litellm_antigravity_outer_call", default=None)
+
+_NOTED = "litellm_antigravity_noted"
 
 
 class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types are not followed, see pyproject.toml
@@ -99,15 +106,23 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
 
     # Requests to other providers. Ours are counted and reported by the provider itself.
 
-    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: object) -> dict[str, Any] | None:  # noqa: ARG002
-        """Count a request to a pinned deployment of another provider as sent, and sign it if its account can."""
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: object) -> dict[str, Any] | None:
+        """Count a request to a pinned deployment of another provider as sent, and sign it if its account can.
+
+        LiteLLM calls this for asynchronous requests only: a synchronous one to another provider is not signed and needs
+        a key of its own in ``litellm_params``.
+        """
         found = self._foreign(kwargs.get("model_info"))
         if found is None:
             return None
         group, member = found
-        lease = await asyncio.to_thread(self._handler.routing.take, group, member, _model(member, kwargs))
-        if lease is None:
-            return None
+        is_chat = str(getattr(call_type, "value", call_type)) == "acompletion"
+        if is_chat and _outer_call.get() == member.deployment_id:
+            _outer_call.set(None)  # counted already
+        else:
+            _outer_call.set(None if is_chat else member.deployment_id)
+            if await asyncio.to_thread(self._handler.routing.take, group, member, _model(member, kwargs)) is None:
+                return None
         return await asyncio.to_thread(self._handler.sign, kwargs, member)
 
     def log_pre_api_call(self, model: str, messages: object, kwargs: dict[str, Any]) -> None:  # noqa: ARG002
@@ -152,9 +167,21 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if found is not None and not _is_async(kwargs):
             self._failed(found, kwargs, kwargs.get("exception"))
 
+    async def note_unopened_stream(self, kwargs: dict[str, Any], error: Exception) -> None:
+        """Note that a stream of another provider could not be opened; see `seams.install`.
+
+        Args:
+            kwargs: what LiteLLM knows of the call, as its events have it.
+            error: why.
+        """
+        found = self._foreign(_model_info(kwargs))
+        if found is not None:
+            await asyncio.to_thread(self._failed, found, kwargs, error)
+            kwargs[_NOTED] = True  # an event that comes all the same has another exception
+
     def _failed(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], error: object) -> None:
         refusal = refusal_of(error, found[1].provider)
-        if refusal is None:
+        if refusal is None or kwargs.get(_NOTED):
             return
         if first_report(error):
             self._report(found, kwargs, refusal)

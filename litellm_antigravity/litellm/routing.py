@@ -293,15 +293,19 @@ class PinnedRouting:
 
     def _members(self, name: str, seen: Sequence[Member]) -> Sequence[Member]:
         """Return the whole group in order: from the model list that has it, else what was seen."""
+        wanted = {member.deployment_id for member in seen}
+        found: Sequence[Member] = ()
         for model_list in self._model_lists():
             members = [
                 member
                 for deployment in model_list
                 if deployment.get("model_name") == name and (member := Member.of(deployment)) is not None
             ]
-            if {member.deployment_id for member in members} & {member.deployment_id for member in seen}:
+            if wanted <= {member.deployment_id for member in members}:
                 return members
-        return seen
+            if not found and not wanted.isdisjoint(member.deployment_id for member in members):
+                found = members  # some that were known have been removed
+        return found or seen
 
 
 def _joined(known: Iterable[Member], seen: Sequence[Member]) -> Sequence[Member]:

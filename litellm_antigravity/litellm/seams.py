@@ -70,10 +70,11 @@ class OpensLater:
 
 
 def install() -> None:
-    """Put the three wrappers below around LiteLLM's functions, once; neither touches another provider's calls."""
+    """Put the four wrappers below around LiteLLM's functions, once; neither touches another provider's calls."""
     _wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
     _wrap(litellm.main, "completion", _opening_streams)
     _wrap(litellm.Router, "set_model_list", _telling_accounts_apart)
+    _wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
 
 
 _routers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -81,9 +82,17 @@ _routers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 def model_lists() -> list[Any]:
     """Return the model lists of the Routers we know: those `route` was called for, and the proxy's."""
+    return [router.model_list for router in _known_routers()]
+
+
+def deployments_for(name: str) -> list[Mapping[str, Any]]:
+    """Return the deployments that those Routers would choose from for a model: aliases and wildcards are resolved."""
+    return [one for router in _known_routers() for one in router.get_model_list(model_name=name) or ()]
+
+
+def _known_routers() -> list[Any]:
     proxy = sys.modules.get("litellm.proxy.proxy_server")
-    routers = [*_routers, getattr(proxy, "llm_router", None)]
-    return [router.model_list for router in routers if router is not None]
+    return [router for router in (*_routers, getattr(proxy, "llm_router", None)) if router is not None]
 
 
 def proxy_config() -> tuple[Mapping[str, Any], str] | None:
@@ -293,10 +302,29 @@ def _with_ids(model_list: list[Any]) -> list[Any]:
             params = json.dumps(deployment.get("litellm_params"), sort_keys=True, default=str)
             own_id = digest16("deployment", str(deployment.get("model_name")), account.strip().casefold(), params)
             numbers[own_id] += 1
-            number = numbers[own_id]
-            deployment = {**deployment, "model_info": {**info, "id": own_id if number == 1 else f"{own_id}-{number}"}}
-        identified.append(deployment)
+            own_id = own_id if numbers[own_id] == 1 else f"{own_id}-{numbers[own_id]}"
+            identified.append({**deployment, "model_info": {**dict(info or {}), "id": own_id}})
+        else:
+            identified.append(deployment)
     return identified
+
+
+def _noting_failures(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell our hook of pinned deployments' streams that fail to open: newer Routers open them without any callback."""
+
+    async def fetch_stream(wrapper: Any) -> Any:
+        try:
+            return await original(wrapper)
+        except Exception as error:
+            details = getattr(getattr(wrapper, "logging_obj", None), "model_call_details", None) or {}
+            info = (details.get("litellm_params") or {}).get("model_info")
+            if isinstance(info, Mapping) and info.get("account"):
+                for hook in litellm.callbacks:
+                    if (note := getattr(hook, "note_unopened_stream", None)) is not None:
+                        await note(details, error)
+            raise
+
+    return fetch_stream
 
 
 def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:
