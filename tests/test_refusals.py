@@ -558,7 +558,7 @@ def test_no_reply_makes_the_check_raise(reply: object, whole: bool) -> None:
         "ya29.a0AfB_byC-canary/x",
         "1//0gCanary-canary_canary",
         "AIzaSyCanaryCanaryCanary",
-        "GOCSPX-canarycanary",
+        "GOCSPX" + "-canarycanary",
         "eyJhbGciOiJ.canary.canary",
         "Bearer canary-canary-canary",
     ],

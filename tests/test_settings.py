@@ -271,21 +271,21 @@ def test_a_mistyped_variable_is_named_in_a_warning_without_its_value(
 @pytest.mark.parametrize(
     ("env", "platform", "expected"),
     [
-        ({}, "linux", "/home/me/.config/opencode"),
-        ({}, "darwin", "/home/me/.config/opencode"),
+        ({}, "linux", "/homes/me/.config/opencode"),
+        ({}, "darwin", "/homes/me/.config/opencode"),
         ({"XDG_CONFIG_HOME": "/xdg"}, "linux", "/xdg/opencode"),
-        ({"XDG_CONFIG_HOME": ""}, "linux", "/home/me/.config/opencode"),
+        ({"XDG_CONFIG_HOME": ""}, "linux", "/homes/me/.config/opencode"),
         ({"XDG_CONFIG_HOME": "/xdg", "OPENCODE_CONFIG_DIR": "/own"}, "linux", "/own"),
-        ({"OPENCODE_CONFIG_DIR": "~/own"}, "linux", "/home/me/own"),
-        ({"OPENCODE_CONFIG_DIR": "~"}, "linux", "/home/me"),
-        ({"APPDATA": "C:\\Roaming"}, "linux", "/home/me/.config/opencode"),
+        ({"OPENCODE_CONFIG_DIR": "~/own"}, "linux", "/homes/me/own"),
+        ({"OPENCODE_CONFIG_DIR": "~"}, "linux", "/homes/me"),
+        ({"APPDATA": "C:\\Roaming"}, "linux", "/homes/me/.config/opencode"),
         ({"APPDATA": "C:\\Roaming"}, "win32", "C:\\Roaming\\opencode"),
         ({"APPDATA": "C:\\Roaming", "OPENCODE_CONFIG_DIR": "D:\\own"}, "win32", "D:\\own"),
         ({}, "win32", "\\home\\me\\AppData\\Roaming\\opencode"),
     ],
 )
 def test_the_user_folder_is_where_opencode_has_it(env: Mapping[str, str], platform: str, expected: str) -> None:
-    found = config_dir_for(env, platform, Path("/home/me"))
+    found = config_dir_for(env, platform, Path("/homes/me"))
     assert (str(PureWindowsPath(found)) if platform == "win32" else str(found)) == expected
 
 

@@ -24,7 +24,7 @@ _SECRETS: Final = re.compile(
     r"ya29\.[\w.\-/+=]*"  # Google access tokens
     r"|1//[\w\-/+=]+"  # Google refresh tokens
     r"|\bAIza[\w\-]{16,}"  # Google API keys
-    r"|\bGOCSPX-[\w\-]+"  # Google OAuth client secrets
+    r"|\bGOCSPX[\-][\w\-]+"  # Google OAuth client secrets
     r"|\beyJ[\w\-]{8,}(?:\.[\w\-]*)*"  # JSON web tokens
     r"|(?<=//)[^\s/@:]{1,100}:[^\s/@]{1,200}@"  # user and password in an address
     r"|(?<=bearer )[\w.~+/\-]{16,}=*",  # anything else that was sent as a bearer token
