@@ -6,11 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download when litellm is imported
 
 from support import FakeClock
+
+# The same examples in every run. To search further: HYPOTHESIS_PROFILE=default.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 def _use_home(patch: pytest.MonkeyPatch, home: Path) -> None:

@@ -188,7 +188,7 @@ def test_many_agents_start_on_different_accounts_and_stay_there(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = re.findall(r"^agent (\d): Served by (\S+) with", done.stdout, re.MULTILINE)
+    told = re.findall(r"agent (\d): Served by (\S+) with", done.stdout)
     assert len(told) == 6
     assert len(set(told)) == 3  # each agent one account
     assert len({account for _, account in told}) == 3  # and not another's

@@ -29,7 +29,7 @@ from litellm_antigravity.simulator import Simulator
 
 EXAMPLES = ROOT / "config_examples"
 MODEL = "claude-sonnet-4-6"
-LITELLM = tuple(int(part) for part in version("litellm").split(".")[:3])
+LITELLM = tuple(int(part) for part in re.findall(r"\d+", version("litellm"))[:3])
 SLEPT = 20.0
 """Seconds. LiteLLM's retry loop would sleep the Retry-After (30 s and more here), at least once."""
 

@@ -281,7 +281,7 @@ def test_a_mistyped_variable_is_named_in_a_warning_without_its_value(
         ({"APPDATA": "C:\\Roaming"}, "linux", "/homes/me/.config/opencode"),
         ({"APPDATA": "C:\\Roaming"}, "win32", "C:\\Roaming\\opencode"),
         ({"APPDATA": "C:\\Roaming", "OPENCODE_CONFIG_DIR": "D:\\own"}, "win32", "D:\\own"),
-        ({}, "win32", "\\home\\me\\AppData\\Roaming\\opencode"),
+        ({}, "win32", "\\homes\\me\\AppData\\Roaming\\opencode"),
     ],
 )
 def test_the_user_folder_is_where_opencode_has_it(env: Mapping[str, str], platform: str, expected: str) -> None:

@@ -43,6 +43,9 @@ _NOTES: Final = ("title", "description", "default", "example", "format")
 _FORMATS: Final = ("enum", "date-time")  # the others LiteLLM drops, as upstream rejects some of them
 
 
+_MOST_PASSES: Final = 5
+
+
 def prepare_schema(schema: Any) -> Schema:
     """Return ``schema`` as upstream takes it. Idempotent; ``schema`` is not changed.
 
@@ -54,8 +57,14 @@ def prepare_schema(schema: Any) -> Schema:
     Args:
         schema: JSON Schema, draft 7 or 2020-12, a boolean one included.
     """
-    prepared = _Preparation(schema).schema(schema, 0, ())
-    return _finished(prepared if prepared is not None else {})
+    prepared: Any = schema
+    for _ in range(_MOST_PASSES):  # what one pass has merged may be simplified by the next
+        merged = _Preparation(prepared).schema(prepared, 0, ())
+        following = _finished(merged if merged is not None else {})
+        if following == prepared:
+            break
+        prepared = following
+    return following
 
 
 class _Preparation:
