@@ -318,12 +318,16 @@ class AccountPool(ForkAware):
         self._taken(account_id, family, DEFAULT_SCOPE)
         return Lease(account, name, family, now)
 
-    def limits(self, model: str, among: Collection[str]) -> AllAccountsLimitedError | None:
+    def limits(
+        self, model: str, among: Collection[str], *, besides: Collection[str] = ()
+    ) -> AllAccountsLimitedError | None:
         """Return the error that says why none of these accounts is free for ``model``; ``None`` if one is.
 
         Args:
             model: a model name.
             among: account ids.
+            besides: account ids that may not be used now for a reason of somebody else's: the error tells of them as
+                well where they are limited, since they may be the first to be back.
         """
         name = canonical_model(model)
         roster, view, now = self._roster(), self.store.refresh(), self.clock.time()
@@ -332,7 +336,8 @@ class AccountPool(ForkAware):
         accounts = [account for account in roster.enabled if account.id in among]
         if not accounts or any(account.id not in free.benched for account in accounts):
             return None
-        return _all_limited(accounts, free.benched, name, now)
+        told = [one for one in roster.enabled if one in accounts or (one.id in besides and one.id in free.benched)]
+        return _all_limited(told, free.benched, name, now)
 
     def _roster(self) -> AccountsSnapshot:
         roster = self.accounts.current()

@@ -19,7 +19,7 @@ from serving import MESSAGES, settings_of
 from support import Child
 
 import litellm_antigravity
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm import router_seams
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 
 GROUP = "pinned"
@@ -47,7 +47,7 @@ def _callbacks_as_before() -> Iterator[None]:
     yield
     for name, value in before.items():
         getattr(litellm, name)[:] = value
-    seams._routers.clear()  # that outlive their test
+    router_seams.forget_routers()  # that outlive their test
 
 
 # Model lists
@@ -321,6 +321,48 @@ def test_when_all_are_limited_it_says_so_at_once_and_until_when(
     assert naps.seconds == []
 
 
+def bench(router: Any, number: int, seconds: float = 60) -> None:
+    """Have LiteLLM bench the deployment of an account."""
+    router.cooldown_cache.add_deployment_to_cooldown(
+        model_id=router.model_list[number - 1]["model_info"]["id"],
+        original_exception=Exception(),
+        exception_status=429,
+        cooldown_time=seconds,
+    )
+
+
+def limit(simulator: Simulator, folder: Path, *seconds: float) -> None:
+    """Have the accounts limited, by requests that name none."""
+    for email, left in zip(EMAILS, seconds, strict=True):
+        simulator.drain(email, "gemini", left)
+    litellm_antigravity.register(settings_of(simulator, folder, max_rate_limit_wait_seconds=0))
+    with pytest.raises(litellm.RateLimitError):
+        litellm.completion(model=f"antigravity/{GEMINI_MODEL}", messages=MESSAGES)
+
+
+@pytest.mark.parametrize("door", [sync_door, async_door])
+def test_the_first_account_to_be_back_counts_whichever_litellm_benches(
+    door: Door, simulator: Simulator, tmp_path: Path
+) -> None:
+    router = routed(group_of(antigravity, simulator), simulator, tmp_path)
+    limit(simulator, tmp_path, 50, 33, 40)
+    bench(router, 2)
+    bench(router, 3)
+    with pytest.raises(litellm.RateLimitError) as raised:
+        door(router)
+    assert 25 < int(raised.value.response.headers["retry-after"]) <= 33
+
+
+def test_an_account_that_the_tags_exclude_does_not_count(simulator: Simulator, tmp_path: Path) -> None:
+    tags = (["a"], ["b"], ["a"])
+    model_list = [antigravity(one, simulator, tags=tag) for one, tag in zip(simulator.accounts, tags, strict=True)]
+    router = routed(model_list, simulator, tmp_path, router={"enable_tag_filtering": True})
+    limit(simulator, tmp_path, 50, 33, 40)
+    with pytest.raises(litellm.RateLimitError) as raised:
+        async_door(router, metadata={"tags": ["a"]})
+    assert 33 < int(raised.value.response.headers["retry-after"]) <= 40
+
+
 @every_shape
 @pytest.mark.parametrize("door", [sync_door, async_door])
 @pytest.mark.parametrize("count", [1, 3])
@@ -484,12 +526,7 @@ def test_a_deployment_that_litellm_benches_is_not_chosen(
     shape: Shape, door: Door, simulator: Simulator, tmp_path: Path
 ) -> None:
     router = routed(group_of(shape, simulator), simulator, tmp_path, account_selection_strategy="round-robin")
-    router.cooldown_cache.add_deployment_to_cooldown(
-        model_id=router.model_list[1]["model_info"]["id"],
-        original_exception=Exception(),
-        exception_status=429,
-        cooldown_time=60,
-    )
+    bench(router, 2)
     door(router, 4)
     assert 2 not in served(simulator)
 

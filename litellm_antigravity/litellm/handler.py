@@ -19,7 +19,7 @@ from litellm_antigravity.dispatch import (
     StreamedAnswer,
 )
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm import router_seams, seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, not_offered
 from litellm_antigravity.litellm.model_info import learn, register_models
 from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
@@ -45,7 +45,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         self._lock = threading.Lock()
         self._settings: Settings | None = None
         self._dispatcher: Dispatcher | None = None
-        self.routing = PinnedRouting(lambda: self.dispatcher, seams.model_lists)
+        self.routing = PinnedRouting(lambda: self.dispatcher, router_seams.model_lists)
 
     def use(self, settings: Settings) -> None:
         """Serve with these settings from now on; does nothing when they are in use already."""
@@ -82,7 +82,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """Return whether the deployments that LiteLLM knows by this name are ours."""
         return isinstance(group, str) and any(
             str((deployment.get("litellm_params") or {}).get("model", "")).startswith(f"{PROVIDER}/")
-            for deployment in seams.deployments_for(group)
+            for deployment in router_seams.deployments_for(group)
         )
 
     def sign(self, kwargs: dict[str, Any], member: Member) -> dict[str, Any] | None:

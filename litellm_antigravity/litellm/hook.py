@@ -12,7 +12,7 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm import router_seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
@@ -58,11 +58,13 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if healthy_deployments and not any(Member.of(deployment) is not None for deployment in healthy_deployments):
             return healthy_deployments
         # LiteLLM looks at tags later than here, which would leave nothing of the one deployment.
-        healthy_deployments = await seams.tagged(model, healthy_deployments, request_kwargs)
+        fit = await router_seams.tagged(model, healthy_deployments, request_kwargs)
+        kept = {id(one) for one in fit}
+        unfit = [one for one in healthy_deployments if id(one) not in kept]
         waited = 0.0
         while True:
             try:
-                return list(await asyncio.to_thread(self._narrow, model, healthy_deployments, request_kwargs))
+                return list(await asyncio.to_thread(self._narrow, model, fit, request_kwargs, unfit))
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
@@ -89,9 +91,15 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             time.sleep(wait)
             waited += wait
 
-    def _narrow(self, model: str, deployments: Sequence[Deployment], request_kwargs: Any) -> Sequence[Deployment]:
+    def _narrow(
+        self,
+        model: str,
+        deployments: Sequence[Deployment],
+        request_kwargs: Any,
+        unfit: Sequence[Deployment] = (),
+    ) -> Sequence[Deployment]:
         if deployments:
-            return self._handler.routing.narrow(model, deployments, request_kwargs)
+            return self._handler.routing.narrow(model, deployments, request_kwargs, unfit=unfit)
         error = self._handler.routing.limits_of(model)
         if error is not None:
             raise error

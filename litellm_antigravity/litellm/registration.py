@@ -7,7 +7,7 @@ from typing import Any
 
 from litellm_antigravity.accounts import mask_email
 from litellm_antigravity.errors import AccountsFileError
-from litellm_antigravity.litellm import model_info, seams
+from litellm_antigravity.litellm import model_info, router_seams, seams
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing import Member, find_account
@@ -22,6 +22,7 @@ hook = AntigravityHook(handler)
 """The hook. In the proxy's YAML: ``callbacks: [litellm_antigravity.hook]``."""
 
 seams.install()
+router_seams.install()
 seams.add_provider(handler)  # the proxy does it too, but later; LiteLLM takes models of known providers only
 model_info.register_models()
 
@@ -60,8 +61,8 @@ def install(router: Any, settings: Settings | None = None) -> None:
         register(settings)
     else:
         seams.add_provider(handler)
-    check_accounts(router.model_list, "the model list")
-    seams.route(router, hook.narrow)
+    check_accounts(router_seams.model_list(router), "the model list")
+    router_seams.route(router, hook.narrow)
     seams.add_callback(hook)
 
 

@@ -172,7 +172,12 @@ class PinnedRouting:
             self._groups, self._by_deployment = {}, {}
 
     def narrow(
-        self, requested: str, deployments: Sequence[Deployment], request_kwargs: Mapping[str, Any] | None
+        self,
+        requested: str,
+        deployments: Sequence[Deployment],
+        request_kwargs: Mapping[str, Any] | None,
+        *,
+        unfit: Sequence[Deployment] = (),
     ) -> Sequence[Deployment]:
         """Return the deployments that LiteLLM may choose from.
 
@@ -182,6 +187,7 @@ class PinnedRouting:
             requested: the model that the caller asked for.
             deployments: those that LiteLLM's own filters have left.
             request_kwargs: the request as the Router has it; empty when it only asks.
+            unfit: deployments of the group that will never do for this request.
 
         Raises:
             AllAccountsLimitedError: when every account of the group is limited.
@@ -208,7 +214,10 @@ class PinnedRouting:
         others = [deployment for deployment in deployments if Member.of(deployment) is None]
         if others:
             return others
-        error = group.pool.limits(model, asked)
+        # LiteLLM leaves out those that it benches for a time of its own; they may be back before the others.
+        never = {group.account_id(member.deployment_id) for one in unfit if (member := Member.of(one)) is not None}
+        benched = [one.id for one in group.current().accounts if one.id not in never]
+        error = group.pool.limits(model, asked, besides=benched)
         if error is None:
             return deployments  # LiteLLM's own filters will say why none of them will do
         raise error

@@ -1,16 +1,12 @@
-"""The private names of LiteLLM that this package uses, in one place, each with the reason.
+"""The private names of LiteLLM that this package uses, each with the reason; those of its Router are in `router_seams`.
 
-Checked on LiteLLM 1.90.0 and 1.106.2. Public names are imported where they are needed.
+Checked on LiteLLM 1.90.0, 1.106.2, 1.108.7 and 1.110.2. Public names are imported where they are needed.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import sys
-import threading
-import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,11 +23,9 @@ from litellm.llms.gemini.chat.transformation import GoogleAIStudioGeminiConfig
 from litellm.llms.vertex_ai import common_utils as _schemas
 from litellm.llms.vertex_ai.gemini import transformation as _gemini
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator, VertexGeminiConfig
-from litellm.router_strategy.tag_based_routing import get_deployments_for_tag
-from litellm.types.router import CustomRoutingStrategyBase
 
-from litellm_antigravity.accounts.credential import digest16
 from litellm_antigravity.litellm.target import translation_model
+from litellm_antigravity.litellm.wrapping import wrap
 from litellm_antigravity.models import PROVIDER
 
 # Public since some release after 1.90; the private name is older and has the same parameters.
@@ -58,7 +52,15 @@ build_vertex_schema: Callable[..., Any] = (
     getattr(_schemas, "build_vertex_schema", None) or _schemas._build_vertex_schema
 )
 
-_MARK = "_litellm_antigravity"
+
+def parsers_logging(logging_obj: Any) -> Any:
+    """Return a call's logging object with all that LiteLLM's Gemini parsers read of it.
+
+    Since 1.110 they read ``litellm_params`` too (for ``thought_signature_in_tool_call_id``), and fail without it.
+    """
+    if not hasattr(logging_obj, "litellm_params"):
+        logging_obj.litellm_params = {}
+    return logging_obj
 
 
 class OpensLater:
@@ -70,29 +72,10 @@ class OpensLater:
 
 
 def install() -> None:
-    """Put the four wrappers below around LiteLLM's functions, once; neither touches another provider's calls."""
-    _wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
-    _wrap(litellm.main, "completion", _opening_streams)
-    _wrap(litellm.Router, "set_model_list", _telling_accounts_apart)
-    _wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
-
-
-_routers: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def model_lists() -> list[Any]:
-    """Return the model lists of the Routers we know: those `route` was called for, and the proxy's."""
-    return [router.model_list for router in _known_routers()]
-
-
-def deployments_for(name: str) -> list[Mapping[str, Any]]:
-    """Return the deployments that those Routers would choose from for a model: aliases and wildcards are resolved."""
-    return [one for router in _known_routers() for one in router.get_model_list(model_name=name) or ()]
-
-
-def _known_routers() -> list[Any]:
-    proxy = sys.modules.get("litellm.proxy.proxy_server")
-    return [router for router in (*_routers, getattr(proxy, "llm_router", None)) if router is not None]
+    """Put the three wrappers below around LiteLLM's functions, once; none touches another provider's calls."""
+    wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
+    wrap(litellm.main, "completion", _opening_streams)
+    wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
 
 
 def proxy_config() -> tuple[Mapping[str, Any], str] | None:
@@ -107,88 +90,6 @@ def proxy_config() -> tuple[Mapping[str, Any], str] | None:
     if not config:
         return None
     return config, str(getattr(proxy, "user_config_file_path", None) or "the proxy's configuration")
-
-
-async def tagged(model: str, deployments: list[Any], request_kwargs: Any) -> list[Any]:
-    """Return the deployments that fit the tags of a request, as LiteLLM decides it; all when none does.
-
-    Args:
-        model: the group.
-        deployments: of the group.
-        request_kwargs: the request as the Router has it.
-    """
-    router = _router_of(deployments) if request_kwargs else None
-    if router is None:
-        return deployments
-    try:
-        return list(
-            await get_deployments_for_tag(
-                llm_router_instance=router,
-                model=model,
-                healthy_deployments=deployments,
-                request_kwargs=request_kwargs,
-                metadata_variable_name="litellm_metadata" if "litellm_metadata" in request_kwargs else "metadata",
-            )
-        )
-    except Exception:  # noqa: BLE001 - LiteLLM asks the same again, after us, and says what is wrong
-        return deployments
-
-
-def _router_of(deployments: list[Any]) -> Any:
-    """Return the Router that has these deployments, of those we know."""
-    proxy = sys.modules.get("litellm.proxy.proxy_server")
-    ids = {(deployment.get("model_info") or {}).get("id") for deployment in deployments}
-    for router in (getattr(proxy, "llm_router", None), *_routers):
-        if router is not None and any((one.get("model_info") or {}).get("id") in ids for one in router.model_list):
-            return router
-    return None
-
-
-def route(router: Any, narrow: Callable[[str, Any, Any], Any]) -> None:
-    """Have a Router's synchronous selection ask ``narrow`` too, after LiteLLM's own filters.
-
-    The synchronous path knows no callback, so the last filter before ``order`` and exclusions is wrapped, in this
-    Router only and only while it selects synchronously. Its strategy then chooses from what is left.
-
-    Raises:
-        RuntimeError: when this LiteLLM has no such filter.
-    """
-    if router in _routers:
-        return
-    last_filter = getattr(router, "_filter_blocked_deployments", None)
-    if last_filter is None:
-        msg = "this release of LiteLLM selects deployments in another way; litellm_antigravity.install does not know it"
-        raise RuntimeError(msg)
-    selection = threading.local()
-
-    def filtered(*args: Any, **kwargs: Any) -> Any:
-        deployments = last_filter(*args, **kwargs)
-        request = getattr(selection, "request", None)
-        return deployments if request is None else narrow(request[0], deployments, request[1])
-
-    class AccountRouting(CustomRoutingStrategyBase):  # type: ignore[misc]  # LiteLLM's types are not followed
-        def get_available_deployment(
-            self,
-            model: str,
-            messages: Any = None,
-            input: Any = None,  # noqa: A002 - LiteLLM's signature
-            specific_deployment: bool | None = False,
-            request_kwargs: Any = None,
-        ) -> Any:
-            selection.request = (router._get_model_from_alias(model) or model, request_kwargs)
-            try:
-                return type(router).get_available_deployment(
-                    router, model, messages, input, specific_deployment, request_kwargs
-                )
-            finally:
-                selection.request = None
-
-        async def async_get_available_deployment(self, *args: Any, **kwargs: Any) -> Any:
-            return await type(router).async_get_available_deployment(router, *args, **kwargs)
-
-    router._filter_blocked_deployments = filtered
-    router.set_custom_routing_strategy(AccountRouting())
-    _routers.add(router)
 
 
 @functools.cache
@@ -231,15 +132,6 @@ def add_provider(handler: object) -> None:
     litellm.utils.custom_llm_setup()
 
 
-def _wrap(module: Any, name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    known = getattr(module, name, None)
-    if known is None or hasattr(known, _MARK):
-        return
-    wrapped = functools.wraps(known)(wrapper(known))
-    setattr(wrapped, _MARK, True)
-    setattr(module, name, wrapped)
-
-
 def _taking_what_gemini_takes(original: Callable[..., Any]) -> Callable[..., Any]:
     """Have LiteLLM accept, drop and reject the parameters that it does for ``gemini/...``."""
 
@@ -278,35 +170,6 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         # For others LiteLLM writes OpenAI's strict schema, in which everything is required.
         taken["response_format"] = VertexGeminiConfig().get_json_schema_from_pydantic_object(taken["response_format"])
     return taken
-
-
-def _telling_accounts_apart(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Give deployments that name an account, but no id, an id of their own.
-
-    LiteLLM's id is a hash of ``litellm_params``, in which pinned deployments do not differ: it would take them for one
-    and the same, and bench all of them for a failure of one.
-    """
-
-    def set_model_list(router: Any, model_list: list[Any]) -> Any:
-        return original(router, _with_ids(model_list))
-
-    return set_model_list
-
-
-def _with_ids(model_list: list[Any]) -> list[Any]:
-    identified, numbers = [], Counter[str]()
-    for deployment in model_list:
-        info = deployment.get("model_info") if isinstance(deployment, Mapping) else None
-        account = info.get("account") if isinstance(info, Mapping) and info.get("id") is None else None
-        if isinstance(account, str):
-            params = json.dumps(deployment.get("litellm_params"), sort_keys=True, default=str)
-            own_id = digest16("deployment", str(deployment.get("model_name")), account.strip().casefold(), params)
-            numbers[own_id] += 1
-            own_id = own_id if numbers[own_id] == 1 else f"{own_id}-{numbers[own_id]}"
-            identified.append({**deployment, "model_info": {**dict(info or {}), "id": own_id}})
-        else:
-            identified.append(deployment)
-    return identified
 
 
 def _noting_failures(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -362,6 +225,7 @@ __all__ = [
     "image_cache",
     "infer_content_type_from_url_and_content",
     "install",
+    "parsers_logging",
     "safe_get",
     "transform_request_body",
 ]

@@ -1,0 +1,305 @@
+"""LiteLLM's Router: the names of it that this package uses, each private one with the reason.
+
+Up to LiteLLM 1.108 the Router is one Python class, whose attributes are read and replaced. From 1.109 on it is a front
+to a core written in Rust, with entry points (`registry`, `select`, `register_plugin`) in their place. Checked on
+LiteLLM 1.90.0, 1.106.2, 1.108.7 and 1.110.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import random
+import sys
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import litellm
+from litellm.router_strategy.tag_based_routing import get_deployments_for_tag
+from litellm.types.router import CustomRoutingStrategyBase
+
+from litellm_antigravity.accounts.credential import digest16
+from litellm_antigravity.litellm.wrapping import wrap
+from litellm_antigravity.logs import LOGGER
+
+Narrow = Callable[[str, Any, Any], Any]
+"""Narrows a group's deployments: its name, the deployments, the request as the Router has it."""
+
+_routers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def install() -> None:
+    """Have every Router tell deployments apart that differ in nothing but the account; once."""
+    wrap(_holder_of_model_lists(), "set_model_list", _telling_accounts_apart)
+
+
+def _holder_of_model_lists() -> Any:
+    try:
+        from litellm.router_rust.surface.registry import HostRegistry  # from 1.109 on, `Router` hands the list on to it
+    except ImportError:
+        return litellm.Router
+    return HostRegistry
+
+
+# Looking
+
+
+def model_list(router: Any) -> Any:
+    """Return all deployments of a Router, in their order."""
+    return router.registry().all() if hasattr(router, "registry") else router.model_list
+
+
+def model_lists() -> list[Any]:
+    """Return the model lists of the Routers we know: those `route` was called for, and the proxy's."""
+    return [model_list(router) for router in _known_routers()]
+
+
+def deployments_for(name: str) -> list[Mapping[str, Any]]:
+    """Return the deployments that those Routers would choose from for a model: aliases and wildcards are resolved."""
+    return [one for router in _known_routers() for one in _deployments_of(router, name)]
+
+
+def forget_routers() -> None:
+    """Forget the Routers that `route` was called for."""
+    _routers.clear()
+
+
+def _deployments_of(router: Any, name: str) -> Sequence[Mapping[str, Any]]:
+    if hasattr(router, "registry"):
+        return router.registry().deployments(name) or ()
+    return router.get_model_list(model_name=name) or ()
+
+
+def _known_routers() -> list[Any]:
+    proxy = sys.modules.get("litellm.proxy.proxy_server")
+    return [router for router in (*_routers, getattr(proxy, "llm_router", None)) if router is not None]
+
+
+def _router_of(deployments: Sequence[Any]) -> Any:
+    """Return the Router that has these deployments, of those we know; the proxy's comes first."""
+    ids = {(deployment.get("model_info") or {}).get("id") for deployment in deployments}
+    for router in reversed(_known_routers()):
+        if any((one.get("model_info") or {}).get("id") in ids for one in model_list(router)):
+            return router
+    return None
+
+
+# Tags
+
+_TAG_PARAMETERS = inspect.signature(get_deployments_for_tag).parameters
+
+
+async def tagged(model: str, deployments: list[Any], request_kwargs: Any) -> list[Any]:
+    """Return the deployments that fit the tags of a request, as LiteLLM decides it; all when none does.
+
+    Args:
+        model: the group.
+        deployments: of the group.
+        request_kwargs: the request as the Router has it.
+    """
+    router = _router_of(deployments) if request_kwargs else None
+    if router is None:
+        return deployments
+    # Newer releases ask for more, and hand out a view of the Router instead of the Router.
+    more: dict[str, Any] = {"request_deployments": deployments} if "request_deployments" in _TAG_PARAMETERS else {}
+    if "ctx" in _TAG_PARAMETERS:
+        from litellm.router_api import RoutingContext
+
+        more["ctx"] = RoutingContext(router)
+    else:
+        more["llm_router_instance"] = router
+    try:
+        return list(
+            await get_deployments_for_tag(
+                model=model,
+                healthy_deployments=deployments,
+                request_kwargs=request_kwargs,
+                metadata_variable_name="litellm_metadata" if "litellm_metadata" in request_kwargs else "metadata",
+                **more,
+            )
+        )
+    except ValueError:  # none does: LiteLLM asks the same again, after us, and says so
+        return deployments
+    except Exception as error:  # noqa: BLE001 - of a release that we do not know; better no tags than no requests
+        LOGGER.warning("Tags are not looked at before an account is chosen: %s: %s", type(error).__name__, error)
+        return deployments
+
+
+# Choosing
+
+
+def route(router: Any, narrow: Narrow) -> None:
+    """Have a Router's synchronous selection ask ``narrow`` too, after LiteLLM's own filters; twice does no harm.
+
+    Its asynchronous one asks the hook, as that of any Router does.
+
+    Raises:
+        RuntimeError: when this LiteLLM selects in a way that is not known here.
+    """
+    if router in _routers:
+        return
+    if hasattr(router, "register_plugin"):
+        router.register_plugin(_plugin(router))
+    else:
+        router.set_custom_routing_strategy(_strategy(router, narrow))
+    _routers.add(router)
+
+
+def _strategy(router: Any, narrow: Narrow) -> Any:
+    """Return a strategy that asks ``narrow`` and leaves the rest to the Router's own.
+
+    The synchronous path knows no callback, so the last filter before ``order`` and exclusions is wrapped, in this
+    Router only and only while it selects synchronously. Its strategy then chooses from what is left.
+    """
+    last_filter = getattr(router, "_filter_blocked_deployments", None)
+    if last_filter is None:
+        raise RuntimeError(_UNKNOWN)
+    selection = threading.local()
+
+    def filtered(*args: Any, **kwargs: Any) -> Any:
+        deployments = last_filter(*args, **kwargs)
+        request = getattr(selection, "request", None)
+        return deployments if request is None else narrow(request[0], deployments, request[1])
+
+    class AccountRouting(CustomRoutingStrategyBase):  # type: ignore[misc]  # LiteLLM's types are not followed
+        def get_available_deployment(
+            self,
+            model: str,
+            messages: Any = None,
+            input: Any = None,  # noqa: A002 - LiteLLM's signature
+            specific_deployment: bool | None = False,
+            request_kwargs: Any = None,
+        ) -> Any:
+            selection.request = (router._get_model_from_alias(model) or model, request_kwargs)
+            try:
+                return type(router).get_available_deployment(
+                    router, model, messages, input, specific_deployment, request_kwargs
+                )
+            finally:
+                selection.request = None
+
+        async def async_get_available_deployment(self, *args: Any, **kwargs: Any) -> Any:
+            return await type(router).async_get_available_deployment(router, *args, **kwargs)
+
+    router._filter_blocked_deployments = filtered
+    return AccountRouting()
+
+
+def _plugin(router: Any) -> Any:
+    """Return a plugin that has the hook narrow groups which name accounts, and leaves the rest to the Router's own.
+
+    A plugin replaces every choice. So the Router is asked once as if it had none, and, for the synchronous choice of a
+    group that names accounts, for the deployments that its asynchronous one would choose from: those ask the hook.
+    """
+    if not hasattr(getattr(router, "_core", None), "_custom_strategy"):
+        raise RuntimeError(_UNKNOWN)
+
+    class AccountRouting(CustomRoutingStrategyBase):  # type: ignore[misc]  # LiteLLM's types are not followed
+        def get_available_deployment(
+            self,
+            model: str,
+            messages: Any = None,
+            input: Any = None,  # noqa: A002 - LiteLLM's signature
+            specific_deployment: bool | None = False,
+            request_kwargs: Any = None,
+        ) -> Any:
+            if not any(_names_account(one) for one in _deployments_of(router, model)):
+                return _without_plugin(router).get_available_deployment(
+                    model, messages, input, specific_deployment, request_kwargs
+                )
+            chosen = _wait_for(
+                router.select(
+                    model,
+                    request_kwargs,
+                    kind="healthy",
+                    messages=messages,
+                    input=input,
+                    specific_deployment=specific_deployment,
+                )
+            )
+            # More than one are deployments of one account, or such that name none.
+            return chosen if isinstance(chosen, Mapping) else random.choice(chosen)  # noqa: S311 - no secret
+
+        async def async_get_available_deployment(
+            self,
+            model: str,
+            messages: Any = None,
+            input: Any = None,  # noqa: A002 - LiteLLM's signature
+            specific_deployment: bool | None = False,
+            request_kwargs: Any = None,
+        ) -> Any:
+            return await _without_plugin(router).select(
+                model, request_kwargs, messages=messages, input=input, specific_deployment=specific_deployment
+            )
+
+    return AccountRouting()
+
+
+_UNKNOWN = "this release of LiteLLM selects deployments in another way; litellm_antigravity.install does not know it"
+
+
+def _without_plugin(router: Any) -> Any:
+    """Return a copy of a Router's core that shares everything with it but the plugin.
+
+    LiteLLM has no way for a plugin to leave a choice to the strategy that it replaces.
+    """
+    core = router._core
+    copied = object.__new__(type(core))
+    copied.__dict__.update(core.__dict__)
+    copied.__dict__["_custom_strategy"] = None
+    copied.__dict__.pop("get_available_deployment", None)
+    return copied
+
+
+def _names_account(deployment: Mapping[str, Any]) -> bool:
+    return bool((deployment.get("model_info") or {}).get("account"))
+
+
+def _wait_for(selection: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine, from synchronous code: in this thread, a loop may be running already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(selection)
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, selection).result()
+
+
+# Telling apart
+
+
+def _telling_accounts_apart(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Give deployments that name an account, but no id, an id of their own.
+
+    LiteLLM's id is a hash of ``litellm_params``, in which pinned deployments do not differ: it would take them for one
+    and the same, and bench all of them for a failure of one.
+    """
+
+    def set_model_list(holder: Any, model_list: Sequence[Any]) -> Any:
+        return original(holder, _with_ids(model_list))
+
+    return set_model_list
+
+
+def _with_ids(model_list: Sequence[Any]) -> list[Any]:
+    identified, numbers = [], Counter[str]()
+    for deployment in model_list:
+        info = deployment.get("model_info") if isinstance(deployment, Mapping) else None
+        account = info.get("account") if isinstance(info, Mapping) and info.get("id") is None else None
+        if isinstance(account, str):
+            params = json.dumps(deployment.get("litellm_params"), sort_keys=True, default=str)
+            own_id = digest16("deployment", str(deployment.get("model_name")), account.strip().casefold(), params)
+            numbers[own_id] += 1
+            own_id = own_id if numbers[own_id] == 1 else f"{own_id}-{numbers[own_id]}"
+            identified.append({**deployment, "model_info": {**dict(info or {}), "id": own_id}})
+        else:
+            identified.append(deployment)
+    return identified
+
+
+__all__ = ["Narrow", "deployments_for", "forget_routers", "install", "model_list", "model_lists", "route", "tagged"]
