@@ -155,6 +155,11 @@ class AccountPool(ForkAware):
         self._watch_forks()
         if self.settings.debug:
             show_decisions()
+        idle = self.settings.pid_offset_enabled and self.settings.account_selection_strategy == "round-robin"
+        if idle and identity is None:  # else another pool of this process has said so
+            LOGGER.warning(
+                "pid_offset_enabled has no effect with round-robin: each process begins with another account anyway."
+            )
 
     def _start_over(self) -> None:
         self._identity: ProcessIdentity | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -14,15 +16,25 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from litellm_antigravity.simulator import Simulator
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+LITELLM = tuple(int(part) for part in re.findall(r"\d+", version("litellm"))[:3])
+
+needs_proxy = [
+    pytest.mark.skipif(sys.platform == "win32", reason="LiteLLM's proxy does not run on Windows"),
+    pytest.mark.skipif(importlib.util.find_spec("fastapi") is None, reason="LiteLLM's proxy is not installed"),
+    pytest.mark.skipif(LITELLM < (1, 106, 2), reason="older proxies are not supported, see pyproject.toml"),
+]
 
 START_SECONDS = 90.0  # a hang guard: a start takes 6 to 10 s on an idle machine
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")

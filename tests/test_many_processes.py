@@ -120,6 +120,14 @@ def test_the_offset_is_ignored_by_round_robin_and_hybrid() -> None:
         assert position(pool) == 0
 
 
+def test_one_line_says_that_the_offset_has_no_effect_with_round_robin(caplog: pytest.LogCaptureFixture) -> None:
+    AccountPool(Settings(account_selection_strategy="round-robin", pid_offset_enabled=True), accounts=accounts_of(4))
+    AccountPool(Settings(account_selection_strategy="sticky", pid_offset_enabled=True), accounts=accounts_of(4))
+    assert [message for message in caplog.messages if "no effect" in message] == [
+        "pid_offset_enabled has no effect with round-robin: each process begins with another account anyway."
+    ]
+
+
 # Slots
 
 

@@ -8,11 +8,9 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ import httpx
 import openai
 import pytest
 import yaml
-from proxy import OtherProviders, Proxy, pool_environment, use_accounts
+from proxy import OtherProviders, Proxy, needs_proxy, pool_environment, use_accounts
 from serving import ACCOUNT_HEADER, MESSAGES
 from support import ROOT
 
@@ -29,14 +27,10 @@ from litellm_antigravity.simulator import Simulator
 
 EXAMPLES = ROOT / "config_examples"
 MODEL = "claude-sonnet-4-6"
-LITELLM = tuple(int(part) for part in re.findall(r"\d+", version("litellm"))[:3])
 SLEPT = 20.0
 """Seconds. LiteLLM's retry loop would sleep the Retry-After (30 s and more here), at least once."""
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="LiteLLM's proxy does not run on Windows"),
-    pytest.mark.skipif(LITELLM < (1, 106, 2), reason="older proxies are not supported, see pyproject.toml"),
-]
+pytestmark = needs_proxy
 
 
 class Served:

@@ -458,6 +458,24 @@ def test_a_group_that_names_no_account_is_not_touched(door: Door, simulator: Sim
     assert asyncio.run(hook.async_filter_deployments(GROUP, deployments)) is deployments
 
 
+@every_door
+def test_the_group_beside_a_pinned_one_keeps_litellms_own_strategy(
+    door: Door, simulator: Simulator, tmp_path: Path
+) -> None:
+    others = group_of(gemini, simulator)
+    for deployment, weight in zip(others, (0, 1, 0), strict=True):
+        deployment["model_name"] = "other"
+        deployment["litellm_params"]["weight"] = weight
+        del deployment["model_info"]
+    router = routed(
+        [*group_of(gemini, simulator), *others], simulator, tmp_path, account_selection_strategy="round-robin"
+    )
+    for _ in range(4):
+        door(router, model="other")
+        door(router)
+    assert served(simulator) == [2, 1, 2, 2, 2, 3, 2, 1]
+
+
 @pytest.mark.parametrize("door", [sync_door, async_door])
 def test_deployments_that_name_no_account_stay_in_a_mixed_group(
     door: Door, simulator: Simulator, tmp_path: Path

@@ -16,7 +16,6 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import litellm
@@ -24,6 +23,7 @@ from litellm.router_strategy.tag_based_routing import get_deployments_for_tag
 from litellm.types.router import CustomRoutingStrategyBase
 
 from litellm_antigravity.accounts.credential import digest16
+from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.litellm.wrapping import wrap
 from litellm_antigravity.logs import LOGGER
 
@@ -212,7 +212,7 @@ def _plugin(router: Any) -> Any:
                 return _without_plugin(router).get_available_deployment(
                     model, messages, input, specific_deployment, request_kwargs
                 )
-            chosen = _wait_for(
+            chosen = _background.run(
                 router.select(
                     model,
                     request_kwargs,
@@ -260,14 +260,27 @@ def _names_account(deployment: Mapping[str, Any]) -> bool:
     return bool((deployment.get("model_info") or {}).get("account"))
 
 
-def _wait_for(selection: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of a coroutine, from synchronous code: in this thread, a loop may be running already."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(selection)
-    with ThreadPoolExecutor(1) as threads:
-        return threads.submit(asyncio.run, selection).result()
+class _Background(ForkAware):
+    """An event loop in a thread of its own, for synchronous code; the calling thread may have one that is running."""
+
+    def __init__(self) -> None:
+        self._after_fork_in_child()
+        self._watch_forks()
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Return the result of a coroutine."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="antigravity-selection", daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+_background = _Background()
 
 
 # Telling apart
@@ -281,12 +294,13 @@ def _telling_accounts_apart(original: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def set_model_list(holder: Any, model_list: Sequence[Any]) -> Any:
-        return original(holder, _with_ids(model_list))
+        return original(holder, with_ids(model_list))
 
     return set_model_list
 
 
-def _with_ids(model_list: Sequence[Any]) -> list[Any]:
+def with_ids(model_list: Sequence[Any]) -> list[Any]:
+    """Return deployments with the ids that `install` gives them; always the same for the same deployment."""
     identified, numbers = [], Counter[str]()
     for deployment in model_list:
         info = deployment.get("model_info") if isinstance(deployment, Mapping) else None
@@ -302,4 +316,4 @@ def _with_ids(model_list: Sequence[Any]) -> list[Any]:
     return identified
 
 
-__all__ = ["Narrow", "deployments_for", "forget_routers", "install", "model_list", "model_lists", "route", "tagged"]
+__all__ = ["Narrow", "deployments_for", "forget_routers", "install", "model_list", "model_lists", "route", "tagged", "with_ids"]
