@@ -43,6 +43,7 @@ from litellm_antigravity.wire.http import HttpClients
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
 _THREADS = 32
+_PREPARING_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class _MayBlock:
 _Step: TypeAlias = "_Send | _Pause | _MayBlock"
 _Steps: TypeAlias = Generator[_Step, "Refusal | None", None]
 _Reply = TypeVar("_Reply", bound="Json | ReplyStream | AsyncReplyStream")
+_Prepared = TypeVar("_Prepared")
 
 
 class Budget:
@@ -143,12 +145,19 @@ class Dispatcher(ForkAware):
 
     def _after_fork_in_child(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
+        self._preparing: ThreadPoolExecutor | None = None
 
     def _threads(self) -> ThreadPoolExecutor:
         """Return threads of our own: those of the event loop serve every other provider too and must not fill up."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="antigravity")
         return self._executor
+
+    async def in_a_thread(self, prepare: Callable[[], _Prepared]) -> _Prepared:
+        """Return what a function returns that may take seconds before there is a request to serve."""
+        if self._preparing is None:
+            self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="antigravity-preparing")
+        return await asyncio.get_running_loop().run_in_executor(self._preparing, prepare)
 
     def token_for(self, account: Account) -> SecretStr:
         """Return an access token of an account; may block.
@@ -164,7 +173,7 @@ class Dispatcher(ForkAware):
     def complete(self, request: GeminiRequest) -> Answer:
         """Serve a request and return its reply."""
         reply, lease = self._drive(request, self._exchange.send)
-        return Answer(reply, lease)
+        return Answer(reply, lease, request)
 
     def stream(self, request: GeminiRequest) -> StreamedAnswer:
         """Serve a request and return its stream, read up to the first content."""
@@ -180,7 +189,7 @@ class Dispatcher(ForkAware):
 
         async def answer() -> Answer:
             reply, lease = await driven
-            return Answer(reply, lease)
+            return Answer(reply, lease, request)
 
         return answer()
 
@@ -333,10 +342,11 @@ class Dispatcher(ForkAware):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply and who served it."""
+    """A reply, who served it, and what had been asked."""
 
     reply: Json
     lease: Lease
+    request: GeminiRequest
 
 
 class StreamedAnswer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import httpx
 from litellm.llms.custom_llm import CustomLLM
@@ -13,6 +13,7 @@ from litellm.types.utils import ModelResponse, ModelResponseStream
 from litellm_antigravity.accounts import RefreshToken, mask_email
 from litellm_antigravity.dispatch import (
     DEFAULT_TIMEOUT_SECONDS,
+    Answer,
     AsyncStreamedAnswer,
     Dispatcher,
     GeminiRequest,
@@ -23,13 +24,14 @@ from litellm_antigravity.litellm import router_seams, seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, not_offered
 from litellm_antigravity.litellm.model_info import learn, register_models
 from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
-from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, to_gemini
+from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media, to_gemini
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.settings.costs import model_costs
 
 _GOOGLE = ("gemini", "vertex_ai", "vertex_ai_beta")
+_Begun = TypeVar("_Begun", Answer, AsyncStreamedAnswer)
 
 
 class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are not followed, see pyproject.toml
@@ -172,17 +174,15 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
     def completion(self, *, model: str, **call: Any) -> ModelResponse:
         """Serve a request; see `litellm.completion`."""
         try:
-            request = self.request(model, call)
-            answer = self.dispatcher.complete(request)
+            answer = self.dispatcher.complete(self.request(model, call))
         except AntigravityError as error:
             raise self._raised(error, model, call) from error
-        return _response(answer.reply, answer.lease, request, model, call)
+        return _response(answer, model, call)
 
     def acompletion(self, *, model: str, **call: Any) -> Coroutine[Any, Any, ModelResponse]:
         """Serve a request on an event loop; see `litellm.acompletion`."""
         try:
-            request = self.request(model, call)
-            pending = self.dispatcher.begin(request)
+            pending = self._begin(self.dispatcher.begin, model, call)
         except AntigravityError as error:
             raise self._raised(error, model, call) from error
 
@@ -191,7 +191,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
                 answer = await pending
             except AntigravityError as error:
                 raise self._raised(error, model, call) from error
-            return _response(answer.reply, answer.lease, request, model, call)
+            return _response(answer, model, call)
 
         return respond()
 
@@ -207,10 +207,30 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
     def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:
         """Serve a streamed request on an event loop."""
         try:
-            pending = self.dispatcher.begin_stream(self.request(model, call, stream=True))
+            pending = self._begin(self.dispatcher.begin_stream, model, call, stream=True)
         except AntigravityError as error:
             raise self._raised(error, model, call) from error
         return AsyncChunks(pending, model, call, self._raised)
+
+    def _begin(
+        self,
+        begin: Callable[[GeminiRequest], Coroutine[Any, Any, _Begun]],
+        model: str,
+        call: dict[str, Any],
+        *,
+        stream: bool = False,
+    ) -> Coroutine[Any, Any, _Begun]:
+        """Begin a request here and now; where something has to be fetched for it, later, in a thread of our own.
+
+        We are in one of the event loop's threads, which are few and serve every other provider too.
+        """
+        if not names_remote_media(call["messages"]):
+            return begin(self.request(model, call, stream=stream))
+
+        async def later() -> _Begun:
+            return await (await self.dispatcher.in_a_thread(lambda: begin(self.request(model, call, stream=stream))))
+
+        return later()
 
     # What LiteLLM routes here, but upstream does not offer. Plain functions also where LiteLLM expects coroutines: it
     # calls both in the same way.
@@ -253,20 +273,18 @@ def _timeout(given: object) -> float | httpx.Timeout:
     return DEFAULT_TIMEOUT_SECONDS
 
 
-def _response(
-    reply: dict[str, Any], lease: Lease, request: GeminiRequest, model: str, call: dict[str, Any]
-) -> ModelResponse:
+def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse:
     response = from_gemini(
-        reply,
+        answer.reply,
         model=model,
         model_response=call["model_response"],
         logging_obj=call["logging_obj"],
-        request=request.body,
+        request=answer.request.body,
         messages=call["messages"],
         optional_params=call["optional_params"],
     )
-    _name_account(response, lease)
-    _remember_account(call["logging_obj"], lease)
+    _name_account(response, answer.lease)
+    _remember_account(call["logging_obj"], answer.lease)
     learn(model)
     return response
 

@@ -124,6 +124,19 @@ def inline_media(messages: Sequence[dict[str, Any]], model: str, fetcher: Fetche
                 _inline(element, model, fetcher)
 
 
+def names_remote_media(messages: Sequence[Any]) -> bool:
+    """Return whether something has to be fetched for these messages, which may take seconds."""
+    for message in messages:
+        content = message.get("content") if isinstance(message, Mapping) else getattr(message, "content", None)
+        for element in content if isinstance(content, list) else ():
+            if isinstance(element, Mapping):
+                image, file = element.get("image_url"), element.get("file")
+                url = image.get("url") if isinstance(image, Mapping) else image
+                if _is_remote(url) or (isinstance(file, Mapping) and _is_remote(file.get("file_id"))):
+                    return True
+    return False
+
+
 def _inline(element: dict[str, Any], model: str, fetcher: Fetcher) -> None:
     image = element.get("image_url")
     if isinstance(image, str) and _is_remote(image):
@@ -142,4 +155,4 @@ def _is_remote(url: Any) -> bool:
 
 FETCHER: Final = Fetcher()
 
-__all__ = ["FETCHER", "FETCH_SECONDS", "Fetcher", "inline_media"]
+__all__ = ["FETCHER", "FETCH_SECONDS", "Fetcher", "inline_media", "names_remote_media"]
