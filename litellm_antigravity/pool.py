@@ -165,6 +165,7 @@ class AccountPool(ForkAware):
         self._identity: ProcessIdentity | None = None
         self._slot: int | None = None
         self._cursor_start: int | None = None
+        self._told_start: dict[ModelFamily, tuple[int, int]] = {}
         self._cursors: dict[ModelFamily, int] = {}
         self._current: dict[tuple[str, ModelFamily], str] = {}
         self._availability: dict[str, _Availability] = {}
@@ -254,6 +255,9 @@ class AccountPool(ForkAware):
         name = canonical_model(model)
         family = family_of(name)
         overdrawn: set[str] = set()
+        guessed = self._guess(name, family, tried, scope, waited, patience, only)
+        if guessed is not None:
+            return guessed
         while True:
             roster = self._roster()
             view = self.store.refresh()
@@ -281,10 +285,57 @@ class AccountPool(ForkAware):
             if not self.store.begin_request(account_id, now, self.rules, require_token=spends):
                 overdrawn.add(account_id)  # another process took the last token in between
                 continue
-            self._taken(account_id, family, scope)
-            if decisions_are_visible():
-                self._explain(roster.by_id[account_id], free, name, tried)
-            return Lease(roster.by_id[account_id], name, family, now)
+            return self._lease(roster.by_id[account_id], free, name, family, scope, now, tried)
+
+    def _guess(
+        self,
+        model: str,
+        family: ModelFamily,
+        tried: Collection[str],
+        scope: str,
+        waited: float,
+        patience: float,
+        only: str | None,
+    ) -> Lease | None:
+        """Choose by what is known; taking the account then shows whether that is still all there is to know.
+
+        It saves the look at the shared state before. ``None`` when there is no account that way. Not with round-robin,
+        whose cursor moves with every choice.
+        """
+        view = self.store.guess()
+        if view is None or self.settings.account_selection_strategy == "round-robin":
+            return None
+        roster, now = self._roster(), self.clock.time()
+        if (held := view.capacity.get(model)) is not None and held.remaining(now) > 0:
+            return None
+        with self._lock:
+            free = self._free(roster, view, model, family, now)
+            choice = (
+                self._choose(roster, view, free, family, scope, now, tried, waited, patience)
+                if only is None
+                else self._the_one(roster, free, only, tried)
+            )
+        if not isinstance(choice, tuple):
+            return None
+        account_id, spends = choice
+        if not self.store.begin_if_current(account_id, now, self.rules, require_token=spends):
+            return None
+        return self._lease(roster.by_id[account_id], free, model, family, scope, now, tried)
+
+    def _lease(
+        self,
+        account: Account,
+        free: _Availability,
+        model: str,
+        family: ModelFamily,
+        scope: str,
+        now: float,
+        tried: Collection[str],
+    ) -> Lease:
+        self._taken(account.id, family, scope)
+        if decisions_are_visible():
+            self._explain(account, free, model, tried)
+        return Lease(account, model, family, now)
 
     def choose(self, model: str, *, among: Collection[str] | None = None, scope: str = DEFAULT_SCOPE) -> str | None:
         """Return the id of the account that the next request for ``model`` would get, without taking anything.
@@ -434,7 +485,7 @@ class AccountPool(ForkAware):
         """Return where this process starts in the list of enabled accounts (DESIGN, section 5)."""
         count = len(roster.enabled)
         base = roster.base_index.get(family, 0)
-        offset = 0
+        offset, message = 0, None
         if self.settings.pid_offset_enabled and count > 1:
             if self.settings.offset_source == "slot":
                 if self._slot is None:
@@ -444,10 +495,12 @@ class AccountPool(ForkAware):
             else:
                 offset = pid_offset(self.identity.pid, count)
                 message = "[accounts] Applying PID offset: %d (process.pid %% accounts.length)"
-            if decisions_are_visible():
-                decision(message, offset)
         start = start_index(base, offset, count)
-        if decisions_are_visible():
+        # Requests that come together all start here, and questions do too: it is said once.
+        if decisions_are_visible() and self._told_start.get(family) != (offset, start):
+            self._told_start[family] = (offset, start)
+            if message is not None:
+                decision(message, offset)
             decision("[accounts] Starting account index for '%s': %d", family, start)
         return start
 

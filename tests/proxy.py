@@ -1,4 +1,4 @@
-"""A real LiteLLM proxy in processes of its own, for tests and benchmarks, and a stand-in for other providers."""
+"""A real LiteLLM proxy in processes of its own, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
@@ -50,6 +48,7 @@ class Proxy:
         workers: how many.
         by_variable: name the file by ``CONFIG_FILE_PATH`` instead of ``--config``.
         options: more of LiteLLM's command line.
+        gunicorn: an application for a gunicorn that somebody starts on his own; the file is named by the variable then.
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class Proxy:
         workers: int = 1,
         by_variable: bool = False,
         options: Iterable[str] = (),
+        gunicorn: str | None = None,
     ) -> None:
         self.key = f"sk-{secrets.token_urlsafe(24)}"
         self._log = folder / f"{config.stem}.{secrets.token_hex(4)}.log"
@@ -69,8 +69,15 @@ class Proxy:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{port}"
-        self._command = [str(Path(sys.executable).parent / "litellm"), "--host", "127.0.0.1", "--port", str(port)]
-        self._command += ["--num_workers", str(workers), *options, *(() if by_variable else ("--config", str(config)))]
+        programs = Path(sys.executable).parent
+        if gunicorn is None:
+            self._command = [str(programs / "litellm"), "--host", "127.0.0.1", "--port", str(port)]
+            self._command += ["--num_workers", str(workers), *options]
+            self._command += () if by_variable else ("--config", str(config))
+        else:
+            self._command = [str(programs / "gunicorn"), "--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
+            self._command += ["--worker-class", "uvicorn.workers.UvicornWorker", *options, gunicorn]
+            by_variable = True
         self._environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_MASTER_KEY": self.key,
@@ -120,6 +127,18 @@ class Proxy:
         assert self._process is not None
         return self._process.wait(START_SECONDS)
 
+    def end(self, signal_number: int, *, whole_group: bool = False) -> list[int]:
+        """Ask it to end, wait until it has, and return the processes of it that are still there.
+
+        Args:
+            signal_number: how to ask.
+            whole_group: whether every process of it gets the signal, as from a terminal; else only the first one.
+        """
+        assert self._process is not None
+        (os.killpg if whole_group else os.kill)(self._process.pid, signal_number)
+        self._process.wait(START_SECONDS)
+        return [pid for pid, fields in _processes() if fields.group == self._process.pid and fields.state != "Z"]
+
     def close(self) -> None:
         """End it and its workers, by force: nothing of theirs is to outlive a test."""
         process, self._process = self._process, None
@@ -141,17 +160,20 @@ class Proxy:
         return self._log.read_text("utf-8", errors="replace")
 
     @property
+    def pid(self) -> int:
+        """The process id of what was started; the parent of the workers when there are several."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def workers(self) -> list[int]:
         """The process ids of its workers, on Linux."""
-        assert self._process is not None
         found = []
-        for folder in Path("/proc").glob("[0-9]*"):
+        for pid, fields in _processes():
             with contextlib.suppress(OSError):
-                status = (folder / "stat").read_text()
-                parent = int(status.rpartition(")")[2].split()[1])
-                command = (folder / "cmdline").read_bytes()
-                if parent == self._process.pid and b"resource_tracker" not in command:
-                    found.append(int(folder.name))
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if fields.parent == self.pid and fields.state != "Z" and b"resource_tracker" not in command:
+                    found.append(pid)
         return found
 
     def post(self, path: str, body: Mapping[str, Any], **headers: str) -> httpx.Response:
@@ -164,6 +186,34 @@ class Proxy:
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}", **{name.replace("_", "-"): one for name, one in more.items()}}
+
+
+class _Fields(NamedTuple):
+    state: str
+    parent: int
+    group: int
+
+
+def _processes() -> Iterator[tuple[int, _Fields]]:
+    """Yield every process there is, on Linux: proc(5), after the name, which may hold blanks."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, parent, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            yield int(folder.name), _Fields(state, int(parent), int(group))
+
+
+def open_files(pid: int) -> list[str]:
+    """Return what the file descriptors of a process point to, on Linux; connections as the port at the other end."""
+    ports = {}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        remote, inode = line.split()[2], line.split()[9]
+        ports[f"socket:[{inode}]"] = str(int(remote.partition(":")[2], 16))
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = str(entry.readlink())
+            found.append(ports.get(target, target))
+    return found
 
 
 def pool_environment(simulator: Simulator, folder: Path, **more: str) -> dict[str, str]:
@@ -184,114 +234,3 @@ def use_accounts(simulator: Simulator, folder: Path, emails: Iterable[str]) -> N
     fresh.touch(0o600)
     fresh.write_text(json.dumps(document), "utf-8")
     fresh.replace(target)
-
-
-class OtherProviders:
-    """A stand-in for OpenAI and Anthropic on loopback: answers, or refuses with the statuses it was given first.
-
-    Attributes:
-        asked: method, path and API key of every request, in order.
-        statuses: of the next answers; 200 when empty.
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
-        self.statuses: list[int] = []
-        self._lock = threading.Lock()
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                length = int(self.headers.get("content-length") or 0)
-                body = json.loads(self.rfile.read(length) or b"{}")
-                with owner._lock:
-                    key = self.headers.get("x-api-key") or self.headers.get("authorization") or ""
-                    owner.asked.append((self.path, key.removeprefix("Bearer ")))
-                    status = owner.statuses.pop(0) if owner.statuses else 200
-                kind, content = owner._answer(self.path, body, status)
-                self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(content)))
-                self.send_header("x-request-id", "fixed")
-                self.send_header("x-ratelimit-remaining-requests", "99")
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def forget(self) -> None:
-        """Start anew."""
-        with self._lock:
-            self.asked.clear()
-            self.statuses.clear()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Where LiteLLM finds it, and keys for it."""
-        url = f"http://127.0.0.1:{self._server.server_port}"
-        return {
-            "OPENAI_API_BASE": f"{url}/v1",
-            "OPENAI_BASE_URL": f"{url}/v1",
-            "OPENAI_API_KEY": "openai-key-1",
-            "OPENAI_API_KEY_2": "openai-key-2",
-            "ANTHROPIC_API_BASE": url,
-            "ANTHROPIC_API_KEY": "anthropic-key",
-        }
-
-    def _answer(self, path: str, body: Mapping[str, Any], status: int) -> tuple[str, bytes]:
-        model = body.get("model")
-        if status != 200:
-            error = {"error": {"type": "stand_in", "message": f"told to say {status}", "code": str(status)}}
-            return "application/json", json.dumps({"type": "error", **error}).encode()
-        if path.endswith("/messages"):
-            message: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "model": model}
-            message |= {"stop_reason": "end_turn", "stop_sequence": None}
-            usage = {"input_tokens": 1, "output_tokens": 1}
-            if not body.get("stream"):
-                content = [{"type": "text", "text": "anthropic"}]
-                return "application/json", json.dumps({**message, "content": content, "usage": usage}).encode()
-            message |= {"stop_reason": None, "content": [], "usage": usage}
-            spoken: list[dict[str, Any]] = [
-                {"type": "message_start", "message": message},
-                {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "anthropic"}},
-                {"type": "content_block_stop", "index": 0},
-                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
-                {"type": "message_stop"},
-            ]
-            return "text/event-stream", "".join(
-                f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in spoken
-            ).encode()
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-        base = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": model}
-        if body.get("stream"):
-            chunks = [{"role": "assistant", "content": "open"}, {"content": "ai"}, {}]
-            events = [
-                {
-                    **base,
-                    "object": "chat.completion.chunk",
-                    "choices": [{"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}],
-                }
-                for delta in chunks
-            ]
-            lines = [f"data: {json.dumps(event)}\n\n" for event in events]
-            return "text/event-stream", "".join([*lines, "data: [DONE]\n\n"]).encode()
-        choice = {"index": 0, "message": {"role": "assistant", "content": "openai"}, "finish_reason": "stop"}
-        document = {**base, "object": "chat.completion", "choices": [choice], "usage": usage}
-        return "application/json", json.dumps(document).encode()

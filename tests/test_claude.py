@@ -17,6 +17,7 @@ from litellm_antigravity.litellm.translation.claude import ADAPTIVE_BUDGET, ANSW
 from litellm_antigravity.litellm.translation.media import Fetcher
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
+from litellm_antigravity.simulator.thinking import GivenThoughts, check_thinking
 from litellm_antigravity.simulator.validation import check_request
 
 CLAUDE = "claude-sonnet-4-6"
@@ -40,6 +41,7 @@ class Logging:
 def request(messages: Any = HELLO, model: str = CLAUDE, thoughts: SignedThoughts | None = None, **params: Any) -> Any:
     body = to_gemini(model, messages, params, thoughts=thoughts or SignedThoughts())
     check_request(body, "request")
+    check_thinking(model, body, GivenThoughts())
     return body
 
 
@@ -246,6 +248,14 @@ def test_a_plain_history_with_ids_only_does_too(*, stream: bool) -> None:
     assert contents[1]["parts"] == [SIGNED_PART, REPLY[3]]
 
 
+@both_ways
+def test_the_text_beside_a_thought_does_not_carry_its_signature(*, stream: bool) -> None:
+    message = answer([*REPLY[:3], {"text": "I look."}, REPLY[3]], SignedThoughts(), stream=stream)
+    result = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "grey"}
+    contents = request([*HELLO, message, result], tools=[TOOL], thinking=THINKING)["contents"]
+    assert contents[1]["parts"] == [SIGNED_PART, {"text": "I look."}, REPLY[3]]
+
+
 def test_the_oldest_thoughts_are_forgotten_first() -> None:
     thoughts = SignedThoughts(max_characters=30)
     for number in range(4):
@@ -287,16 +297,15 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     for number in range(draw(st.integers(0, 5))):
         role = draw(st.sampled_from(["system", "user", "assistant", "tools"]))
+        blocks = draw(THOUGHTS)
+        more = {} if blocks is None or role not in ("assistant", "tools") else {"thinking_blocks": blocks}
         if role != "tools":
-            messages.append({"role": role, "content": draw(CONTENTS)})
+            messages.append({"role": role, "content": draw(CONTENTS), **more})
             continue
         calls = [call(f"id-{number}-{index}") for index in range(draw(st.integers(1, 3)))]
         for one in calls:
             one["function"]["arguments"] = draw(ARGUMENTS)
-        messages.append({"role": "assistant", "content": draw(CONTENTS), "tool_calls": calls})
-        blocks = draw(THOUGHTS)
-        if blocks is not None:
-            messages[-1]["thinking_blocks"] = blocks
+        messages.append({"role": "assistant", "content": draw(CONTENTS), "tool_calls": calls, **more})
         messages += [
             {"role": "tool", "tool_call_id": one["id"], "content": draw(CONTENTS)}
             for one in draw(st.permutations(calls))
@@ -304,11 +313,11 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
     return messages
 
 
-@settings(max_examples=150, deadline=None)
-@given(histories())
-def test_any_history_becomes_a_valid_request_and_stays_as_it_was(messages: list[dict[str, Any]]) -> None:
+@settings(max_examples=300, deadline=None)
+@given(histories(), st.sampled_from([THINKING, None]))
+def test_any_history_becomes_a_valid_request_and_stays_as_it_was(messages: list[dict[str, Any]], thinking: Any) -> None:
     before = copy.deepcopy(messages)
-    request(messages, tools=[TOOL], thinking=THINKING)
+    request(messages, tools=[TOOL], thinking=thinking)
     assert messages == before
 
 

@@ -32,8 +32,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import httpx
 import litellm
 import pytest
 from pydantic import BaseModel
@@ -115,6 +116,21 @@ class Answer(BaseModel):
     degrees: int | None = None
 
 
+class Report(BaseModel):
+    answers: list[Answer]
+    kind: Literal["short", "long"] = "short"
+    by_city: dict[str, int] = {}
+    next: Report | None = None
+
+
+def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
+def picture(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
 WEATHER = tool(properties={"place": {"type": "string", "description": "Where."}}, required=["place"])
 CLOCK = tool("clock", "What time it is.", properties={"zone": {"type": "string", "enum": ["UTC", "CET"]}})
 BARE = tool("ping", None)
@@ -125,6 +141,29 @@ SCHEMA = {
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
     "additionalProperties": False,
+}
+REFERRED = {
+    "type": "object",
+    "properties": {"cities": {"type": "array", "items": {"$ref": "#/$defs/City"}}},
+    "$defs": {"City": {"type": "object", "properties": {"name": {"type": "string"}, "size": {"enum": ["S", "L"]}}}},
+}
+GROUNDED = {
+    "groundingMetadata": {
+        "webSearchQueries": ["weather Oslo"],
+        "groundingChunks": [{"web": {"uri": "https://weather.example", "title": "Weather"}}],
+        "groundingSupports": [
+            {"segment": {"startIndex": 0, "endIndex": 8, "text": "It rains"}, "groundingChunkIndices": [0]}
+        ],
+    }
+}
+CITED = {"citationMetadata": {"citations": [{"startIndex": 0, "endIndex": 4, "uri": "https://tales.example"}]}}
+RATED = {"safetyRatings": [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "NEGLIGIBLE"}]}
+PROBABLE = {
+    "avgLogprobs": -0.1,
+    "logprobsResult": {
+        "chosenCandidates": [{"token": "Yes.", "logProbability": -0.1}],
+        "topCandidates": [{"candidates": [{"token": "Yes.", "logProbability": -0.1}]}],
+    },
 }
 CALLED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}}]
 SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": "c2lnbmVk"}]
@@ -168,35 +207,60 @@ CASES = [
     param("temperature zero", OLD, temperature=0),
     param("top_p", top_p=0.9),
     param("top_k", top_k=20),
+    param("top_k", OLD, top_k=20),
     param("max_tokens", max_tokens=100),
     param("max_completion_tokens", max_completion_tokens=100),
     param("one stop", stop="END"),
     param("stops", stop=["END", "STOP"]),
-    param("seed", seed=7, drop_params=True),
+    param("stops", OLD, stop=["END", "STOP"]),
+    param("seed", seed=7),
+    param("seed", OLD, seed=7),
     param("n", n=2),
+    param("n", OLD, n=2),
+    param("n of one", n=1),
     param("penalties", OLD, frequency_penalty=0.5, presence_penalty=0.25),
     param("penalties", frequency_penalty=0.5, presence_penalty=0.25),
     param("logprobs", OLD, logprobs=True),
+    param("top_logprobs", OLD, logprobs=True, top_logprobs=3),
     param("modalities", modalities=["text", "image"]),
+    param("modality", OLD, modalities=["text"]),
+    param("audio", OLD, modalities=["audio"], audio={"voice": "Kore", "format": "pcm16"}),
+    param("imageConfig", imageConfig={"aspectRatio": "16:9"}),
+    param("speechConfig", speechConfig={"languageCode": "no"}),
     param("safety_settings", safety_settings=[{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]),
     param("extra_body", extra_body={"labels": {"team": "a"}}),
     param("max_retries", max_retries=0),
+    param("max_retries of two", max_retries=2),
     param("timeout", timeout=30.0),
+    param("timeout of httpx", timeout=httpx.Timeout(30.0, connect=5.0)),
+    param("request_timeout", request_timeout=30),
     param("extra_headers", extra_headers={"x-extra": "1"}),
+    param("headers", headers={"x-extra": "1"}),
     param("user dropped", user="somebody", drop_params=True),
     param("logit_bias dropped", logit_bias={"1": 1}, drop_params=True),
     *(
         param(f"reasoning_effort {effort}", reasoning_effort=effort)
-        for effort in ("none", "minimal", "low", "medium", "high", "disable")
+        for effort in ("none", "minimal", "low", "medium", "high", "xhigh", "max", "disable")
     ),
     *(
         param(f"reasoning_effort {effort}", OLD, reasoning_effort=effort)
-        for effort in ("none", "minimal", "low", "medium", "high", "disable")
+        for effort in ("none", "minimal", "low", "medium", "high", "xhigh", "max", "disable")
     ),
     param("reasoning_effort as an object", reasoning_effort={"effort": "low", "summary": "auto"}),
     param("thinking", thinking={"type": "enabled", "budget_tokens": 2000}),
     param("thinking", OLD, thinking={"type": "enabled", "budget_tokens": 2000}),
     param("thinking disabled", OLD, thinking={"type": "disabled"}),
+    param("thinking disabled", thinking={"type": "disabled"}),
+    param("thinking of no tokens", OLD, thinking={"type": "enabled", "budget_tokens": 0}),
+    param("thinking without a budget", OLD, thinking={"type": "enabled"}),
+    param("thinking adaptive", thinking={"type": "adaptive"}),
+    param("thinking adaptive", OLD, thinking={"type": "adaptive"}),
+    param(
+        "thinking and reasoning_effort",
+        OLD,
+        thinking={"type": "enabled", "budget_tokens": 2000},
+        reasoning_effort="low",
+    ),
     param("thinkingConfig", thinkingConfig={"thinkingLevel": "low"}),
     param("json_object", response_format={"type": "json_object"}),
     param("response_format text", response_format={"type": "text"}),
@@ -207,7 +271,17 @@ CASES = [
     param("json_schema", OLD, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}),
     param("response_schema", response_format={"type": "json_object", "response_schema": SCHEMA}),
     param("a pydantic model", response_format=Answer),
+    param("a pydantic model", OLD, response_format=Answer),
+    param("a pydantic model in another", response_format=Report),
+    param("a pydantic model in another", OLD, response_format=Report),
+    param("json_schema with references", response_format=json_schema(REFERRED)),
+    param("json_schema with references", OLD, response_format=json_schema(REFERRED)),
+    param("json_schema of a list", response_format=json_schema({"type": "array", "items": {"type": "string"}})),
+    param("json_object and a tool", response_format={"type": "json_object"}, tools=[WEATHER]),
+    param("json_schema and a tool", OLD, response_format=json_schema(SCHEMA), tools=[WEATHER]),
     param("web_search_options", web_search_options={"search_context_size": "low"}),
+    param("web_search_options", OLD, web_search_options={}),
+    param("web_search_options and a tool", web_search_options={}, tools=[WEATHER]),
     # Tools
     Case("a tool", {"tools": [WEATHER]}),
     Case("a tool, older model", {"tools": [WEATHER]}, model=OLD),
@@ -215,7 +289,31 @@ CASES = [
     Case("a tool without parameters", {"tools": [BARE]}),
     Case("a tool with empty parameters", {"tools": [tool("ping", "Ping.", properties={})]}),
     Case("a strict tool", {"tools": [{"type": "function", "function": {**WEATHER["function"], "strict": True}}]}),
+    Case(
+        "sixty tools", {"tools": [tool(f"tool_{number}", properties={"x": {"type": "string"}}) for number in range(60)]}
+    ),
     Case("functions", {"functions": [WEATHER["function"]]}),
+    *(
+        Case(f"function_call {choice}", {"functions": [WEATHER["function"]], "function_call": choice})
+        for choice in ("auto", "none")
+    ),
+    Case("function_call of one", {"functions": [WEATHER["function"]], "function_call": {"name": "weather"}}),
+    Case("googleMaps", {"tools": [{"googleMaps": {"enableWidget": True}}]}),
+    Case(
+        "googleMaps at a place",
+        {"tools": [{"googleMaps": {"latitude": 37.7, "longitude": -122.4, "languageCode": "en"}}]},
+    ),
+    Case("enterpriseWebSearch", {"tools": [{"enterpriseWebSearch": {}}]}),
+    Case("computer use", {"tools": [{"type": "computer_use", "environment": "browser"}]}),
+    Case("search and a tool", {"tools": [{"googleSearch": {}}, WEATHER]}),
+    Case("search and a tool, older model", {"tools": [{"googleSearch": {}}, WEATHER]}, model=OLD),
+    Case("two searches", {"tools": [{"googleSearch": {}}, {"codeExecution": {}}]}),
+    Case(
+        "server-side calls reported",
+        {"tools": [{"googleSearch": {}}, WEATHER], "include_server_side_tool_invocations": True},
+    ),
+    Case("declarations in Gemini's own form", {"tools": [{"functionDeclarations": [WEATHER["function"]]}]}),
+    Case("a tool name with dots", {"tools": [tool("mcp.weather-now:v1")]}),
     Case("googleSearch", {"tools": [{"googleSearch": {}}]}),
     Case("google_search_retrieval", {"tools": [{"googleSearchRetrieval": {}}]}),
     Case("code_execution", {"tools": [{"codeExecution": {}}]}),
@@ -229,7 +327,10 @@ CASES = [
         "tool_choice of one",
         {"tools": [WEATHER, CLOCK], "tool_choice": {"type": "function", "function": {"name": "clock"}}},
     ),
+    Case("tool_choice as an object", {"tools": [WEATHER], "tool_choice": {"type": "auto"}}),
+    Case("tool_choice without tools", {"tool_choice": "auto"}),
     Case("parallel_tool_calls", {"tools": [WEATHER], "parallel_tool_calls": True}),
+    Case("no parallel_tool_calls of two tools", {"tools": [WEATHER, CLOCK], "parallel_tool_calls": False}),
     Case("no parallel_tool_calls", {"tools": [WEATHER], "parallel_tool_calls": False}),
     Case("a name that upstream rejects", {"tools": [tool("weather in town")]}, change=_rename),
     with_schema("string", {"type": "string"}),
@@ -309,6 +410,21 @@ CASES = [
     Case("a conversation that the assistant ends", says(user("Rhyme"), assistant("Roses are"))),
     Case("text in parts", says(user([text("One."), text("Two.")]))),
     Case("an empty message", says(user(""))),
+    Case("a blank message", says(user("  \n"))),
+    Case("a message of nothing", says(user(None))),
+    Case("a message of no parts", says(user([]))),
+    Case("an empty part", says(user([text(""), text("Hello")]))),
+    Case("an empty system message", says({"role": "system", "content": ""}, user("Hello"))),
+    Case("a system message of no parts", says({"role": "system", "content": []}, user("Hello"))),
+    Case("an assistant that says nothing", says(user("Hello"), assistant(""), user("Hello?"))),
+    Case("an assistant that says None", says(user("Hello"), assistant(None), user("Hello?"))),
+    Case("no calls", says(user("Hello"), assistant("Hi", tool_calls=[]), user("Good"))),
+    Case("a refusal in the history", says(user("Hello"), assistant("No.", refusal=None, annotations=[]), user("Why?"))),
+    Case("a name", says({**user("Hello"), "name": "ada"})),
+    Case("messages as objects", says(litellm.Message(role="user", content="Hello"))),
+    Case("two hundred turns", says(*[user("And?"), assistant("Well.")] * 100, user("So?"))),
+    Case("a very long system message", says({"role": "system", "content": "rule " * 50_000}, user("Hello"))),
+    Case("many parts", says(user([text(f"{number}. ") for number in range(500)]))),
     Case("a very long message", says(user("word " * 50_000))),
     Case("text of many scripts", says(user("Grüße, 世界, \U0001f600 \u2028 \x7f"))),
     Case("the assistant's text in parts", says(user("Hello"), assistant([text("Hi")]), user("Good"))),
@@ -326,6 +442,68 @@ CASES = [
         "an image in detail, newer model",
         says(user([text("?"), {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "high"}}])),
     ),
+    *(
+        Case(
+            f"an image in {detail} detail",
+            says(user([{"type": "image_url", "image_url": {"url": PNG_URL, "detail": detail}}])),
+        )
+        for detail in ("auto", "low", "medium", "ultra_high")
+    ),
+    *(
+        Case(f"an image of kind {kind}", says(user([text("?"), picture(f"data:image/{kind};base64,{PNG}")])))
+        for kind in ("jpeg", "webp", "gif", "heic")
+    ),
+    Case(
+        "an image whose kind is told",
+        says(user([text("?"), {"type": "image_url", "image_url": {"url": PNG_URL, "format": "image/webp"}}])),
+    ),
+    Case("images between texts", says(user([text("A:"), picture(PNG_URL), text("B:"), picture(PNG_URL), text("?")]))),
+    Case("a video", says(user([text("?"), picture("data:video/mp4;base64,AAAAIGZ0eXA=")]))),
+    Case(
+        "a video as a file",
+        says(
+            user(
+                [
+                    text("?"),
+                    {
+                        "type": "file",
+                        "file": {
+                            "file_data": "data:video/mp4;base64,AAAAIGZ0eXA=",
+                            "format": "video/mp4",
+                            "detail": "low",
+                            "video_metadata": {"fps": 5, "start_offset": "1s", "end_offset": "9s"},
+                        },
+                    },
+                ]
+            )
+        ),
+    ),
+    Case(
+        "a file of Gemini's own",
+        says(
+            user(
+                [
+                    text("?"),
+                    {
+                        "type": "file",
+                        "file": {
+                            "file_id": "https://generativelanguage.googleapis.com/v1beta/files/abc",
+                            "format": "application/pdf",
+                        },
+                    },
+                ]
+            )
+        ),
+    ),
+    Case(
+        "a PDF with a name",
+        says(user([text("Sum up."), {"type": "file", "file": {"file_data": PDF_URL, "filename": "a.pdf"}}])),
+    ),
+    Case("a text file", says(user([{"type": "file", "file": {"file_data": "data:text/plain;base64,aGVsbG8="}}]))),
+    Case(
+        "audio as MP3",
+        says(user([text("?"), {"type": "input_audio", "input_audio": {"data": "SUQzBAA=", "format": "mp3"}}])),
+    ),
     Case("a PDF", says(user([text("Sum up."), {"type": "file", "file": {"file_data": PDF_URL}}]))),
     Case("a PDF as an image", says(user([text("Sum up."), {"type": "image_url", "image_url": PDF_URL}]))),
     Case(
@@ -333,6 +511,14 @@ CASES = [
         says(
             user([text("What is said?"), {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}])
         ),
+    ),
+    Case(
+        "an image that the assistant made",
+        says(user("Draw"), assistant("There.", images=[picture(PNG_URL)]), user("Again")),
+    ),
+    Case(
+        "an image in the assistant's parts",
+        says(user("Draw"), assistant([text("There."), picture(PNG_URL)]), user("Again")),
     ),
     # Histories with tools
     Case("a tool result", history(assistant(tool_calls=[call("1")]), result("1"))),
@@ -358,6 +544,20 @@ CASES = [
     ),
     Case("a result that is text", history(assistant(tool_calls=[call("1")]), result("1", "grey"))),
     Case("a result that is a list", history(assistant(tool_calls=[call("1")]), result("1", "[1, 2]"))),
+    Case("an empty result", history(assistant(tool_calls=[call("1")]), result("1", ""))),
+    Case("a result of no parts", history(assistant(tool_calls=[call("1")]), result("1", []))),
+    Case("a very long result", history(assistant(tool_calls=[call("1")]), result("1", "line\n" * 50_000))),
+    Case("a result that names its tool", history(assistant(tool_calls=[call("1")]), result("1", name="weather"))),
+    Case("a result and words", history(assistant(tool_calls=[call("1")]), result("1"), user("And Rome?"))),
+    Case("a call without a result", history(assistant(tool_calls=[call("1")]), user("Never mind."))),
+    Case("one id for two calls", history(*[assistant(tool_calls=[call("1")]), result("1")] * 2)),
+    Case(
+        "deep arguments",
+        history(
+            assistant(tool_calls=[call("1", arguments='{"a": {"b": [1, {"c": null}], "snake_case": "\\u00e5"}}')]),
+            result("1"),
+        ),
+    ),
     Case("a result in parts", history(assistant(tool_calls=[call("1")]), result("1", [text("grey"), text("wet")]))),
     Case(
         "a result with an image",
@@ -365,6 +565,10 @@ CASES = [
             assistant(tool_calls=[call("1")]),
             result("1", [text("See"), {"type": "image_url", "image_url": {"url": PNG_URL}}]),
         ),
+    ),
+    Case(
+        "a result with a PDF",
+        history(assistant(tool_calls=[call("1")]), result("1", [{"type": "file", "file": {"file_data": PDF_URL}}])),
     ),
     Case(
         "a call without arguments",
@@ -389,6 +593,49 @@ CASES = [
         history(
             assistant(tool_calls=[call("1", provider_specific_fields={"thought_signature": "c2lnbmVk"})]), result("1")
         ),
+    ),
+    Case(
+        "a signature in the function's fields",
+        history(
+            assistant(
+                tool_calls=[
+                    {
+                        "id": "1",
+                        "type": "function",
+                        "function": {
+                            "name": "weather",
+                            "arguments": "{}",
+                            "provider_specific_fields": {"thought_signature": "c2lnbmVk"},
+                        },
+                    }
+                ]
+            ),
+            result("1"),
+        ),
+    ),
+    Case(
+        "a signature of the first of parallel calls",
+        history(
+            assistant("I look.", tool_calls=[call("1__thought__c2lnbmVk"), call("2")]),
+            result("1__thought__c2lnbmVk"),
+            result("2"),
+        ),
+    ),
+    Case(
+        "one signature for text and call",
+        history(
+            assistant(
+                "I look.",
+                tool_calls=[call("1__thought__c2lnbmVk")],
+                provider_specific_fields={"thought_signatures": ["c2lnbmVk"]},
+            ),
+            result("1__thought__c2lnbmVk"),
+        ),
+    ),
+    Case(
+        "unsigned calls, older model",
+        history(assistant("I look.", tool_calls=[call("1"), call("2")]), result("1"), result("2")),
+        model=OLD,
     ),
     Case(
         "a signature of a text",
@@ -419,6 +666,37 @@ CASES = [
     Case("reply: cut off", {}, ModelReply([{"text": "Not the whole"}], "MAX_TOKENS")),
     Case("reply: filtered", {}, ModelReply([{"text": "I will not"}], "SAFETY")),
     Case("reply: recitation", {}, ModelReply([{"text": "Once upon"}], "RECITATION")),
+    *(
+        Case(f"reply: {reason}", {}, ModelReply([{"text": "Not all"}], reason))
+        for reason in (
+            "PROHIBITED_CONTENT",
+            "BLOCKLIST",
+            "SPII",
+            "OTHER",
+            "LANGUAGE",
+            "IMAGE_SAFETY",
+            "UNEXPECTED_TOOL_CALL",
+        )
+    ),
+    Case("reply: text before and after a thought", {}, [{"text": "Well. "}, THOUGHT[0], {"text": "Here it is."}]),
+    Case("reply: text after a call", {"tools": [WEATHER]}, [*CALLED, {"text": "I have asked."}]),
+    Case("reply: an empty text", {}, [{"text": ""}]),
+    Case("reply: text and an image", {}, [{"text": "There."}, {"inlineData": {"mimeType": "image/png", "data": PNG}}]),
+    Case("reply: a cut-off thought", {}, ModelReply(THOUGHT[:1], "MAX_TOKENS")),
+    Case(
+        "reply: code and what it printed",
+        {"tools": [{"codeExecution": {}}]},
+        [
+            {"text": "I compute. "},
+            {"executableCode": {"language": "PYTHON", "code": "print(6 * 7)"}},
+            {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}},
+            {"text": "It is 42."},
+        ],
+    ),
+    Case("reply: grounded", {"web_search_options": {}}, ModelReply([{"text": "It rains in Oslo."}], about=GROUNDED)),
+    Case("reply: cited", {}, ModelReply([{"text": "Once upon a time"}], about=CITED)),
+    Case("reply: rated", {}, ModelReply([{"text": "Mild words."}], about=RATED)),
+    Case("reply: probable", {"logprobs": True, "top_logprobs": 1}, ModelReply([{"text": "Yes."}], about=PROBABLE), OLD),
     Case("reply: a malformed call", {"tools": [WEATHER]}, ModelReply([{"text": "?"}], "MALFORMED_FUNCTION_CALL")),
     Case(
         "reply: cached tokens",
@@ -426,6 +704,24 @@ CASES = [
         ModelReply([{"text": "Cheap words."}], usage={"promptTokenCount": 90, "cachedContentTokenCount": 60}),
     ),
     Case("reply: reasoning tokens", {}, ModelReply(THOUGHT, usage={"thoughtsTokenCount": 40})),
+    Case(
+        "reply: tokens by kind",
+        {},
+        ModelReply(
+            [{"text": "Many words."}],
+            usage={
+                "promptTokenCount": 300,
+                "cachedContentTokenCount": 60,
+                "toolUsePromptTokenCount": 7,
+                "promptTokensDetails": [
+                    {"modality": "TEXT", "tokenCount": 42},
+                    {"modality": "IMAGE", "tokenCount": 258},
+                ],
+                "cacheTokensDetails": [{"modality": "TEXT", "tokenCount": 60}],
+                "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 3}],
+            },
+        ),
+    ),
 ]
 
 MESSAGES = [user("Hello")]
@@ -473,7 +769,7 @@ def _counted(reply: Any) -> ModelReply:
     said = (
         reply if isinstance(reply, ModelReply) else ModelReply([{"text": reply}] if isinstance(reply, str) else reply)
     )
-    return ModelReply(said.parts, said.finish_reason, {"promptTokenCount": 11, **said.usage})
+    return ModelReply(said.parts, said.finish_reason, {"promptTokenCount": 11, **said.usage}, said.about)
 
 
 def _snapshot(params: dict[str, Any]) -> dict[str, Any]:
@@ -489,6 +785,7 @@ def _built(chunks: list[Any], messages: Any) -> dict[str, Any]:
     answer["finish"] = [
         chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason
     ]
+    answer |= {name: value for chunk in chunks for name, value in (chunk.model_extra or {}).items() if value}
     answer["usages"] = sum(1 for chunk in chunks if getattr(chunk, "usage", None))
     return answer
 

@@ -19,7 +19,8 @@ import httpx
 import openai
 import pytest
 import yaml
-from proxy import OtherProviders, Proxy, needs_proxy, pool_environment, use_accounts
+from other_providers import CUT, OtherProviders, Received
+from proxy import Proxy, needs_proxy, pool_environment, use_accounts
 from serving import ACCOUNT_HEADER, MESSAGES
 from support import ROOT
 
@@ -471,6 +472,9 @@ def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> Non
 
 # A gateway that was there before
 
+EXAMPLE = EXAMPLES / "proxy_existing_gateway.yaml"
+BENCHED_SECONDS = 1
+
 
 def without_ours(text: str) -> str:
     """Return the gateway's file as it was before."""
@@ -481,77 +485,130 @@ ALWAYS_DIFFERENT = {
     "date",
     "llm_provider-date",
     "x-litellm-call-id",
-    "x-litellm-model-id",
+    "x-litellm-model-id",  # of the two with the same name LiteLLM chooses one at random
     "content-length",
     "vary",  # depends on the length, too, which our fallback group changes where LiteLLM lists them
-    ACCOUNT_HEADER,
 }
+UPSTREAM_DIFFERENT = {"authorization", "x-api-key", "content-length", "traceparent"}
 
 
-def comparable(answer: httpx.Response) -> tuple[Any, ...]:
+def told_apart_by_nothing(text: str) -> str:
+    """Return a text without what differs each time."""
+    text = re.sub(r'"(id|created|created_at|call_id|item_id|response_id)": ?("[^"]*"|\d+)', "", text)
+    return text.replace(f", {MODEL}.", ".")  # LiteLLM lists the groups that have fallbacks, and ours has one
+
+
+def comparable(answer: httpx.Response) -> dict[str, Any]:
     headers = {
         name: value
         for name, value in answer.headers.items()
         if name not in ALWAYS_DIFFERENT and not re.search(r"duration|overhead|latency|_ms$|-ms$", name)
     }
-    text = re.sub(r'"(id|created|call_id)": ?("[^"]*"|\d+)', "", answer.text)
-    text = text.replace(f", {MODEL}.", ".")  # LiteLLM lists the groups that have fallbacks, and ours has one
-    return answer.status_code, text, headers
+    return {"status": answer.status_code, "text": told_apart_by_nothing(answer.text), "headers": headers}
+
+
+def comparable_request(received: Received) -> tuple[Any, ...]:
+    headers = {name: value for name, value in received.headers.items() if name not in UPSTREAM_DIFFERENT}
+    return received.path, headers, received.body
 
 
 @pytest.fixture(scope="module")
 def gateways(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
-    """The example, and the same gateway without our lines."""
-    ours = EXAMPLES / "proxy_existing_gateway.yaml"
-    before = tmp_path_factory.mktemp("gateway") / ours.name
-    before.write_text(without_ours(ours.read_text("utf-8")), "utf-8")
+    """The example, and the same gateway without our lines; both bench a deployment for a second, not for five."""
+    text = EXAMPLE.read_text("utf-8") + f"router_settings: {{cooldown_time: {BENCHED_SECONDS}}}\n"
+    ours, before = (tmp_path_factory.mktemp("gateway") / EXAMPLE.name for _ in range(2))
+    ours.write_text(text, "utf-8")
+    before.write_text(without_ours(text), "utf-8")
+    # Else it also depends on the minute how many 500s bench a deployment.
+    steady = {"DEFAULT_FAILURE_THRESHOLD_MINIMUM_REQUESTS": "1000"}
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as threads:
-        with_ours, without = threads.map(stack.enter_context, [start(ours), start(before)])
+        with_ours, without = threads.map(
+            stack.enter_context, [start(ours, environment=steady), start(before, environment=steady)]
+        )
         yield with_ours, without
 
 
 def test_without_our_lines_the_gateway_knows_nothing_of_us() -> None:
-    before = without_ours((EXAMPLES / "proxy_existing_gateway.yaml").read_text("utf-8"))
+    before = without_ours(EXAMPLE.read_text("utf-8"))
     assert "antigravity" not in before
     assert set(yaml.safe_load(before)) == {"model_list", "litellm_settings", "general_settings"}
     assert len(yaml.safe_load(before)["model_list"]) == 3
 
 
-SCENES: dict[str, tuple[str, list[int], dict[str, Any]]] = {
-    "served": ("/v1/chat/completions", [], body_for("/v1/chat/completions", "gpt-4o")),
-    "streamed": ("/v1/chat/completions", [], body_for("/v1/chat/completions", "gpt-4o", stream=True)),
-    "messages": ("/v1/messages", [], body_for("/v1/messages", "claude-haiku")),
-    "chat with anthropic": ("/v1/chat/completions", [], body_for("/v1/chat/completions", "claude-haiku")),
-    "retried": ("/v1/chat/completions", [429], body_for("/v1/chat/completions", "gpt-4o")),
-    "retried in vain": ("/v1/chat/completions", [500] * 9, body_for("/v1/chat/completions", "gpt-4o")),
-    "refused": ("/v1/chat/completions", [400], body_for("/v1/chat/completions", "gpt-4o")),
-    "unknown model": ("/v1/chat/completions", [], body_for("/v1/chat/completions", "nothing")),
-    "fallback": ("/v1/chat/completions", [400], body_for("/v1/chat/completions", "claude-haiku")),
+CHAT, ANTHROPIC, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+MUCH: dict[str, Any] = {
+    "tools": [TOOL],
+    "tool_choice": "auto",
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "stop": ["end"],
+    "user": "somebody",
+    "response_format": {"type": "json_object"},
+    "metadata": {"session_id": "one", "tags": ["some"]},
+}
+FAILURES: dict[str, list[int]] = {
+    "served": [],
+    "retried after 429": [429],
+    "retried after 500": [500],
+    "retried in vain": [500] * 9,
+    "refused": [400],
+    "denied": [401] * 9,
+    "cut": [CUT],
 }
 
 
-def log_of(served: Served, since: int) -> list[str]:
-    """Return the kinds of lines that were logged, without what differs each time."""
-    lines = [line for line in served.proxy.log[since:].splitlines() if re.match(r"INFO|WARNING|ERROR|\d\d:", line)]
-    return sorted({re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "", line).replace(f", {MODEL}.", ".") for line in lines})
+def scenes() -> Iterator[Any]:
+    """Yield path, group, statuses of upstream's next answers, and what else is in the request."""
+    for path, group in itertools.product([CHAT, ANTHROPIC, RESPONSES], ["gpt-4o", "claude-haiku"]):
+        for stream in (False, True):
+            for name in ("served", "refused", "cut") if path != CHAT else FAILURES:
+                how = f"{path} {group} {'streamed ' if stream else ''}{name}"
+                yield pytest.param(path, group, FAILURES[name], {"stream": stream}, id=how)
+        yield pytest.param(path, group, [], {"temperature": 0.5}, id=f"{path} {group} with a parameter")
+    yield pytest.param(CHAT, "gpt-4o", [], MUCH, id="many parameters, openai")
+    yield pytest.param(CHAT, "claude-haiku", [], MUCH, id="many parameters, anthropic")
+    yield pytest.param(CHAT, "claude-haiku", [], {"logprobs": True}, id="a parameter that anthropic has not")
+    yield pytest.param(CHAT, "gpt-4o", [], {"messages": "none"}, id="no messages")
+    yield pytest.param(CHAT, "nothing", [], {}, id="an unknown model")
+    yield pytest.param("/v1/embeddings", "gpt-4o", [], {"input": "Hello"}, id="embeddings")
+    yield pytest.param("/utils/token_counter", "gpt-4o", [], {}, id="counting")
 
 
-@pytest.mark.parametrize("scene", SCENES)
+def log_of(served: Served, since: int, path: str) -> list[str]:
+    """Return the lines that were logged, without what differs each time."""
+    deadline = time.monotonic() + 5
+    text = served.proxy.log[since:]
+    while f"POST {path}" not in text and time.monotonic() < deadline:  # it comes after the answer
+        time.sleep(0.02)
+        text = served.proxy.log[since:]
+    lines = [line for line in text.splitlines() if re.match(r"INFO|WARNING|ERROR|\d\d:", line)]
+    return sorted(told_apart_by_nothing(re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "", line)) for line in lines)
+
+
+@pytest.mark.parametrize(("path", "group", "statuses", "more"), [*scenes()])
 def test_other_deployments_answer_as_they_did_before(
-    gateways: tuple[Served, Served], others: OtherProviders, scene: str
+    gateways: tuple[Served, Served],
+    others: OtherProviders,
+    path: str,
+    group: str,
+    statuses: list[int],
+    more: dict[str, Any],
 ) -> None:
-    path, statuses, body = SCENES[scene]
-    seen = []
+    seen: list[dict[str, Any]] = []
     for served in gateways:
         others.forget()
         others.statuses.extend(statuses)
         since = len(served.proxy.log)
+        body = {**body_for(path, group), **more}
         answer = served.proxy.post(path, body, accept_encoding="identity")  # else the length decides
-        # Which of the two keys is asked is left to chance by LiteLLM's strategy.
-        asked = [one for one, _ in others.asked]
-        seen.append((*comparable(answer), asked, log_of(served, since)))
-    for ours, before in zip(*seen, strict=True):
-        assert ours == before
+        requests = [comparable_request(one) for one in others.received]
+        seen.append({**comparable(answer), "requests": requests, "log": log_of(served, since, path)})
+    if not {401, 429}.isdisjoint(statuses):
+        time.sleep(BENCHED_SECONDS + 0.1)  # so that the next test finds every deployment
+    ours, before = seen
+    assert ours == before
+    assert ACCOUNT_HEADER not in ours["headers"]
 
 
 def test_a_fallback_to_another_provider_answers_when_all_are_limited(

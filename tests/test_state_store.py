@@ -336,6 +336,36 @@ def test_vitals_come_back_as_they_were_written(vitals: Vitals) -> None:
 # The view
 
 
+def test_a_guess_holds_only_as_long_as_nobody_else_writes(place: Place) -> None:
+    mine, other = place.open(), place.open()
+    mine.begin_request("a", NOW, RULES, require_token=False)
+    mine.refresh()
+    if place.directory is None:  # memory looks for nothing
+        assert mine.guess() is None
+        assert not mine.begin_if_current("a", NOW, RULES, require_token=False)
+        return
+    assert mine.guess() is mine.known()
+    assert mine.begin_if_current("a", NOW + 1.0, RULES, require_token=True)
+    other.extend_cooldown(cooldown(HOUR))
+    assert not mine.begin_if_current("a", NOW + 2.0, RULES, require_token=False)
+    assert mine.guess() is None
+    assert other.refresh().vitals["a"].last_used == NOW + 1.0
+    assert mine.refresh().cooldown("a", "claude") is not None
+    assert mine.guess() is None  # whoever has just written will write again
+    mine.refresh()
+    assert mine.guess() is mine.known()
+
+
+def test_a_guess_takes_no_token_that_is_not_there_and_makes_no_row(place: Place) -> None:
+    store = place.open()
+    for _ in range(50):
+        store.begin_request("a", NOW, RULES, require_token=True)
+    store.refresh()
+    assert not store.begin_if_current("a", NOW, RULES, require_token=True)
+    assert not store.begin_if_current("b", NOW, RULES, require_token=False)
+    assert store.refresh().vitals.keys() == {"a"}
+
+
 def test_a_view_says_whose_vitals_changed_since_a_position(store: StateStore) -> None:
     store.begin_request("a", NOW, RULES, require_token=False)
     view = store.refresh()

@@ -130,6 +130,24 @@ def test_reasoning_comes_before_text_and_text_before_calls(simulator: Simulator,
     assert kinds == ["thought", "text", "call"]
 
 
+@every_model
+def test_messages_stream_each_thought_once_and_its_signature_with_it(simulator: Simulator, model: str) -> None:
+    async def run() -> list[Any]:
+        simulator.reply_with(REPLIES["thought, text and calls"])
+        stream: Any = await litellm.anthropic.messages.acreate(
+            model=f"antigravity/{model}", messages=HELLO, max_tokens=9000, stream=True
+        )
+        content = b"".join([event async for event in stream]).decode()
+        return [json.loads(line.removeprefix("data: ")) for line in content.splitlines() if line.startswith("data: ")]
+
+    said = {"thinking": "", "signature": "", "text": ""}
+    for event in asyncio.run(run()):
+        block = event.get("content_block") or event.get("delta") or {}
+        for name in said:
+            said[name] += block.get(name) or ""
+    assert said == {"thinking": THOUGHT["text"], "signature": THOUGHT["thoughtSignature"], "text": TEXT["text"]}
+
+
 def test_a_reply_that_is_cut_off_says_so(simulator: Simulator) -> None:
     chunks = streamed(simulator, GEMINI, ModelReply([TEXT], "MAX_TOKENS"))
     assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "length"

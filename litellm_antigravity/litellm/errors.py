@@ -16,7 +16,7 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
     SettingsError,
 )
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm import proxy_seams
 from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model
 from litellm_antigravity.refusals import Refusal, RefusalKind
 
@@ -114,7 +114,7 @@ def _callers(refusal: Refusal, message: str, model: str) -> Exception:
 
 
 def _rate_limit(message: str, retry_after: float | None, model: str) -> Exception:
-    return _make(seams.rate_limit_error(), 429, message, model, retry_after=retry_after, num_retries=0)
+    return _make(proxy_seams.rate_limit_error(), 429, message, model, retry_after=retry_after, num_retries=0)
 
 
 def _make(

@@ -22,9 +22,10 @@ from litellm_antigravity.dispatch import (
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm import router_seams, seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, not_offered
-from litellm_antigravity.litellm.model_info import learn, register_models
+from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
 from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media, to_gemini
+from litellm_antigravity.litellm.translation.signatures import THOUGHTS
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.settings import Settings
@@ -72,6 +73,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
                     dispatcher = Dispatcher(self._settings)
                     # After `register` in Python; in the proxy the first that is known of the settings.
                     register_models(model_costs(dispatcher.settings.model_costs))
+                    THOUGHTS.share(dispatcher.settings.state_dir / "thoughts")
                     self._dispatcher = dispatcher
         return dispatcher
 
@@ -121,8 +123,8 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
 
     def request(self, model: str, call: dict[str, Any], *, stream: bool = False) -> GeminiRequest:
         """Return the request for a call of LiteLLM's: for the whole pool, or for the account its deployment names."""
-        body = to_gemini(model, call["messages"], call["optional_params"])
         dispatcher = self.dispatcher
+        body = to_gemini(model, call["messages"], call["optional_params"])
         call["logging_obj"].pre_call(
             input=call["messages"],
             api_key="",
@@ -286,6 +288,8 @@ def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse
     _name_account(response, answer.lease)
     _remember_account(call["logging_obj"], answer.lease)
     learn(model)
+    if costs_nothing(model, call.get("litellm_params") or {}):
+        response._hidden_params["response_cost"] = 0.0  # else LiteLLM finds it out, by looking the model up repeatedly
     return response
 
 

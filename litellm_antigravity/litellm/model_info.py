@@ -50,6 +50,27 @@ def learn(model: str) -> None:
             _register({model})
 
 
+def costs_nothing(model: str, litellm_params: Mapping[str, Any]) -> bool:
+    """Return whether it is certain that a reply costs nothing, whatever it consumed.
+
+    Args:
+        model: as it was asked for.
+        litellm_params: of LiteLLM's call; a deployment may have prices of its own.
+    """
+    entry = litellm.model_cost.get(f"{PROVIDER}/{model}")
+    if entry is None or getattr(litellm, "cost_margin_config", None):
+        return False
+    about = [litellm_params.get("metadata"), litellm_params.get("litellm_metadata"), litellm_params]
+    infos = [one.get("model_info") for one in about if isinstance(one, Mapping)]
+    return not any(_has_price(one) for one in (entry, litellm_params, *infos) if isinstance(one, Mapping))
+
+
+def _has_price(fields: Mapping[str, Any]) -> bool:
+    return any(
+        value and ("cost" in name or "pricing" in name or name == "base_model") for name, value in fields.items()
+    )
+
+
 def _register(names: set[str]) -> None:
     changed: dict[str, dict[str, Any]] = {}
     for name in sorted(names):
@@ -96,4 +117,4 @@ def _prices(costs: ModelCosts) -> dict[str, float]:
     }
 
 
-__all__ = ["learn", "register_models"]
+__all__ = ["costs_nothing", "learn", "register_models"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from litellm_antigravity.accounts import mask_email
 from litellm_antigravity.errors import AccountsFileError
-from litellm_antigravity.litellm import model_info, router_seams, seams
+from litellm_antigravity.litellm import model_info, proxy_seams, router_seams, seams
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing import Member, find_account
@@ -67,15 +67,16 @@ def install(router: Any, settings: Settings | None = None) -> None:
 
 
 def configure_from_proxy() -> None:
-    """Take the settings from the proxy that is loading us, if one is; see `seams.proxy_config`.
+    """Take the settings from the proxy that is loading us, if one is; see `proxy_seams.proxy_config`.
 
     Raises:
         SettingsError: when ``antigravity_settings`` has a wrong key or value.
         AccountsFileError: when the model list has Antigravity deployments, but there are no accounts for them.
     """
-    found = seams.proxy_config()
+    found = proxy_seams.proxy_config()
     if found is None:
         return
+    proxy_seams.install(hook)
     config, file = found
     handler.use(Settings.from_mapping(config.get("antigravity_settings"), f"antigravity_settings in {file}"))
     model_list = config.get("model_list")

@@ -316,4 +316,14 @@ def with_ids(model_list: Sequence[Any]) -> list[Any]:
     return identified
 
 
-__all__ = ["Narrow", "deployments_for", "forget_routers", "install", "model_list", "model_lists", "route", "tagged", "with_ids"]
+__all__ = [
+    "Narrow",
+    "deployments_for",
+    "forget_routers",
+    "install",
+    "model_list",
+    "model_lists",
+    "route",
+    "tagged",
+    "with_ids",
+]

@@ -1,12 +1,11 @@
-"""The private names of LiteLLM that this package uses, each with the reason; those of its Router are in `router_seams`.
+"""The private names of LiteLLM that this package uses, each with the reason.
 
+Those of its Router are in `router_seams`, those of its proxy in `proxy_seams`.
 Checked on LiteLLM 1.90.0, 1.106.2, 1.108.7 and 1.110.2. Public names are imported where they are needed.
 """
 
 from __future__ import annotations
 
-import functools
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import litellm.utils
 from litellm.constants import DEFAULT_CHAT_COMPLETION_PARAM_VALUES, MAX_IMAGE_URL_DOWNLOAD_SIZE_MB
 from litellm.constants import OPENAI_CHAT_COMPLETION_PARAMS as OPENAI_PARAMS
 from litellm.litellm_core_utils.prompt_templates.common_utils import infer_content_type_from_url_and_content
+from litellm.litellm_core_utils.prompt_templates.factory import THOUGHT_SIGNATURE_SEPARATOR as SIGNATURE_IN_ID
 from litellm.litellm_core_utils.prompt_templates.image_handling import in_memory_cache as image_cache
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from litellm.litellm_core_utils.url_utils import safe_get
@@ -63,6 +63,16 @@ def parsers_logging(logging_obj: Any) -> Any:
     return logging_obj
 
 
+def signature_of(call: Mapping[str, Any]) -> Any:
+    """Return the signature that LiteLLM finds in a tool call of the history: in its fields or in its id."""
+    function = call.get("function")
+    for holder in (call, function if isinstance(function, Mapping) else {}):
+        fields = holder.get("provider_specific_fields")
+        if isinstance(fields, Mapping) and fields.get("thought_signature"):
+            return fields["thought_signature"]
+    return str(call.get("id") or "").partition(SIGNATURE_IN_ID)[2]
+
+
 class OpensLater:
     """A stream that an event loop has to open; `install` makes `litellm.acompletion` wait for it."""
 
@@ -76,47 +86,6 @@ def install() -> None:
     wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
     wrap(litellm.main, "completion", _opening_streams)
     wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
-
-
-def proxy_config() -> tuple[Mapping[str, Any], str] | None:
-    """Return the configuration that the proxy is loading or has loaded, and its file; ``None`` outside of a proxy.
-
-    Asked of the proxy itself, because the file may have been named by an option, an environment variable or a worker's
-    settings, and may come from a database or a bucket. ``os.environ/NAME`` values are resolved.
-    """
-    proxy = sys.modules.get("litellm.proxy.proxy_server")
-    state = getattr(getattr(proxy, "proxy_config", None), "get_config_state", None)
-    config = state() if state is not None else None
-    if not config:
-        return None
-    return config, str(getattr(proxy, "user_config_file_path", None) or "the proxy's configuration")
-
-
-@functools.cache
-def _proxy_rate_limit_error(proxy_exception: Any) -> Any:
-    class Base(proxy_exception):  # type: ignore[misc]  # known at run time only
-        def __init__(self, *args: object) -> None:
-            Exception.__init__(self, *args)
-
-    class RateLimitError(litellm.RateLimitError, Base):  # type: ignore[misc]  # LiteLLM's types are not followed
-        def __init__(self, **given: Any) -> None:
-            super().__init__(**given)
-            self.headers: dict[str, str] = {}
-            self.param = None
-            self.openai_code = self.code
-            self.provider_specific_fields = None
-
-    return RateLimitError
-
-
-def rate_limit_error() -> Any:
-    """Return LiteLLM's class for rate limits; in a proxy one that is the proxy's own exception, too.
-
-    ``/v1/messages`` passes on the headers, and so Retry-After, of no other exception.
-    """
-    proxy = sys.modules.get("litellm.proxy.proxy_server")
-    proxy_exception = getattr(proxy, "ProxyException", None)
-    return litellm.RateLimitError if proxy_exception is None else _proxy_rate_limit_error(proxy_exception)
 
 
 def add_callback(hook: Any) -> None:
@@ -215,6 +184,7 @@ __all__ = [
     "ALWAYS_ALLOWED_PARAMS",
     "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB",
     "OPENAI_PARAMS",
+    "SIGNATURE_IN_ID",
     "CustomStreamWrapper",
     "GoogleAIStudioGeminiConfig",
     "ModelResponseIterator",
@@ -227,5 +197,6 @@ __all__ = [
     "install",
     "parsers_logging",
     "safe_get",
+    "signature_of",
     "transform_request_body",
 ]

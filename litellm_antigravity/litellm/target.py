@@ -32,19 +32,31 @@ class Target:
         messages_model: the name under which messages are translated. For Claude a newer one than ``params_model``:
             LiteLLM writes the ids of tool calls for Gemini 3 only.
         is_gemini: whether it is a Gemini model; else Claude's rules hold (`claude`).
+        is_anthropic: whether Anthropic's own checks of thoughts wait behind upstream; not so for GPT-OSS.
+        thinks_unasked: whether its name says that it thinks (``claude-...-thinking``), perhaps without being asked to.
     """
 
     model: str
     params_model: str
     messages_model: str
     is_gemini: bool
+    is_anthropic: bool = False
+    thinks_unasked: bool = False
 
     @classmethod
     def of(cls, model: str) -> Target:
         """Return how to translate for ``model``, with or without the provider's prefix."""
-        if family_of(model) == "claude":
-            return cls(model, _PLAIN_MODEL, _nearest("gemini-3-pro"), is_gemini=False)
         name = canonical_model(model)
+        if family_of(model) == "claude":
+            anthropic = "claude" in name
+            return cls(
+                model,
+                _PLAIN_MODEL,
+                _nearest("gemini-3-pro"),
+                is_gemini=False,
+                is_anthropic=anthropic,
+                thinks_unasked=anthropic and "thinking" in name,
+            )
         nearest = name if _knows(name) else _nearest(name)
         return cls(model, nearest, nearest, is_gemini=True)
 

@@ -39,11 +39,13 @@ class ModelReply:
         parts: of the only candidate.
         finish_reason: of the only candidate.
         usage: fields of ``usageMetadata`` to add to those that are counted, or to put in their place.
+        about: more fields of the only candidate, such as ``groundingMetadata``; in a stream they come with its end.
     """
 
     parts: Sequence[Part]
     finish_reason: str = "STOP"
-    usage: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 Said: TypeAlias = "str | Sequence[Part] | ModelReply"
@@ -68,14 +70,14 @@ def reply_to(served: Served, script: Script | None) -> ModelReply:
 
 def whole_reply(served: Served, reply: ModelReply, reply_id: str) -> dict[str, Any]:
     """Return the Gemini reply of a request that does not stream."""
-    return _reply(served, reply_id, reply.parts, reply.finish_reason, _usage(served, reply))
+    return _reply(served, reply_id, reply.parts, reply, _usage(served, reply))
 
 
 def reply_chunks(served: Served, reply: ModelReply, reply_id: str) -> list[dict[str, Any]]:
     """Return the Gemini replies of a stream: texts in three pieces or more; end and usage in the last one."""
     pieces = [piece for part in reply.parts for piece in _pieces(part)]
     chunks = [_reply(served, reply_id, [piece]) for piece in pieces[:-1]]
-    chunks.append(_reply(served, reply_id, pieces[-1:], reply.finish_reason, _usage(served, reply)))
+    chunks.append(_reply(served, reply_id, pieces[-1:], reply, _usage(served, reply)))
     return chunks
 
 
@@ -93,12 +95,12 @@ def _reply(
     served: Served,
     reply_id: str,
     parts: Sequence[Part],
-    finish_reason: str | None = None,
-    usage: Mapping[str, int] | None = None,
+    ends: ModelReply | None = None,
+    usage: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
-    if finish_reason is not None:
-        candidate["finishReason"] = finish_reason
+    if ends is not None:
+        candidate |= {"finishReason": ends.finish_reason, **ends.about}
     reply: dict[str, Any] = {"candidates": [candidate], "modelVersion": served.model, "responseId": reply_id}
     if usage is not None:
         reply["usageMetadata"] = usage
@@ -164,7 +166,7 @@ def _tokens(value: Any) -> int:
     return 1
 
 
-def _usage(served: Served, reply: ModelReply) -> dict[str, int]:
+def _usage(served: Served, reply: ModelReply) -> dict[str, Any]:
     prompt = _tokens(served.request["contents"]) + _tokens(served.request.get("systemInstruction", ""))
     thoughts = sum(_tokens(part.get("text", "")) for part in reply.parts if part.get("thought"))
     said = sum(
@@ -172,7 +174,7 @@ def _usage(served: Served, reply: ModelReply) -> dict[str, int]:
         for part in reply.parts
         if not part.get("thought")
     )
-    usage = {"promptTokenCount": prompt, "candidatesTokenCount": said}
+    usage: dict[str, Any] = {"promptTokenCount": prompt, "candidatesTokenCount": said}
     if thoughts:
         usage["thoughtsTokenCount"] = thoughts
     usage |= {name: count for name, count in reply.usage.items() if name != "totalTokenCount"}

@@ -31,6 +31,7 @@ from litellm_antigravity.simulator.replies import (
     reply_to,
     whole_reply,
 )
+from litellm_antigravity.simulator.thinking import GivenThoughts, check_thinking
 from litellm_antigravity.simulator.validation import InvalidRequestError, check_envelope, check_plain_request
 
 GENERATE_PATH: Final = "/v1internal:generateContent"
@@ -170,6 +171,7 @@ class Upstream:
         self._faults: list[Fault] = []
         self._in_flight: Counter[str] = Counter()
         self._numbers = itertools.count(1)
+        self._thoughts = GivenThoughts()
         self.client_id = f"sim-client-{secrets.token_hex(8)}"
         self.client_secret = f"sim-secret-{secrets.token_urlsafe(18)}"
         self.latency = Latency()
@@ -411,6 +413,7 @@ class Upstream:
             facts.model = facts.body["model"]
         try:
             body = check_envelope(facts.body)
+            check_thinking(body["model"], body["request"], self._thoughts)
         except InvalidRequestError as error:
             return _invalid(error.field, error.message)
         rejected = _rejected_alt(incoming, facts)
@@ -480,6 +483,7 @@ class Upstream:
         wrap: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     ) -> Action:
         reply_id = f"sim-{next(self._numbers):x}"
+        self._thoughts.add(served.model, reply.parts)
         if stream:
             return Stream("served", tuple(event(wrap(chunk)) for chunk in reply_chunks(served, reply, reply_id)))
         return Answer.of_json("served", 200, wrap(whole_reply(served, reply, reply_id)))

@@ -75,7 +75,14 @@ class RefusedRowError(OSError):
 
 
 class StrictDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no annotations
-    """Keys are text, values are text or numbers, all of them in the row; no pickle, no file, ever."""
+    """Keys are text, values are text or numbers, all of them in the row; no pickle, no file, ever.
+
+    Attributes:
+        max_chars: of a text.
+        dropped: how many rows were refused.
+    """
+
+    max_chars = MAX_VALUE_CHARS
 
     def __init__(self, directory: str, **_: object) -> None:
         super().__init__(directory)
@@ -96,14 +103,14 @@ class StrictDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no anno
 
     def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, object]:  # noqa: ARG002 - diskcache's signature
         """Return the columns of a value; only text and numbers of a sane size have any."""
-        if type(value) not in (str, int, float) or (isinstance(value, str) and len(value) > MAX_VALUE_CHARS):
+        if type(value) not in (str, int, float) or (isinstance(value, str) and len(value) > self.max_chars):
             msg = f"state values are short text or numbers, not {type(value).__name__}"
             raise TypeError(msg)
         return 0, _RAW, None, value
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> object:
         """Return a value as read; anything that this class would not have stored is refused."""
-        if read or not is_plain(mode, filename, value):
+        if read or not is_plain(mode, filename, value, self.max_chars):
             raise self.refuse()
         return value
 
@@ -120,19 +127,20 @@ class StrictDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no anno
         return RefusedRowError("a row in the shared state is not a plain value")
 
 
-def is_plain(mode: object, filename: object, value: object) -> bool:
+def is_plain(mode: object, filename: object, value: object, max_chars: int = MAX_VALUE_CHARS) -> bool:
     """Return whether a row's columns are what `StrictDisk.store` writes."""
     if mode != _RAW or filename is not None or type(value) not in (str, int, float):
         return False
-    return not isinstance(value, str) or len(value) <= MAX_VALUE_CHARS
+    return not isinstance(value, str) or len(value) <= max_chars
 
 
-class _OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no annotations
+class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no annotations
     """A cache with one connection for all threads; its owner serialises every use.
 
     Leans on ``_con``, ``_sql_retry`` and ``_directory`` of diskcache 5.6.3, the last release since 2023.
     """
 
+    pragmas: tuple[str, ...] = _PRAGMAS
     _one: sqlite3.Connection | None = None
 
     def __init__(self, directory: str, *, timeout: float, **settings: object) -> None:
@@ -153,7 +161,7 @@ class _OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache h
                 check_same_thread=False,
             )
             self._one.text_factory = _text_or_bytes
-            for pragma in _PRAGMAS:
+            for pragma in self.pragmas:
                 self._one.execute(f"PRAGMA {pragma}")
         return self._one
 
@@ -168,6 +176,7 @@ class _OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache h
         return super().reset(key, value, update)
 
     def close(self) -> None:
+        """Close the connection; the next use opens another one."""
         connection, self._one = self._one, None
         if connection is not None:
             connection.close()
@@ -221,11 +230,12 @@ class DiskStore(ForkAware, RowStore):
         self.directory = directory
         self._busy_timeout = busy_timeout
         self._lock = threading.RLock()
-        self._cache: _OneConnectionCache | None = None
+        self._cache: OneConnectionCache | None = None
         self._identity: tuple[int, int] | None = None
         self._checked_at = 0.0
         self._view = StateView()
         self._seen = 0
+        self._quiet = False  # nobody else wrote anything between the last two looks
         self._pending: list[tuple[str, str, int]] = []
         self._depth = 0
         self._next_tag = 0
@@ -235,40 +245,41 @@ class DiskStore(ForkAware, RowStore):
 
     # Opening and closing
 
-    def _opened(self) -> _OneConnectionCache:
+    def _opened(self) -> OneConnectionCache:
         cache = self._cache
         now = time.monotonic()
         if cache is not None and (self._depth or now - self._checked_at < _IDENTITY_CHECK_SECONDS):
             return cache
-        if cache is not None and self._identity == _identity(self.directory / diskcache.core.DBNAME):
+        if cache is not None and self._identity == identity_of(self.directory / diskcache.core.DBNAME):
             self._checked_at = now
             return cache
         if cache is not None:  # the folder was removed, or the file set aside by somebody who found it broken
             self.close()
         return self._open(now)
 
-    def _open(self, now: float) -> _OneConnectionCache:
+    def _open(self, now: float) -> OneConnectionCache:
         self._watch_forks()
         prepare_directory(self.directory)
-        with _lock_on(self.directory / "open.lock", self._busy_timeout):
+        with lock_on(self.directory / "open.lock", self._busy_timeout):
             try:
                 cache = self._connect()
             except (sqlite3.DatabaseError, IsADirectoryError) as error:
-                if not _is_corrupt(error):
+                if not is_corrupt(error):
                     raise
                 self._set_aside()
                 cache = self._connect()
         self._cache = cache
-        self._identity = _identity(self.directory / diskcache.core.DBNAME)
+        self._identity = identity_of(self.directory / diskcache.core.DBNAME)
         self._checked_at = now
         self._seen = 0
+        self._quiet = False
         return cache
 
-    def _connect(self) -> _OneConnectionCache:
+    def _connect(self) -> OneConnectionCache:
         file = self.directory / diskcache.core.DBNAME
         create_private(file)
         try:
-            cache = _OneConnectionCache(
+            cache = OneConnectionCache(
                 str(self.directory),
                 timeout=self._busy_timeout,
                 disk=StrictDisk,
@@ -333,7 +344,9 @@ class DiskStore(ForkAware, RowStore):
         """Return the view, caught up with every change that any process has committed."""
         with self._lock, _Translated(self):
             cache = self._opened()
-            for key, raw, mode, filename, value, tag in cache._sql(_FEED, (self._seen,)).fetchall():
+            news = cache._sql(_FEED, (self._seen,)).fetchall()
+            self._quiet = not news
+            for key, raw, mode, filename, value, tag in news:
                 self._seen = max(self._seen, tag)
                 plain = raw == 1 and isinstance(key, str) and is_plain(mode, filename, value)
                 if not plain or not self._view.apply(key, value):
@@ -392,6 +405,20 @@ class DiskStore(ForkAware, RowStore):
 
     # The short way, for what every request does
 
+    def guess(self) -> StateView | None:
+        """Return the view if it is probably current; see `StateStore.guess`."""
+        return self._view if self._quiet else None
+
+    def begin_if_current(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
+        """Do what `begin_request` does if the view is current; see `StateStore.begin_if_current`."""
+        vitals = self._view.vitals.get(account_id)
+        if vitals is None or (require_token and vitals.tokens_now(now, rules) < 1.0):
+            return False
+        begun = self._replace_vitals(account_id, vitals, vitals.sent(now, rules))
+        if not begun:
+            self._quiet = False  # where many write, a guess costs more than a look
+        return begun
+
     def begin_request(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
         """Take a token and set the last use; see `StateStore.begin_request`."""
         vitals = self._view.vitals.get(account_id)
@@ -435,7 +462,7 @@ class DiskStore(ForkAware, RowStore):
     @contextmanager
     def exclusive(self, name: str, timeout: float) -> Iterator[bool]:
         """Hold a lock by name across processes; see `StateStore.exclusive`."""
-        lock = _lock_on(self._lock_file("locks", name), max(0.0, timeout))
+        lock = lock_on(self._lock_file("locks", name), max(0.0, timeout))
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -461,7 +488,7 @@ class DiskStore(ForkAware, RowStore):
             path = self._lock_file("owners", owner)
             if self._life is not None and self._life_owner == owner and path.exists():  # the folder may be removed
                 return
-            life = _lock_on(path, 0)
+            life = lock_on(path, 0)
             # Held already: by another store of this process, since nobody else is this owner.
             with _Translated(self), contextlib.suppress(filelock.Timeout):
                 life.acquire()
@@ -473,7 +500,7 @@ class DiskStore(ForkAware, RowStore):
         path = self._lock_file("owners", owner)
         if not path.exists():
             return False
-        probe = _lock_on(path, 0)
+        probe = lock_on(path, 0)
         try:
             probe.acquire()
         except filelock.Timeout:
@@ -491,7 +518,7 @@ class DiskStore(ForkAware, RowStore):
         return StoreStatus(str(self.directory), shared=True, dropped_rows=dropped)
 
 
-def _is_corrupt(error: sqlite3.DatabaseError | IsADirectoryError) -> bool:
+def is_corrupt(error: sqlite3.DatabaseError | IsADirectoryError) -> bool:
     """Return whether a file that cannot be opened is to be moved aside: broken, or not a database of diskcache."""
     # SQLITE_CORRUPT and SQLITE_NOTADB are raised as DatabaseError itself; its subclasses mean something else.
     if isinstance(error, IsADirectoryError) or type(error) is sqlite3.DatabaseError:
@@ -499,12 +526,13 @@ def _is_corrupt(error: sqlite3.DatabaseError | IsADirectoryError) -> bool:
     return any(sign in str(error) for sign in ("malformed", "no such column", "has no column"))
 
 
-def _lock_on(path: Path, timeout: float) -> filelock.BaseFileLock:
+def lock_on(path: Path, timeout: float) -> filelock.BaseFileLock:
     """Return a lock that the kernel frees when its holder dies: never filelock's fallback, a file that stays."""
     return filelock.FileLock(path, timeout=timeout, mode=0o600, thread_local=False, fallback_to_soft=False)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of its name; ``None`` when there is none."""
     try:
         found = path.stat()
     except OSError:

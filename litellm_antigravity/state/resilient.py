@@ -126,6 +126,14 @@ class ResilientStore(ForkAware):
         memory = self._memory
         return self._primary.known() if memory is None else memory.known()
 
+    def guess(self) -> StateView | None:
+        """See `StateStore.guess`."""
+        return self._primary.guess() if self._memory is None else None
+
+    def begin_if_current(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
+        """See `StateStore.begin_if_current`."""
+        return self._call(lambda store: store.begin_if_current(account_id, now, rules, require_token=require_token))
+
     def extend_cooldown(self, cooldown: Cooldown) -> Cooldown:
         """See `StateStore.extend_cooldown`."""
         return self._call(lambda store: store.extend_cooldown(cooldown))

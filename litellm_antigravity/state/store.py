@@ -157,6 +157,14 @@ class StateStore(Protocol):
         """Return the view as it was last caught up with; touches nothing."""
         ...
 
+    def guess(self) -> StateView | None:
+        """Return the view if it is probably current still; ``None`` if it is better to `refresh`. Touches nothing."""
+        ...
+
+    def begin_if_current(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
+        """Do what `begin_request` does if the view is current; if not, or if that is not certain, return False."""
+        ...
+
     def extend_cooldown(self, cooldown: Cooldown) -> Cooldown:
         """Record a cooldown; a later end that is on record already stays (``until = max(old, new)``)."""
         ...
@@ -317,6 +325,14 @@ class RowStore(abc.ABC):
             if known is not None and known.remaining(now) > 0:
                 ended = Cooldown(account_id, pool, now, ENDED, now)
                 self._put(key, encode_cooldown(ended), watched=True)
+
+    def guess(self) -> StateView | None:
+        """Return ``None``: a backend that can tell cheaply says more."""
+        return None
+
+    def begin_if_current(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Return False: it is not certain."""
+        return False
 
     def begin_request(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
         """Take a token and set the last use; see `StateStore.begin_request`."""

@@ -38,6 +38,7 @@ def headers(token: SecretStr, user_agent: str, *, stream: bool) -> dict[str, str
         "authorization": f"Bearer {token.get_secret_value()}",
         "content-type": "application/json",
         "accept": "text/event-stream" if stream else "application/json",
+        "accept-encoding": "gzip, deflate",
         "user-agent": user_agent,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Exchange:
     def send(self, call: Call, timeout: Timeout) -> Json | Refusal:
         """Send a call and return the Gemini reply inside the envelope, or the refusal."""
         try:
-            response = self._clients.sync().post(call.url, content=call.content, headers=call.headers, timeout=timeout)
+            response = self._clients.sync().send(_request(call, timeout))
         except httpx.HTTPError as error:
             return _failed(error, call)
         return self._read(response)
@@ -68,7 +69,7 @@ class Exchange:
         """Do what `send` does on an event loop."""
         client = self._clients.asynchronous()
         try:
-            response = await client.post(call.url, content=call.content, headers=call.headers, timeout=timeout)
+            response = await client.send(_request(call, timeout))
         except httpx.HTTPError as error:
             return _failed(error, call)
         return self._read(response)
@@ -88,7 +89,7 @@ class Exchange:
     def open(self, call: Call, timeout: Timeout) -> ReplyStream | Refusal:
         """Send a call and read its stream up to the first content; whoever gets the stream closes it."""
         try:
-            response = self._open_response(call, timeout)
+            response = self._clients.sync().send(_request(call, timeout), stream=True)
             if not _is_event_stream(response):
                 return self._no_stream(response, response.read())
         except httpx.HTTPError as error:
@@ -104,17 +105,11 @@ class Exchange:
             raise
         return stream
 
-    def _open_response(self, call: Call, timeout: Timeout) -> httpx.Response:
-        client = self._clients.sync()
-        request = client.build_request("POST", call.url, content=call.content, headers=call.headers, timeout=timeout)
-        return client.send(request, stream=True)
-
     async def aopen(self, call: Call, timeout: Timeout) -> AsyncReplyStream | Refusal:
         """Do what `open` does on an event loop."""
         client = self._clients.asynchronous()
-        request = client.build_request("POST", call.url, content=call.content, headers=call.headers, timeout=timeout)
         try:
-            response = await client.send(request, stream=True)
+            response = await client.send(_request(call, timeout), stream=True)
             if not _is_event_stream(response):
                 return self._no_stream(response, await response.aread())
         except httpx.HTTPError as error:
@@ -142,6 +137,20 @@ class Exchange:
         return refused or not_json_refusal(response.headers.get("content-type", ""), 200)
 
 
+_url = functools.lru_cache(maxsize=16)(httpx.URL)
+
+
+def _request(call: Call, timeout: Timeout) -> httpx.Request:
+    """Return the request as it is sent. The client would merge in defaults of its own, which takes as long again."""
+    return httpx.Request(
+        "POST",
+        _url(call.url),
+        headers=call.headers,
+        content=call.content,
+        extensions={"timeout": httpx.Timeout(timeout).as_dict()},
+    )
+
+
 class _Events:
     """Makes Gemini replies of a stream's bytes, and notices refusals and a missing end."""
 
@@ -151,8 +160,12 @@ class _Events:
         self._count = 0
         self._finished = False
 
-    def feed(self, received: bytes) -> list[Json]:
-        return [reply for data in self._decoder.feed(received) if (reply := self._reply(data)) is not None]
+    def feed(self, received: bytes) -> Iterator[Json]:
+        """Yield the replies one by one: the first must not wait until all that came with it are parsed."""
+        for data in self._decoder.feed(received):
+            reply = self._reply(data)
+            if reply is not None:
+                yield reply
 
     def finish(self) -> list[Json]:
         replies = [reply for data in self._decoder.finish() if (reply := self._reply(data)) is not None]

@@ -7,8 +7,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -20,12 +19,26 @@ _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60.0)
 
 
+class _NoCookies(httpx.Cookies):
+    """Keeps none: one account's would go out with another's requests."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Do nothing."""
+
+
+class _SyncClient(httpx.Client):
+    cookies: Any = _NoCookies()
+
+
+class _AsyncClient(httpx.AsyncClient):
+    cookies: Any = _NoCookies()
+
+
 class HttpClients(ForkAware):
     """Gives out clients that are opened when first needed.
 
     Proxies and certificates from the environment are honoured (httpx's ``trust_env``). Redirects are not followed: a
-    bearer token goes to the endpoint of the settings and nowhere else. Cookies are not kept: one account's would go
-    out with another's requests.
+    bearer token goes to the endpoint of the settings and nowhere else. Cookies are not kept.
 
     Args:
         http2: whether to offer HTTP/2.
@@ -56,7 +69,6 @@ class HttpClients(ForkAware):
                 limits=_LIMITS,
                 verify=self._context,
                 transport=self._transport,
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = type(error).__name__
@@ -77,7 +89,7 @@ class HttpClients(ForkAware):
         if self._sync is None:
             with self._lock:
                 if self._sync is None:
-                    self._sync = self._made(httpx.Client)
+                    self._sync = self._made(_SyncClient)
         return self._sync
 
     def asynchronous(self) -> httpx.AsyncClient:
@@ -94,7 +106,7 @@ class HttpClients(ForkAware):
                 # A client's connections hold their loop, so that its entry would never go away by itself.
                 for ended in [known for known in self._async if known.is_closed()]:
                     del self._async[ended]
-                client = self._async[loop] = self._made(httpx.AsyncClient)
+                client = self._async[loop] = self._made(_AsyncClient)
         return client
 
     def close(self) -> None:

@@ -15,7 +15,8 @@ from proxy import Proxy
 from rich.table import Table
 
 from .measure import in_turns, microseconds
-from .requests import MESSAGES, MODEL, _server
+from .requests import MESSAGES
+from .server import MODEL, started
 
 ACCOUNTS = (3, 100)
 
@@ -30,8 +31,8 @@ def table(*, rounds: int = 20) -> Table:
         "aim",
         title="one request at a time through the proxy, one loopback server; medians",
     )
-    with tempfile.TemporaryDirectory() as name, _server() as port, contextlib.ExitStack() as stack:
-        folder, base = Path(name), f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as name, started() as base, contextlib.ExitStack() as stack:
+        folder = Path(name)
         before = stack.enter_context(_proxy(folder / "before", base, None))
         for count in ACCOUNTS:
             with _proxy(folder / str(count), base, count) as ours:

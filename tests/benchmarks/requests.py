@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +17,8 @@ import litellm_antigravity
 from litellm_antigravity.settings import Settings
 
 from .measure import in_turns, microseconds
+from .server import MODEL, started
 
-MODEL = "gemini-2.5-flash"
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 
 
@@ -37,24 +33,41 @@ def table(*, rounds: int = 15) -> Table:
     )
     with (
         tempfile.TemporaryDirectory() as folder,
-        _server() as port,
+        started() as base,
         contextlib.closing(asyncio.new_event_loop()) as loop,
     ):
-        base = f"http://127.0.0.1:{port}"
-        litellm_antigravity.register(_settings(Path(folder), base))
-        gemini = {"model": f"gemini/{MODEL}", "api_key": "key", "api_base": f"{base}/v1beta/models/{MODEL}"}
-        ours = {"model": f"antigravity/{MODEL}"}
+        params = providers(base, Path(folder))
         for name, call in (
             ("completion", _sync),
             ("completion, streamed", _sync_stream),
             ("acompletion", lambda params: loop.run_until_complete(_async(params))),
             ("acompletion, streamed", lambda params: loop.run_until_complete(_async_stream(params))),
         ):
-            actions = {"gemini": _bound(call, gemini), "antigravity": _bound(call, ours)}
+            actions = {provider: _bound(call, params[provider]) for provider in params}
             taken = in_turns(actions, rounds=rounds, each=20)
             ratio = taken["antigravity"] / taken["gemini"]
             result.add_row(name, microseconds(taken["gemini"]), microseconds(taken["antigravity"]), f"{ratio:.2f}")
     return result
+
+
+def providers(base: str, folder: Path) -> dict[str, dict[str, Any]]:
+    """Register ours; return what LiteLLM is to be called with for either provider on the server.
+
+    Args:
+        base: the server's address.
+        folder: for the accounts file and the shared state.
+    """
+    accounts = folder / "accounts.json"
+    entry = {"email": "user1@example.com", "accessToken": "token", "projectId": "project"}
+    accounts.write_text(json.dumps({"version": 4, "accounts": [entry]}))
+    accounts.chmod(0o600)
+    litellm_antigravity.register(
+        Settings(accounts_file=accounts, endpoint=base, token_url=f"{base}/token", state_dir=folder / "state")
+    )
+    return {
+        "gemini": {"model": f"gemini/{MODEL}", "api_key": "key", "api_base": f"{base}/v1beta/models/{MODEL}"},
+        "antigravity": {"model": f"antigravity/{MODEL}"},
+    }
 
 
 def _bound(call: Callable[[dict[str, Any]], object], params: dict[str, Any]) -> Callable[[], object]:
@@ -75,36 +88,3 @@ async def _async(params: dict[str, Any]) -> object:
 
 async def _async_stream(params: dict[str, Any]) -> object:
     return [chunk async for chunk in await litellm.acompletion(messages=MESSAGES, stream=True, **params)]
-
-
-def _settings(folder: Path, base: str) -> Settings:
-    accounts = folder / "accounts.json"
-    entry = {"email": "user1@example.com", "accessToken": "token", "projectId": "project"}
-    accounts.write_text(json.dumps({"version": 4, "accounts": [entry]}))
-    accounts.chmod(0o600)
-    return Settings(accounts_file=accounts, endpoint=base, token_url=f"{base}/token", state_dir=folder / "state")
-
-
-@contextlib.contextmanager
-def _server() -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    process = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.server", str(port)])
-    try:
-        _wait_for(port, process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    msg = "the benchmark's server did not start"
-    raise RuntimeError(msg)

@@ -51,18 +51,39 @@ class ChunkTranslator:
     ) -> None:
         self._model = model
         self._names = ToolNames.of(optional_params or {})
-        self._parser = seams.ModelResponseIterator(streaming_response=None, sync_stream=False, logging_obj=logging_obj)
-        self._thoughts = None if Target.of(model).is_gemini else thoughts
+        self._parser = seams.ModelResponseIterator(
+            streaming_response=None, sync_stream=False, logging_obj=seams.parsers_logging(logging_obj)
+        )
+        self._thoughts = thoughts
+        self._is_gemini = Target.of(model).is_gemini
         self._usage: Usage | None = None
         self._finish: str | None = None
         self._calls: list[str | None] = []
         self._said: list[str] = []
+        self._thinks = False
         self._signed: list[dict[str, str]] = []
 
     def chunks(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
         """Yield the content of one reply; its usage and finish reason are kept for the end."""
         for piece in one_kind_each(prepare_reply(reply, self._names)):
+            yield from self._beginning_of_thought(piece)
             yield from self._chunk(piece)
+
+    def _beginning_of_thought(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
+        """Yield an empty thought where one begins.
+
+        ``/v1/messages`` of LiteLLM 1.109 and older sends the first thought that it sees twice.
+        """
+        parts = [part for candidate in reply.get("candidates") or () for part in parts_of(candidate)]
+        thinks = bool(parts) and bool(parts[0].get("thought"))
+        if thinks and not self._thinks and parts[0].get("text"):
+            chunk = self._empty()
+            chunk.choices[0].delta = Delta(
+                content=None, reasoning_content="", thinking_blocks=[{"type": "thinking", "thinking": ""}]
+            )
+            yield chunk
+        if parts:
+            self._thinks = thinks and not parts[-1].get("thoughtSignature")
 
     def _chunk(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
         chunk = self._parser.chunk_parser(dict(reply))
@@ -76,7 +97,10 @@ class ChunkTranslator:
             choice.finish_reason = None
             if number < len(candidates):
                 self._add_thoughts(choice.delta, candidates[number])
-        self._calls += [call.id for call in getattr(chunk.choices[0].delta, "tool_calls", None) or ()]
+        calls = getattr(chunk.choices[0].delta, "tool_calls", None) or ()
+        self._calls += [call.id for call in calls]
+        if self._is_gemini:
+            self._thoughts.remember_calls(calls)
         if any(getattr(choice.delta, name, None) for choice in chunk.choices for name in _CONTENT):
             chunk.model = self._model
             yield chunk
@@ -96,10 +120,12 @@ class ChunkTranslator:
             blocks.append(block)
         if blocks:
             delta.thinking_blocks = blocks
+            if getattr(delta, "reasoning_content", None) is None:
+                delta.reasoning_content = ""  # LiteLLM 1.90 passes on no delta that has only a signature
 
     def last_chunks(self) -> Iterator[ModelResponseStream]:
         """Yield the usage and the finish reason, which end the stream."""
-        if self._thoughts is not None and self._signed:
+        if self._signed and not self._is_gemini:
             self._thoughts.remember(self._signed, self._calls)
         if self._usage is not None:
             chunk = self._empty()

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.messages import on_text
-from litellm_antigravity.litellm.translation.signatures import SignedThoughts
+from litellm_antigravity.litellm.translation.thoughts import (
+    may_think,
+    restored,
+    without_last_thoughts,
+    without_thoughts,
+)
+
+logger = logging.getLogger("litellm_antigravity")
 
 MIN_THINKING_BUDGET: Final = 1024
 """Tokens; Anthropic's documentation of extended thinking."""
@@ -22,7 +31,6 @@ ANSWER_TOKENS: Final = 16_384
 _EFFORTS: Final = {"xhigh": 16_384, "max": 32_768}  # tokens; LiteLLM's Gemini rules end at `high`
 _CONTINUE: Final = "Please continue."  # Anthropic takes no blank text; these are LiteLLM's words for it
 _MADE_UP: Final = base64.b64encode(b"skip_thought_signature_validator").decode()  # LiteLLM's, for Gemini 3
-_MARK: Final = "\x00thoughts-"
 _NOT_IN_IDS: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -41,52 +49,34 @@ def prepare_params(params: dict[str, Any]) -> None:
         params.pop("reasoning_effort")  # a budget says more than a level
 
 
-def set_thoughts_aside(messages: Sequence[dict[str, Any]], remembered: SignedThoughts, *, thinks: bool) -> list[Any]:
-    """Put marks in the place of the messages' thoughts; `restore` puts the signed ones back.
-
-    LiteLLM sends thoughts without their signatures, which Claude rejects.
+def finish_request(body: dict[str, Any], aside: Sequence[Any], target: Target) -> None:
+    """Make a translated request one for Claude or GPT-OSS, in place.
 
     Args:
-        messages: prepared ones; changed.
-        remembered: the thoughts of former replies, for histories that hold none.
-        thinks: whether the model is to think now; else only what the history itself holds goes back.
-
-    Returns:
-        list: per mark, the blocks that it stands for.
+        body: LiteLLM's translation.
+        aside: the thoughts that `set_thoughts_aside` has returned.
+        target: the model.
     """
-    aside: list[Any] = []
-    for message in messages:
-        if message["role"] != "assistant":
-            continue
-        message.pop("reasoning_content", None)
-        blocks = _signed(message.pop("thinking_blocks", None))
-        if not blocks and thinks:
-            ids = [call.get("id") for call in message.get("tool_calls") or () if isinstance(call, dict)]
-            blocks = remembered.recall(ids)
-        if blocks:
-            message["reasoning_content"] = f"{_MARK}{len(aside)}"
-            aside.append(blocks)
-    return aside
-
-
-def _signed(blocks: Any) -> list[dict[str, str]]:
-    return [
-        {"thinking": str(block.get("thinking") or ""), "signature": block["signature"]}
-        for block in (blocks if isinstance(blocks, list) else ())
-        if isinstance(block, Mapping) and block.get("type") == "thinking"
-        if isinstance(block.get("signature"), str) and block["signature"]
-    ]
-
-
-def finish_request(body: dict[str, Any], aside: Sequence[Any]) -> None:
-    """Make a translated request one for Claude or GPT-OSS, in place."""
+    # LiteLLM puts a message's first signature on its text, too.
+    others = {_MADE_UP, *(block["signature"] for blocks in aside for block in blocks)}
     contents = []
     for content in body.get("contents", ()):
-        parts = _without_blanks([one for part in content["parts"] for one in _parts(part, aside)])
+        parts = [one for part in content["parts"] for one in _parts(part, aside, others)]
+        parts = _without_blanks(parts)
+        parts = without_last_thoughts(parts)
         if parts:
             contents.append({**content, "parts": parts})
     if not contents or contents[0]["role"] != "user":
         contents.insert(0, {"role": "user", "parts": [{"text": _CONTINUE}]})
+    config = body.get("generationConfig")
+    if isinstance(config, dict):
+        _settle_thinking(config)
+    if target.is_anthropic:
+        contents = _thinking_or_not(contents, config, unasked=target.thinks_unasked)
+    if isinstance(config, dict):
+        _fit_thinking(config)
+        if not config:
+            body.pop("generationConfig")
     body["contents"] = contents
     system = body.get("systemInstruction")
     if isinstance(system, Mapping):
@@ -94,23 +84,12 @@ def finish_request(body: dict[str, Any], aside: Sequence[Any]) -> None:
         body["systemInstruction"] = {**system, "parts": parts}
         if not parts:
             body.pop("systemInstruction")
-    config = body.get("generationConfig")
-    if isinstance(config, dict):
-        _fit_thinking(config)
-        if not config:
-            body.pop("generationConfig")
 
 
-def _parts(part: dict[str, Any], aside: Sequence[Any]) -> list[dict[str, Any]]:
-    text = part.get("text")
+def _parts(part: dict[str, Any], aside: Sequence[Any], others: Collection[str]) -> list[dict[str, Any]]:
     if part.get("thought"):
-        if not (isinstance(text, str) and text.startswith(_MARK)):
-            return []
-        blocks = aside[int(text.removeprefix(_MARK))]
-        return [
-            {"thought": True, "text": block["thinking"], "thoughtSignature": block["signature"]} for block in blocks
-        ]
-    kept = {name: value for name, value in part.items() if name != "thoughtSignature" or value != _MADE_UP}
+        return restored(part, aside)
+    kept = {name: value for name, value in part.items() if name != "thoughtSignature" or value not in others}
     for name in ("functionCall", "functionResponse"):
         if isinstance(kept.get(name), Mapping) and "id" in kept[name]:
             kept[name] = {**kept[name], "id": _NOT_IN_IDS.sub("_", kept[name]["id"])}
@@ -121,16 +100,39 @@ def _without_blanks(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return on_text(parts, lambda text: bool(text.strip()))
 
 
+def _settle_thinking(config: dict[str, Any]) -> None:
+    """Leave thinking out that is none, and the levels that only Gemini knows."""
+    thinking = config.get("thinkingConfig")
+    if not isinstance(thinking, Mapping) or not thinking.get("includeThoughts") or thinking.get("thinkingBudget") == 0:
+        config.pop("thinkingConfig", None)
+    else:
+        config["thinkingConfig"] = {name: value for name, value in thinking.items() if name != "thinkingLevel"}
+
+
+def _thinking_or_not(contents: list[dict[str, Any]], config: Any, *, unasked: bool) -> list[dict[str, Any]]:
+    """Return the contents with thoughts where Anthropic wants them; without them the model does not think this time.
+
+    Better one answer without thinking than none: Anthropic rejects the request otherwise.
+
+    Args:
+        contents: the messages.
+        config: the generation config, if there is one; its thinking is taken out if it cannot be.
+        unasked: whether the model may think without being asked to.
+    """
+    asked = isinstance(config, dict) and "thinkingConfig" in config
+    if asked and not may_think(contents):
+        config.pop("thinkingConfig")
+        logger.debug("The turn to go on with does not begin with a signed thought; the model does not think this time.")
+        return without_thoughts(contents)
+    return contents if asked or unasked else without_thoughts(contents)
+
+
 def _fit_thinking(config: dict[str, Any]) -> None:
     """Keep the thinking budget within what Anthropic allows, and the output limit above it."""
     thinking = config.get("thinkingConfig")
-    if not isinstance(thinking, Mapping):
+    if thinking is None:
         return
-    thinking = {name: value for name, value in thinking.items() if name != "thinkingLevel"}
     budget = thinking.get("thinkingBudget")
-    if not thinking.get("includeThoughts") or budget == 0:
-        config.pop("thinkingConfig")
-        return
     if not isinstance(budget, int) or budget < 0:  # Gemini's -1: as much as the model likes
         budget = ADAPTIVE_BUDGET
     budget = max(budget, MIN_THINKING_BUDGET)
@@ -148,5 +150,4 @@ __all__ = [
     "MIN_THINKING_BUDGET",
     "finish_request",
     "prepare_params",
-    "set_thoughts_aside",
 ]

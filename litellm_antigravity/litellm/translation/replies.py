@@ -32,10 +32,10 @@ def parts_of(candidate: Any) -> list[Json]:
 
 
 def one_kind_each(reply: Mapping[str, Any]) -> Iterator[Json]:
-    """Yield a streamed reply in pieces that hold thoughts, text or calls, in their order.
+    """Yield a streamed reply in pieces that hold one thought, its signature, text or calls, in their order.
 
-    LiteLLM's chunks have one field for each, which would lose the order. What ends the reply, and what it counts, comes
-    with the last piece.
+    LiteLLM's chunks have one field for each kind, which would lose the order; and of a thought with a signature its
+    ``/v1/messages`` passes on only the signature. What ends the reply, and what it counts, comes with the last piece.
     """
     candidates = reply.get("candidates")
     if not isinstance(candidates, list) or len(candidates) != 1 or not isinstance(candidates[0], Mapping):
@@ -43,8 +43,8 @@ def one_kind_each(reply: Mapping[str, Any]) -> Iterator[Json]:
         return
     candidate = candidates[0]
     runs: list[list[Json]] = []
-    for part in parts_of(candidate):
-        if runs and _kind(runs[-1][-1]) == _kind(part):
+    for part in (one for whole in parts_of(candidate) for one in _signature_apart(whole)):
+        if runs and _kind(runs[-1][-1]) == _kind(part) != "thought":
             runs[-1].append(part)
         else:
             runs.append([part])
@@ -62,6 +62,12 @@ def _kind(part: Mapping[str, Any]) -> str:
     if part.get("thought"):
         return "thought"
     return "call" if "functionCall" in part else "text"
+
+
+def _signature_apart(part: Json) -> list[Json]:
+    if not (part.get("thought") and part.get("text") and part.get("thoughtSignature")):
+        return [part]
+    return [{name: value for name, value in part.items() if name != "thoughtSignature"}, {**part, "text": ""}]
 
 
 def _candidate(candidate: Any, names: ToolNames, *, join_thoughts: bool) -> Any:

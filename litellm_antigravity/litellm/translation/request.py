@@ -14,6 +14,7 @@ from litellm_antigravity.litellm.translation.messages import prepare_messages
 from litellm_antigravity.litellm.translation.schemas import prepare_schema
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.spelling import in_camel_case
+from litellm_antigravity.litellm.translation.thoughts import set_thoughts_aside, sign_calls
 from litellm_antigravity.litellm.translation.tool_names import ToolNames, functions_of
 
 _NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", "service_tier")  # Cloud Code has no tiers
@@ -55,9 +56,11 @@ def to_gemini(
     prepared = prepare_messages(messages, target, names)
     inline_media(prepared, model, fetcher)
     aside: list[Any] = []
-    if not target.is_gemini:
-        thinks = bool((mapped.get("thinkingConfig") or {}).get("includeThoughts"))
-        aside = claude.set_thoughts_aside(prepared, thoughts, thinks=thinks)
+    if target.is_gemini:
+        sign_calls(prepared, thoughts)
+    else:
+        asked = bool((mapped.get("thinkingConfig") or {}).get("includeThoughts"))
+        aside = set_thoughts_aside(prepared, thoughts, thinks=asked or target.thinks_unasked)
     body = in_camel_case(
         seams.transform_request_body(
             messages=prepared,
@@ -72,7 +75,7 @@ def to_gemini(
     if target.is_gemini:
         _begin_with_user(body)
     else:
-        claude.finish_request(body, aside)
+        claude.finish_request(body, aside, target)
     return body
 
 

@@ -50,7 +50,7 @@ def from_gemini(
         model=target.params_model,
         raw_response=_Parsed(prepared),
         model_response=model_response,
-        logging_obj=logging_obj,
+        logging_obj=seams.parsers_logging(logging_obj),
         request_data=dict(request),
         messages=list(messages),
         optional_params=dict(optional_params),
@@ -59,9 +59,11 @@ def from_gemini(
         api_key="",
     )
     translated.model = model
-    if not target.is_gemini:
-        for choice in translated.choices:
-            calls = getattr(choice.message, "tool_calls", None) or ()
+    for choice in translated.choices:
+        calls = getattr(choice.message, "tool_calls", None) or ()
+        if target.is_gemini:
+            thoughts.remember_calls(calls)
+        else:
             thoughts.remember(getattr(choice.message, "thinking_blocks", None) or (), [call.id for call in calls])
     return translated
 

@@ -1,20 +1,27 @@
-"""Signed thoughts of former replies, for histories that keep no more of a tool call than its id.
+"""Signatures of former replies, for histories that keep no more of a tool call than its id.
 
-Gemini signs the call itself, and LiteLLM puts that signature into the id. Claude signs the thought before the call,
-and takes the signature back only with the thought: too long for an id, so this process remembers it.
+Gemini signs the call itself, and LiteLLM puts that signature into the id, but for the clients of ``/v1/messages``,
+whose ids are too narrow for it. Claude signs the thought before the call, and takes the signature back only with the
+thought: too long for any id. So they are remembered: by this process, and where it can be by all of the host.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.litellm import seams
+from litellm_antigravity.state.shared_thoughts import SharedThoughts
 
 MAX_CHARACTERS: Final = 32_000_000
 """Of thoughts and signatures that are remembered; then the oldest go."""
+
+_NOT_IN_IDS: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class SignedThoughts(ForkAware):
@@ -24,10 +31,12 @@ class SignedThoughts(ForkAware):
 
     Args:
         max_characters: how much to remember.
+        shared: those of the host's other processes.
     """
 
-    def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
+    def __init__(self, max_characters: int = MAX_CHARACTERS, shared: SharedThoughts | None = None) -> None:
         self._max_characters = max_characters
+        self._shared = shared
         self._after_fork_in_child()
         self._watch_forks()
 
@@ -35,6 +44,12 @@ class SignedThoughts(ForkAware):
         self._lock = threading.Lock()  # the parent's might be held
         self._blocks: OrderedDict[str, list[dict[str, str]]] = OrderedDict()
         self._characters = 0
+
+    def share(self, directory: Path) -> None:
+        """Share them with the processes that use the same folder; nothing is opened yet."""
+        with self._lock:
+            if self._shared is None or self._shared.directory != directory:
+                self._shared = SharedThoughts(directory)
 
     def remember(self, blocks: Sequence[Mapping[str, Any]], ids: Sequence[Any]) -> None:
         """Remember the signed ones of LiteLLM's thinking blocks under the first of a message's call ids."""
@@ -45,26 +60,49 @@ class SignedThoughts(ForkAware):
         ]
         if not signed or not ids or not isinstance(ids[0], str):
             return
-        with self._lock:
-            self._forget(ids[0])
-            self._blocks[ids[0]] = signed
-            self._characters += _size(signed)
-            while self._characters > self._max_characters:
-                self._forget(next(iter(self._blocks)))
+        key = _key(ids[0])
+        self._keep(key, signed)
+        if self._shared is not None:
+            self._shared.write(key, signed)
+
+    def remember_calls(self, calls: Iterable[Any]) -> None:
+        """Remember the signatures of tool calls themselves, as LiteLLM returns them."""
+        for call in calls:
+            fields = getattr(call, "provider_specific_fields", None)
+            signature = fields.get("thought_signature") if isinstance(fields, Mapping) else None
+            if signature:
+                self.remember([{"signature": signature}], [call.id])
 
     def recall(self, ids: Sequence[Any]) -> list[dict[str, str]]:
         """Return the thoughts that came before a message's calls, or none."""
         if not ids or not isinstance(ids[0], str):
             return []
+        key = _key(ids[0])
         with self._lock:
-            blocks = self._blocks.get(ids[0])
-            if blocks is None:
-                return []
-            self._blocks.move_to_end(ids[0])
-            return [dict(block) for block in blocks]
+            blocks = self._blocks.get(key)
+            if blocks is not None:
+                self._blocks.move_to_end(key)
+                return [dict(block) for block in blocks]
+        blocks = [] if self._shared is None else self._shared.read(key)
+        if blocks:
+            self._keep(key, blocks)
+        return [dict(block) for block in blocks]
 
-    def _forget(self, call_id: str) -> None:
-        self._characters -= _size(self._blocks.pop(call_id, []))
+    def _keep(self, key: str, blocks: list[dict[str, str]]) -> None:
+        with self._lock:
+            self._forget(key)
+            self._blocks[key] = blocks
+            self._characters += _size(blocks)
+            while self._characters > self._max_characters:
+                self._forget(next(iter(self._blocks)))
+
+    def _forget(self, key: str) -> None:
+        self._characters -= _size(self._blocks.pop(key, []))
+
+
+def _key(call_id: str) -> str:
+    """Return what all spellings of a call's id have in common: LiteLLM changes it for clients of ``/v1/messages``."""
+    return _NOT_IN_IDS.sub("_", call_id.partition(seams.SIGNATURE_IN_ID)[0])
 
 
 def _size(blocks: Sequence[Mapping[str, str]]) -> int:
