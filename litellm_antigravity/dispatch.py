@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import httpx
@@ -33,7 +33,15 @@ from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.models import canonical_model
 from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
-from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RefusalKind, RetrySameAccount, timeout_refusal
+from litellm_antigravity.refusals import (
+    Failover,
+    GiveUp,
+    NextStep,
+    Refusal,
+    RefusalKind,
+    RetrySameAccount,
+    timeout_refusal,
+)
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
 from litellm_antigravity.wire import envelope
@@ -42,8 +50,14 @@ from litellm_antigravity.wire.http import HttpClients
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
+CONNECT_SECONDS = 10.0
+"""A connection that takes longer will not come; another account may have its turn within the request's time-out."""
+
 _THREADS = 32
+_QUICK_THREADS = 8
 _PREPARING_THREADS = 16
+
+_LIMITS = (RefusalKind.QUOTA, RefusalKind.RATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,7 @@ class GeminiRequest:
         timeout: seconds until the first content, over all accounts; an `httpx.Timeout` holds for each account anew.
         account_id: the one account that may serve it, when somebody else has chosen.
         pool: where that account is; the dispatcher's own pool when absent.
+        headers: the caller's own, beside ours.
     """
 
     model: str
@@ -65,6 +80,7 @@ class GeminiRequest:
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS
     account_id: str | None = None
     pool: AccountPool | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +119,17 @@ class Budget:
         """Seconds left; ``math.inf`` when every attempt has a time-out of its own."""
         return self._ends - self._monotonic()
 
+    @property
+    def for_credentials(self) -> float:
+        """Seconds that a token or a project may take, so that another account may have its turn after it."""
+        return self.left / 2
+
     def for_attempt(self) -> Timeout:
         """Return the time-out of the next attempt."""
-        return self._each if self._each is not None else max(self.left, 0.001)
+        if self._each is not None:
+            return self._each
+        left = max(self.left, 0.001)
+        return httpx.Timeout(left, connect=min(left, CONNECT_SECONDS))
 
 
 class Dispatcher(ForkAware):
@@ -145,13 +169,21 @@ class Dispatcher(ForkAware):
 
     def _after_fork_in_child(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
+        self._quick: ThreadPoolExecutor | None = None
         self._preparing: ThreadPoolExecutor | None = None
 
-    def _threads(self) -> ThreadPoolExecutor:
-        """Return threads of our own: those of the event loop serve every other provider too and must not fill up."""
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="antigravity")
-        return self._executor
+    def _threads(self, step: _Step) -> ThreadPoolExecutor:
+        """Return threads of our own: those of the event loop serve every other provider too and must not fill up.
+
+        What may block has others than what follows a refusal, so that a failover never waits for a refresh.
+        """
+        if isinstance(step, _MayBlock):
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="antigravity-tokens")
+            return self._executor
+        if self._quick is None:
+            self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="antigravity")
+        return self._quick
 
     async def in_a_thread(self, prepare: Callable[[], _Prepared]) -> _Prepared:
         """Return what a function returns that may take seconds before there is a request to serve."""
@@ -215,7 +247,8 @@ class Dispatcher(ForkAware):
             elif isinstance(step, _Send):
                 answer = send(step.call, step.timeout)
                 if not isinstance(answer, Refusal):
-                    self.pool.report(step.lease, SERVED)
+                    if step.lease.probes or not isinstance(answer, ReplyStream):
+                        self.pool.report(step.lease, SERVED)  # a stream is served when it has ended
                     return answer, step.lease
                 outcome = answer
             step = steps.send(outcome)
@@ -235,16 +268,32 @@ class Dispatcher(ForkAware):
                 elif isinstance(step, _Send):
                     answer = await send(step.call, step.timeout)
                     if not isinstance(answer, Refusal):
-                        await self.pool.areport(step.lease, SERVED)
+                        await self._begun(step.lease, answer)
                         return answer, step.lease
                     outcome = answer
-                step = await asyncio.get_running_loop().run_in_executor(self._threads(), steps.send, outcome)
+                step = await asyncio.get_running_loop().run_in_executor(self._threads(step), steps.send, outcome)
 
         return rest()
 
+    async def _begun(self, lease: Lease, answer: object) -> None:
+        """Report a reply; a stream is served when it has ended, but what it probes is known already."""
+        if not isinstance(answer, AsyncReplyStream):
+            await self.pool.areport(lease, SERVED)
+        elif lease.probes:
+            try:
+                await self.pool.areport(lease, SERVED)
+            except BaseException:  # cancelled: nobody will read the stream
+                await answer.aclose()
+                raise
+
     def _steps(self, request: GeminiRequest) -> _Steps:
         """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
-        failover = Failover(switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit, random=self._jitter)
+        is_sticky = self.settings.account_selection_strategy == "sticky"
+        failover = Failover(
+            switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit,
+            sticky_wait=self.settings.sticky_wait_seconds if is_sticky else 0.0,
+            random=self._jitter,
+        )
         budget = Budget(request.timeout, self.clock.monotonic)
         waited = 0.0
         refused: RequestRefusedError | None = None
@@ -264,7 +313,10 @@ class Dispatcher(ForkAware):
                 yield _Pause(taken.seconds)
                 waited += taken.seconds
                 continue
-            refused = yield from self._on_account(taken, request, failover, budget)
+            latest = yield from self._on_account(taken, request, failover, budget)
+            # What benched its account is told by the pool; of the rest the last one is told.
+            if refused is None or latest.refusal.kind not in _LIMITS or refused.refusal.kind in _LIMITS:
+                refused = latest
 
     def _on_account(
         self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget
@@ -301,7 +353,7 @@ class Dispatcher(ForkAware):
                 if step.delay > 0:
                     yield _Pause(step.delay)
                 continue
-            self.pool.report(lease, outcome)
+            self.pool.report(lease, _to_be_recorded(outcome, step))
             refused = RequestRefusedError(outcome, account=lease.account.label)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
                 raise refused
@@ -315,14 +367,14 @@ class Dispatcher(ForkAware):
         token = self._tokens.ready(lease.account) if rejected is None else None
         if token is None:
             yield _MayBlock()
-            token = self._tokens.token(lease.account, rejected=rejected, timeout=budget.left)
+            token = self._tokens.token(lease.account, rejected=rejected, timeout=budget.for_credentials)
         return token
 
     def _project(self, lease: Lease, token: SecretStr, budget: Budget) -> Generator[_Step, Refusal | None, str]:
         project = self._projects.ready(lease.account)
         if project is None:
             yield _MayBlock()
-            project = self._projects.project(lease.account, token, timeout=budget.left)
+            project = self._projects.project(lease.account, token, timeout=budget.for_credentials)
         return project
 
     def _all_are_like(self, lease: Lease) -> bool:
@@ -335,8 +387,9 @@ class Dispatcher(ForkAware):
         path = envelope.STREAM if request.stream else envelope.GENERATE
         return Call(
             self.settings.endpoint + path,
-            envelope.headers(token, user_agent, stream=request.stream),
+            {**request.headers, **envelope.headers(token, user_agent, stream=request.stream)},
             envelope.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
+            None if isinstance(request.timeout, httpx.Timeout) else request.timeout,
         )
 
 
@@ -360,6 +413,8 @@ class StreamedAnswer:
     def __iter__(self) -> Iterator[Json]:
         try:
             yield from self._stream
+            if not self.lease.probes:  # else reported with the first content
+                self._dispatcher.pool.report(self.lease, SERVED)
         except RequestRefusedError as error:
             self._dispatcher.pool.report(self.lease, error.refusal)
             raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
@@ -383,6 +438,8 @@ class AsyncStreamedAnswer:
         try:
             async for reply in self._stream:
                 yield reply
+            if not self.lease.probes:
+                await self._dispatcher.pool.areport(self.lease, SERVED)
         except RequestRefusedError as error:
             await self._dispatcher.pool.areport(self.lease, error.refusal)
             raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
@@ -392,6 +449,13 @@ class AsyncStreamedAnswer:
     async def aclose(self) -> None:
         """Release the connection."""
         await self._stream.aclose()
+
+
+def _to_be_recorded(refusal: Refusal, step: NextStep) -> Refusal:
+    """Return what is recorded of a refusal: a request that a second account refuses, too, is at fault itself."""
+    if refusal.kind is RefusalKind.REFUSED_REQUEST and isinstance(step, GiveUp):
+        return replace(refusal, kind=RefusalKind.CALLER)
+    return refusal
 
 
 def _no_token(error: CredentialError, lease: Lease, *, rejected: bool) -> Refusal:

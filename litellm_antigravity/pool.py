@@ -39,6 +39,7 @@ from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, StateStore, 
 DEFAULT_SCOPE = "process"
 """Whose current account sticky keeps. One scope per process today; a conversation will be another."""
 
+_NOBODYS_FAULT = frozenset({RefusalKind.TRANSPORT.value, RefusalKind.BROKEN_REPLY.value})
 _ANNOUNCE_SECONDS = 5.0
 _REPEAT_SECONDS = 300.0
 _WAKE_MARGIN_SECONDS = 0.01  # sleep a little past the end of a cooldown rather than wake a little before it
@@ -165,9 +166,9 @@ class AccountPool(ForkAware):
         self._identity: ProcessIdentity | None = None
         self._slot: int | None = None
         self._cursor_start: int | None = None
-        self._told_start: dict[ModelFamily, tuple[int, int]] = {}
         self._cursors: dict[ModelFamily, int] = {}
         self._current: dict[tuple[str, ModelFamily], str] = {}
+        self._starts: dict[ModelFamily, int] = {}
         self._availability: dict[str, _Availability] = {}
         self._scoreboard: tuple[AccountsSnapshot, Scoreboard, int] | None = None
         self._announced: tuple[float, Mapping[str, str]] = (-math.inf, {})
@@ -409,6 +410,13 @@ class AccountPool(ForkAware):
         if known is not None and known.holds(roster, view, now):
             return known
         benched = _benched(roster, view, model, family, now)
+        if len(benched) == len(roster.enabled):
+            # Transport is inference, and when it has benched everybody it is not the accounts that are at fault.
+            benched = {
+                account_id: cooldowns
+                for account_id, cooldowns in benched.items()
+                if not all(one.reason in _NOBODYS_FAULT for one in cooldowns)
+            }
         ends = [
             now + cooldown.remaining(now)
             for cooldowns in benched.values()
@@ -475,7 +483,13 @@ class AccountPool(ForkAware):
         order = [account.id for account in roster.enabled]
         if current in candidates:
             return current
-        start = order.index(current) + 1 if current in order else self._start(roster, family)
+        last = None if current is None else roster.by_id.get(current)
+        if last is not None:  # perhaps disabled meanwhile: then the next one in the file
+            start = sum(account.position <= last.position for account in roster.enabled)
+        else:
+            if family not in self._starts:  # once per process and family
+                self._starts[family] = self._start(roster, family)
+            start = self._starts[family]
         chosen = first_available(order, start, candidates.__contains__)
         if chosen is None:  # pragma: no cover - there is at least one candidate
             raise AssertionError
@@ -496,9 +510,7 @@ class AccountPool(ForkAware):
                 offset = pid_offset(self.identity.pid, count)
                 message = "[accounts] Applying PID offset: %d (process.pid %% accounts.length)"
         start = start_index(base, offset, count)
-        # Requests that come together all start here, and questions do too: it is said once.
-        if decisions_are_visible() and self._told_start.get(family) != (offset, start):
-            self._told_start[family] = (offset, start)
+        if decisions_are_visible():
             if message is not None:
                 decision(message, offset)
             decision("[accounts] Starting account index for '%s': %d", family, start)
@@ -532,8 +544,10 @@ class AccountPool(ForkAware):
                 name: held for (whose, name), held in self._current.items() if whose == DEFAULT_SCOPE
             }
             now = self.clock.monotonic()
-            if now - at < (_ANNOUNCE_SECONDS if current != told else _REPEAT_SECONDS):
+            changing = 0.0 if self.settings.account_selection_strategy == "sticky" else _ANNOUNCE_SECONDS
+            if now - at < (changing if current != told else _REPEAT_SECONDS):
                 return
+            first = not told
             self._announced = (now, current)
             identity = self.identity
         self.store.announce(
@@ -546,6 +560,8 @@ class AccountPool(ForkAware):
                 current,
             )
         )
+        if first:
+            self.store.processes()  # forgets the dead: every process leaves a row and a file behind
 
     # When somebody else has chosen
 

@@ -84,6 +84,8 @@ class Proxy:
             "PYTHONPATH": str(Path(__file__).resolve().parent.parent),  # also where the package is not installed
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": "127.0.0.1",
+            # uvicorn kills workers that do not answer for 5 s: on a busy machine they may while they import LiteLLM.
+            "TIMEOUT_WORKER_HEALTHCHECK": "60",
             **({"CONFIG_FILE_PATH": str(config)} if by_variable else {}),
             **environment,
         }

@@ -45,11 +45,13 @@ def request(messages: Any = HELLO, model: str = CLAUDE, thoughts: SignedThoughts
     return body
 
 
-def answer(parts: list[dict[str, Any]], thoughts: SignedThoughts, *, stream: bool, **params: Any) -> Any:
+def answer(
+    parts: list[dict[str, Any]], thoughts: SignedThoughts, *, stream: bool, model: str = CLAUDE, **params: Any
+) -> Any:
     """Return the message that the caller gets for a reply, as plain data."""
     reply = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}]}
     if stream:
-        translator = ChunkTranslator(CLAUDE, Logging(), params, thoughts=thoughts)
+        translator = ChunkTranslator(model, Logging(), params, thoughts=thoughts)
         pieces: list[dict[str, Any]] = [
             {"candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}]} for part in parts
         ]
@@ -60,7 +62,7 @@ def answer(parts: list[dict[str, Any]], thoughts: SignedThoughts, *, stream: boo
         return built.choices[0].message.model_dump()
     response = from_gemini(
         reply,
-        model=CLAUDE,
+        model=model,
         model_response=ModelResponse(),
         logging_obj=Logging(),
         request={},
@@ -246,6 +248,31 @@ def test_a_plain_history_with_ids_only_does_too(*, stream: bool) -> None:
     history = turns(tool_calls=[call(message["tool_calls"][0]["id"])])
     contents = request(history, thoughts=thoughts, tools=[TOOL], thinking=THINKING)["contents"]
     assert contents[1]["parts"] == [SIGNED_PART, REPLY[3]]
+
+
+GEMINI = "gemini-3-flash"
+SIGNED_CALL = {**REPLY[3], "thoughtSignature": "Z2VtaW5p"}
+
+
+@both_ways
+@pytest.mark.parametrize("spelling", ["toolu_1", "toolu_1__thought__Z2VtaW5p"])
+def test_a_gemini_call_gets_its_signature_back_by_its_id(spelling: str, *, stream: bool) -> None:
+    thoughts = SignedThoughts()
+    answer([REPLY[0], SIGNED_CALL], thoughts, stream=stream, model=GEMINI)
+    contents = to_gemini(GEMINI, turns(tool_calls=[call(spelling)]), {"tools": [TOOL]}, thoughts=thoughts)["contents"]
+    assert contents[1]["parts"] == [SIGNED_CALL]
+    assert contents[2]["parts"][0]["functionResponse"]["id"] == "toolu_1"
+
+
+@both_ways
+def test_no_model_gets_the_signatures_of_another_one(*, stream: bool) -> None:
+    thoughts = SignedThoughts()
+    answer([REPLY[0], SIGNED_CALL], thoughts, stream=stream, model=GEMINI)
+    assert request(turns(), thoughts=thoughts, tools=[TOOL], thinking=THINKING)["contents"][1]["parts"] == [REPLY[3]]
+    thoughts = SignedThoughts()
+    answer(REPLY, thoughts, stream=stream)
+    (part,) = to_gemini(GEMINI, turns(), {"tools": [TOOL]}, thoughts=thoughts)["contents"][1]["parts"]
+    assert part.get("thoughtSignature") != "c2ln"
 
 
 @both_ways

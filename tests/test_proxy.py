@@ -551,7 +551,6 @@ FAILURES: dict[str, list[int]] = {
     "served": [],
     "retried after 429": [429],
     "retried after 500": [500],
-    "retried in vain": [500] * 9,
     "refused": [400],
     "denied": [401] * 9,
     "cut": [CUT],
@@ -560,12 +559,14 @@ FAILURES: dict[str, list[int]] = {
 
 def scenes() -> Iterator[Any]:
     """Yield path, group, statuses of upstream's next answers, and what else is in the request."""
+    names = {(CHAT, "gpt-4o"): [*FAILURES], (CHAT, "claude-haiku"): ["served", "retried after 429", "refused"]}
     for path, group in itertools.product([CHAT, ANTHROPIC, RESPONSES], ["gpt-4o", "claude-haiku"]):
         for stream in (False, True):
-            for name in ("served", "refused", "cut") if path != CHAT else FAILURES:
+            for name in names.get((path, group), ["served", "cut" if stream else "refused"]):
                 how = f"{path} {group} {'streamed ' if stream else ''}{name}"
                 yield pytest.param(path, group, FAILURES[name], {"stream": stream}, id=how)
         yield pytest.param(path, group, [], {"temperature": 0.5}, id=f"{path} {group} with a parameter")
+    yield pytest.param(CHAT, "gpt-4o", [500] * 9, {}, id="retried in vain")
     yield pytest.param(CHAT, "gpt-4o", [], MUCH, id="many parameters, openai")
     yield pytest.param(CHAT, "claude-haiku", [], MUCH, id="many parameters, anthropic")
     yield pytest.param(CHAT, "claude-haiku", [], {"logprobs": True}, id="a parameter that anthropic has not")
@@ -604,11 +605,35 @@ def test_other_deployments_answer_as_they_did_before(
         answer = served.proxy.post(path, body, accept_encoding="identity")  # else the length decides
         requests = [comparable_request(one) for one in others.received]
         seen.append({**comparable(answer), "requests": requests, "log": log_of(served, since, path)})
-    if not {401, 429}.isdisjoint(statuses):
+    if statuses or seen[0]["status"] >= 400:
         time.sleep(BENCHED_SECONDS + 0.1)  # so that the next test finds every deployment
     ours, before = seen
     assert ours == before
     assert ACCOUNT_HEADER not in ours["headers"]
+
+
+def test_other_deployments_are_listed_as_they_were_before(gateways: tuple[Served, Served]) -> None:
+    for path, name in [("/v1/models", "id"), ("/model/info", "model_name"), ("/model_group/info", "model_group")]:
+        ours, before = (served.proxy.get(path).json()["data"] for served in gateways)
+        assert {one[name] for one in ours} - {one[name] for one in before} == {MODEL}, path
+        assert [one for one in ours if one[name] != MODEL] == before, path
+
+
+@pytest.mark.parametrize("key", ["Bearer sk-of-nobody", "nothing"])
+def test_a_request_without_a_valid_key_is_refused_as_it_was_before(
+    gateways: tuple[Served, Served], others: OtherProviders, key: str
+) -> None:
+    others.forget()
+    gateways[0].simulator.clear_log()
+    answers = [
+        comparable(served.proxy.post(CHAT, body_for(CHAT, group), Authorization=key))
+        for group in ("gpt-4o", MODEL)
+        for served in gateways
+    ]
+    assert answers[0]["status"] >= 400
+    assert answers == [answers[0]] * 4
+    assert not others.received
+    assert not gateways[0].asked()
 
 
 def test_a_fallback_to_another_provider_answers_when_all_are_limited(
@@ -628,6 +653,59 @@ def test_a_fallback_to_another_provider_answers_when_all_are_limited(
     messages = served.proxy.post("/v1/messages", body_for("/v1/messages"))
     assert messages.json()["content"][0]["text"] == "anthropic"
     assert time.monotonic() - began < SLEPT
+
+
+# Keys of clients. Virtual ones want a database; LiteLLM takes what a function says of a key in the same way.
+
+WITH_KEYS = f"""
+model_list:
+  - model_name: gpt-4o
+    litellm_params: {{model: openai/gpt-4o, api_key: os.environ/OPENAI_API_KEY}}
+  - model_name: {MODEL}
+    litellm_params: {{model: antigravity/{MODEL}}}
+  - model_name: pinned
+    litellm_params: {{model: antigravity/{MODEL}}}
+    model_info: {{account: user1@example.com}}
+litellm_settings:
+  custom_provider_map:
+    - {{provider: antigravity, custom_handler: litellm_antigravity.handler}}
+  callbacks: [litellm_antigravity.hook]
+  enable_post_custom_auth_checks: true
+general_settings:
+  custom_auth: keys.known
+  custom_auth_run_common_checks: true
+"""
+KEYS = f"""
+from litellm.proxy._types import UserAPIKeyAuth
+
+MODELS = {{"sk-other": ["gpt-4o"], "sk-ours": ["{MODEL}", "pinned"], "sk-slow": ["{MODEL}"]}}
+
+async def known(request, api_key):
+    limit = 2 if api_key == "sk-slow" else None
+    return UserAPIKeyAuth(api_key=api_key, models=MODELS[api_key], rpm_limit=limit)
+"""
+
+
+def test_a_key_reaches_our_models_only_if_it_names_them_and_within_its_limits(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "keys.py").write_text(KEYS, "utf-8")
+    config = tmp_path / "config.yaml"
+    config.write_text(WITH_KEYS, "utf-8")
+    with start(config) as served:
+        served.simulator.heal()
+        served.simulator.clear_log()
+
+        def status(key: str, model: str, path: str = CHAT) -> int:
+            return served.proxy.post(path, body_for(path, model), Authorization=f"Bearer {key}").status_code
+
+        for path in (CHAT, ANTHROPIC, RESPONSES):
+            for model in (MODEL, "pinned"):
+                assert status("sk-other", model, path) in (401, 403)
+        assert not served.asked()
+        assert status("sk-other", "gpt-4o") == 200
+        assert status("sk-ours", "gpt-4o") in (401, 403)
+        assert [status("sk-ours", model) for model in (MODEL, "pinned")] == [200, 200]
+        assert [status("sk-slow", MODEL) for _ in range(3)] == [200, 200, 429]
+        assert len(served.asked()) == 4
 
 
 # Starts that have to fail

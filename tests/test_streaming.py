@@ -153,6 +153,25 @@ def test_a_reply_that_is_cut_off_says_so(simulator: Simulator) -> None:
     assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "length"
 
 
+@every_model
+def test_a_blocked_prompt_is_filtered(model: str) -> None:
+    reply = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": USAGE, "responseId": "r"}
+    translator = ChunkTranslator(model, Logging(), {}, thoughts=SignedThoughts())
+    chunks = [*translator.chunks(reply), *translator.last_chunks()]
+    assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "content_filter"
+    whole = from_gemini(
+        reply,
+        model=model,
+        model_response=ModelResponse(),
+        logging_obj=Logging(),
+        request={},
+        messages=[],
+        optional_params={},
+        thoughts=SignedThoughts(),
+    )
+    assert whole.choices[0].finish_reason == "content_filter"
+
+
 # However the bytes come
 
 REPLY_OF_ALL: list[dict[str, Any]] = [

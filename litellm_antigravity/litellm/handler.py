@@ -25,6 +25,7 @@ from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, not_o
 from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
 from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media, to_gemini
+from litellm_antigravity.litellm.translation.headers import callers_headers
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
@@ -125,13 +126,14 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """Return the request for a call of LiteLLM's: for the whole pool, or for the account its deployment names."""
         dispatcher = self.dispatcher
         body = to_gemini(model, call["messages"], call["optional_params"])
+        headers = callers_headers(call.get("headers"), model)
         call["logging_obj"].pre_call(
             input=call["messages"],
             api_key="",
             additional_args={"complete_input_dict": body, "api_base": dispatcher.settings.endpoint, "headers": {}},
         )
         account_id, pool = self._pinned(call)
-        return GeminiRequest(model, body, stream, _timeout(call.get("timeout")), account_id, pool)
+        return GeminiRequest(model, body, stream, _timeout(call.get("timeout")), account_id, pool, headers)
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
         """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.

@@ -43,7 +43,9 @@ _BY_TEXT: Final = {
     401: ((re.compile(r"\binvalid_grant\b"), RefusalKind.REVOKED),),
     403: (
         (
-            re.compile(r"(?:disabled|suspended).{0,100}violation of (?:\w+ ){0,3}terms of service", re.IGNORECASE),
+            re.compile(
+                r"(?:disabled|suspended).{0,100}violation of (?:[\w'\u2019]+ ){0,3}terms of service", re.IGNORECASE
+            ),
             RefusalKind.BANNED,
         ),
         (re.compile(r"verify your account|verification required", re.IGNORECASE), RefusalKind.VERIFICATION),

@@ -151,14 +151,19 @@ class Failover:
 
     Args:
         switch_on_first_rate_limit: False for one retry on the same account first.
+        sticky_wait: an account that is limited for no longer than this may be waited for, once.
         random: a source of numbers from 0 to 1, for jitter.
 
     Attributes:
         tried: the accounts that the request is done with.
     """
 
-    def __init__(self, *, switch_on_first_rate_limit: bool, random: Callable[[], float]) -> None:
+    def __init__(
+        self, *, switch_on_first_rate_limit: bool, random: Callable[[], float], sticky_wait: float = 0.0
+    ) -> None:
         self.tried: set[str] = set()
+        self._sticky_wait = sticky_wait
+        self._waited_for: set[str] = set()
         self._switch_at_once = switch_on_first_rate_limit
         self._random = random
         self._refreshed: set[str] = set()
@@ -187,7 +192,14 @@ class Failover:
         if self._insists(account_id, refusal):
             self._insisted.add(account_id)
             return RetrySameAccount(_SAME_ACCOUNT_SECONDS if refusal.retry_after is None else refusal.retry_after)
+        if self._is_waited_for(account_id, refusal):
+            self._waited_for.add(account_id)
+            return NextAccount()  # not tried for good: the pool waits for it rather than lose its prompt cache
         return self._next(account_id)
+
+    def _is_waited_for(self, account_id: str, refusal: Refusal) -> bool:
+        limited = refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE) and refusal.retry_after is not None
+        return limited and (refusal.retry_after or 0.0) <= self._sticky_wait and account_id not in self._waited_for
 
     def _next(self, account_id: str) -> NextAccount:
         self.tried.add(account_id)

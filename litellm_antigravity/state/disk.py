@@ -19,6 +19,7 @@ import contextlib
 import errno
 import hashlib
 import logging
+import math
 import os
 import sqlite3
 import stat
@@ -140,7 +141,7 @@ class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache ha
     Leans on ``_con``, ``_sql_retry`` and ``_directory`` of diskcache 5.6.3, the last release since 2023.
     """
 
-    pragmas: tuple[str, ...] = _PRAGMAS
+    more_pragmas: tuple[str, ...] = ()
     _one: sqlite3.Connection | None = None
 
     def __init__(self, directory: str, *, timeout: float, **settings: object) -> None:
@@ -161,7 +162,7 @@ class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache ha
                 check_same_thread=False,
             )
             self._one.text_factory = _text_or_bytes
-            for pragma in self.pragmas:
+            for pragma in (*self.more_pragmas, *_PRAGMAS):
                 self._one.execute(f"PRAGMA {pragma}")
         return self._one
 
@@ -210,7 +211,32 @@ class _Translated:
             cause = error.__context__ if isinstance(error, diskcache.Timeout) else error
             what = str(cause) if cause is not None else "busy for too long"
             msg = f"the shared state in {self._store.directory} cannot be used: {what}"
+            self._store.failed(msg)
             raise StateUnavailableError(msg) from error
+
+
+class _Turn(_Translated):
+    """The use of the connection by one thread. Fails at once if it failed for another one that had its turn before.
+
+    Otherwise each of many threads would wait for a stuck writer in turn: the busy timeout, times the threads.
+    """
+
+    __slots__ = ("_came",)
+
+    def __init__(self, store: DiskStore) -> None:
+        super().__init__(store)
+        self._came = time.monotonic()
+
+    def __enter__(self) -> None:
+        self._store.begin_turn(self._came)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            super().__exit__(kind, error, trace)
+        finally:
+            self._store.end_turn()
 
 
 class DiskStore(ForkAware, RowStore):
@@ -242,6 +268,23 @@ class DiskStore(ForkAware, RowStore):
         self._dropped = 0
         self._life: filelock.BaseFileLock | None = None
         self._life_owner: str | None = None
+        self._failure: tuple[float, str] = (-math.inf, "")
+
+    def begin_turn(self, came: float) -> None:
+        """Wait for the connection; see `_Turn`."""
+        self._lock.acquire()
+        at, message = self._failure
+        if at > came and not self._depth:
+            self._lock.release()
+            raise StateUnavailableError(message)
+
+    def end_turn(self) -> None:
+        """Let the next thread have the connection."""
+        self._lock.release()
+
+    def failed(self, message: str) -> None:
+        """Note a failure, for those who are waiting."""
+        self._failure = (time.monotonic(), message)
 
     # Opening and closing
 
@@ -342,7 +385,7 @@ class DiskStore(ForkAware, RowStore):
 
     def refresh(self) -> StateView:
         """Return the view, caught up with every change that any process has committed."""
-        with self._lock, _Translated(self):
+        with _Turn(self):
             cache = self._opened()
             news = cache._sql(_FEED, (self._seen,)).fetchall()
             self._quiet = not news
@@ -355,7 +398,7 @@ class DiskStore(ForkAware, RowStore):
 
     @contextmanager
     def _atomic(self) -> Iterator[None]:
-        with self._lock, _Translated(self):
+        with _Turn(self):
             cache = self._opened()
             if self._depth:
                 yield
@@ -374,7 +417,7 @@ class DiskStore(ForkAware, RowStore):
                     self._seen = tag
 
     def _get(self, key: str) -> str | None:
-        with self._lock, _Translated(self):
+        with _Turn(self):
             cache = self._opened()
             value = cache.get(key)
             return value if isinstance(value, str) else None
@@ -445,7 +488,7 @@ class DiskStore(ForkAware, RowStore):
         A transaction takes six statements, and each of them lets go of the interpreter's lock: with other threads at
         work, getting it back costs more than the statement [LiteLLM logs in threads: 0.1 ms each].
         """
-        with self._lock, _Translated(self):
+        with _Turn(self):
             cache = self._opened()
             if self._depth or self._view.vitals.get(account_id) is not known:
                 return False

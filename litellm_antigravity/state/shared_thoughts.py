@@ -58,7 +58,7 @@ class _Disk(StrictDisk):
 
 
 class _Cache(OneConnectionCache):
-    pragmas = ("auto_vacuum = FULL", *OneConnectionCache.pragmas)  # diskcache goes by the size of the file
+    more_pragmas = ("auto_vacuum = FULL",)  # diskcache goes by the size of the file
 
 
 class SharedThoughts(ForkAware):

@@ -38,6 +38,8 @@ class Call:
     url: str
     headers: dict[str, str]
     content: bytes
+    gap: float | None = None
+    """Seconds that may pass between two pieces of a stream, whatever was left for its beginning."""
 
     def __repr__(self) -> str:
         return f"Call({self.url!r}, {len(self.content)} bytes)"
@@ -94,6 +96,7 @@ class Exchange:
                 return self._no_stream(response, response.read())
         except httpx.HTTPError as error:
             return _failed(error, call)
+        _allow_gaps(response, call)
         stream = ReplyStream(response, call, _Events(self._clock))
         try:
             stream.read_ahead()
@@ -114,6 +117,7 @@ class Exchange:
                 return self._no_stream(response, await response.aread())
         except httpx.HTTPError as error:
             return _failed(error, call)
+        _allow_gaps(response, call)
         stream = AsyncReplyStream(response, call, _Events(self._clock))
         try:
             await stream.read_ahead()
@@ -262,6 +266,13 @@ class AsyncReplyStream:
     async def aclose(self) -> None:
         """Give the connection back, or close it when the stream was not read to its end."""
         await self._response.aclose()
+
+
+def _allow_gaps(response: httpx.Response, call: Call) -> None:
+    """Let the body take the call's own time-out per piece: failover may have left little of it for the beginning."""
+    timeouts = response.request.extensions.get("timeout")
+    if call.gap is not None and isinstance(timeouts, dict):
+        timeouts["read"] = call.gap
 
 
 def _failed(error: httpx.HTTPError, call: Call) -> Refusal:

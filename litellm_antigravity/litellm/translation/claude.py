@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litellm_antigravity.litellm.target import Target
@@ -57,12 +57,9 @@ def finish_request(body: dict[str, Any], aside: Sequence[Any], target: Target) -
         aside: the thoughts that `set_thoughts_aside` has returned.
         target: the model.
     """
-    # LiteLLM puts a message's first signature on its text, too.
-    others = {_MADE_UP, *(block["signature"] for blocks in aside for block in blocks)}
     contents = []
     for content in body.get("contents", ()):
-        parts = [one for part in content["parts"] for one in _parts(part, aside, others)]
-        parts = _without_blanks(parts)
+        parts = _without_blanks([one for part in content["parts"] for one in _parts(part, aside)])
         parts = without_last_thoughts(parts)
         if parts:
             contents.append({**content, "parts": parts})
@@ -86,10 +83,13 @@ def finish_request(body: dict[str, Any], aside: Sequence[Any], target: Target) -
             body.pop("systemInstruction")
 
 
-def _parts(part: dict[str, Any], aside: Sequence[Any], others: Collection[str]) -> list[dict[str, Any]]:
+def _parts(part: dict[str, Any], aside: Sequence[Any]) -> list[dict[str, Any]]:
     if part.get("thought"):
         return restored(part, aside)
-    kept = {name: value for name, value in part.items() if name != "thoughtSignature" or value not in others}
+    kept = {name: value for name, value in part.items() if name != "mediaResolution"}
+    # A text has no signature of its own: LiteLLM puts that of its message's thought there.
+    if "text" in kept or kept.get("thoughtSignature") == _MADE_UP:
+        kept.pop("thoughtSignature", None)
     for name in ("functionCall", "functionResponse"):
         if isinstance(kept.get(name), Mapping) and "id" in kept[name]:
             kept[name] = {**kept[name], "id": _NOT_IN_IDS.sub("_", kept[name]["id"])}

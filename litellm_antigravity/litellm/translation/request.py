@@ -125,11 +125,13 @@ def _put_schemas_back(body: dict[str, Any], schemas: Sequence[dict[str, Any]]) -
 
 
 def _rename_choice(params: dict[str, Any], names: ToolNames) -> None:
-    for key in ("tool_choice", "function_call"):
-        choice = params.get(key)
-        function = choice.get("function", choice) if isinstance(choice, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("name"), str):
-            function["name"] = names.upstream(function["name"])
+    old = params.pop("function_call", None)  # what `tool_choice` was called once; LiteLLM's Gemini does not know it
+    if old is not None:
+        params.setdefault("tool_choice", {"type": "function", "function": old} if isinstance(old, dict) else old)
+    choice = params.get("tool_choice")
+    function = choice.get("function") if isinstance(choice, dict) else None
+    if isinstance(function, dict) and isinstance(function.get("name"), str):
+        function["name"] = names.upstream(function["name"])
 
 
 def _begin_with_user(body: dict[str, Any]) -> None:

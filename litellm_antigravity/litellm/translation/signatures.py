@@ -58,26 +58,34 @@ class SignedThoughts(ForkAware):
             for block in blocks
             if block.get("signature")
         ]
-        if not signed or not ids or not isinstance(ids[0], str):
-            return
-        key = _key(ids[0])
-        self._keep(key, signed)
-        if self._shared is not None:
-            self._shared.write(key, signed)
+        if signed and ids and isinstance(ids[0], str):
+            self._write(_key(ids[0]), signed)
+
+    def recall(self, ids: Sequence[Any]) -> list[dict[str, str]]:
+        """Return the thoughts that came before a message's calls, or none."""
+        return self._read(_key(ids[0])) if ids and isinstance(ids[0], str) else []
+
+    # Signatures of calls have keys of their own: no model takes another one's.
 
     def remember_calls(self, calls: Iterable[Any]) -> None:
         """Remember the signatures of tool calls themselves, as LiteLLM returns them."""
         for call in calls:
             fields = getattr(call, "provider_specific_fields", None)
             signature = fields.get("thought_signature") if isinstance(fields, Mapping) else None
-            if signature:
-                self.remember([{"signature": signature}], [call.id])
+            if signature and isinstance(call.id, str):
+                self._write(f"call:{_key(call.id)}", [{"thinking": "", "signature": str(signature)}])
 
-    def recall(self, ids: Sequence[Any]) -> list[dict[str, str]]:
-        """Return the thoughts that came before a message's calls, or none."""
-        if not ids or not isinstance(ids[0], str):
-            return []
-        key = _key(ids[0])
+    def recall_call(self, call_id: Any) -> str | None:
+        """Return the signature of a call, if it is known."""
+        blocks = self._read(f"call:{_key(call_id)}") if isinstance(call_id, str) else []
+        return blocks[0]["signature"] if blocks else None
+
+    def _write(self, key: str, blocks: list[dict[str, str]]) -> None:
+        self._keep(key, blocks)
+        if self._shared is not None:
+            self._shared.write(key, blocks)
+
+    def _read(self, key: str) -> list[dict[str, str]]:
         with self._lock:
             blocks = self._blocks.get(key)
             if blocks is not None:

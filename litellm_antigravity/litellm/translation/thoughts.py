@@ -53,10 +53,10 @@ def sign_calls(messages: Sequence[Json], remembered: SignedThoughts) -> None:
         calls = [call for call in message.get("tool_calls") or () if isinstance(call, dict)]
         if message["role"] != "assistant" or not calls or seams.signature_of(calls[0]):
             continue
-        blocks = remembered.recall([calls[0].get("id")])
-        if blocks:
-            fields = {"thought_signature": blocks[-1]["signature"]}
-            calls[0]["provider_specific_fields"] = {**(calls[0].get("provider_specific_fields") or {}), **fields}
+        signature = remembered.recall_call(calls[0].get("id"))
+        if signature is not None:
+            fields = calls[0].get("provider_specific_fields") or {}
+            calls[0]["provider_specific_fields"] = {**fields, "thought_signature": signature}
 
 
 def _signed(blocks: Any) -> list[dict[str, str]]:

@@ -1,0 +1,123 @@
+"""The table of `tests/test_parity.py` for Claude and GPT-OSS models, against what is stated here.
+
+Upstream serves them in Gemini's shape, so what arrives is what arrives for Gemini models, contents as for a newer one
+and all else as for an older one, but:
+
+1. No made-up signatures, none of texts, no media resolution, and no temperature unless the caller says one.
+2. Blank texts and what has nothing else are left out; a conversation that does not begin with the user begins with
+   "Please continue.".
+3. Thoughts without a signature are left out. A signature in a call's id is another model's, and LiteLLM takes it out.
+4. Thinking is a budget of 1,024 tokens or more, or none; the output limit is above it. A budget says more than a level.
+5. Tool calls and their results have the history's ids.
+
+What comes back is what comes back from Gemini models.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import settings_of
+from test_parity import CASES, MESSAGES, NEW, OLD, Body, Case, Outcome, ask, comparable
+
+import litellm_antigravity
+from litellm_antigravity.litellm.translation.claude import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET
+from litellm_antigravity.simulator import Simulator
+
+CLAUDE, GPT_OSS = "claude-sonnet-4-6", "gpt-oss-120b-medium"
+MADE_UP = base64.b64encode(b"skip_thought_signature_validator").decode()
+CONTINUE = {"role": "user", "parts": [{"text": "Please continue."}]}
+BUDGETS = {"thinking and reasoning_effort": 2000, "thinking adaptive": ADAPTIVE_BUDGET}  # Gemini's differ
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with Simulator(2, models=(NEW, OLD)) as simulator:
+        folder: Path = tmp_path_factory.mktemp("parity-claude")
+        litellm_antigravity.register(settings_of(simulator, folder, account_selection_strategy="sticky"))
+        yield simulator
+
+
+def served(simulator: Simulator, case: Case, model: str, *, stream: bool = False) -> Outcome:
+    same = Case(case.name, case.params, case.reply, model)
+    return ask(simulator, same, stream=stream, provider="antigravity")
+
+
+def expected(case: Case, newer: Body, older: Body) -> Body:
+    """Return what is to arrive, made of what arrives for two Gemini models."""
+    signed_by_others = "__thought__" in str(case.params.get("messages"))
+    body = {**older, "contents": contents(newer["contents"], signed_by_others=signed_by_others)}
+    if "systemInstruction" in body:
+        parts = without_blanks(body["systemInstruction"]["parts"])
+        body.pop("systemInstruction")
+        body |= {"systemInstruction": {"parts": parts}} if parts else {}
+    settings = config(case, dict(older.get("generationConfig", {})))
+    body.pop("generationConfig", None)
+    return body | ({"generationConfig": settings} if settings else {})
+
+
+def without_blanks(parts: list[Any]) -> list[Any]:
+    return [part for part in parts if part.get("text", "said").strip()]
+
+
+def contents(given: list[Any], *, signed_by_others: bool) -> list[Any]:
+    kept = []
+    for content in given:
+        parts = [part for part in without_blanks(content["parts"]) if not part.get("thought")]
+        for part in parts:
+            part.pop("mediaResolution", None)
+            others = signed_by_others and "functionCall" in part
+            if part.get("thoughtSignature") == MADE_UP or others or "text" in part:
+                part.pop("thoughtSignature", None)
+        kept += [{**content, "parts": parts}] if parts else []
+    return kept if kept and kept[0]["role"] == "user" else [CONTINUE, *kept]
+
+
+def config(case: Case, settings: dict[str, Any]) -> dict[str, Any]:
+    thinking = settings.pop("thinkingConfig", {})
+    settings.pop("mediaResolution", None)
+    stated = BUDGETS.get(case.name.partition(" on ")[0])
+    budget = stated or thinking.get("thinkingBudget", ADAPTIVE_BUDGET)
+    if not stated and (not thinking.get("includeThoughts") or not budget):
+        return settings
+    budget = max(budget, MIN_THINKING_BUDGET)
+    limit = settings.get("maxOutputTokens")
+    if limit is None:
+        settings["maxOutputTokens"] = budget + ANSWER_TOKENS
+    elif limit <= budget:
+        settings["maxOutputTokens"] = budget + limit
+    return settings | {"thinkingConfig": {"includeThoughts": True, "thinkingBudget": budget}}
+
+
+def ids(body: Body, name: str) -> list[Any]:
+    parts = [part for content in body["contents"] for part in content["parts"]]
+    return [part[name].get("id") for part in parts if name in part]
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+def test_the_stated_request_arrives(simulator: Simulator, case: Case) -> None:
+    older, claude = (served(simulator, case, model) for model in (OLD, CLAUDE))
+    both = {"thinking", "reasoning_effort"} <= case.params.keys()  # which newer models do not take
+    params = {name: value for name, value in case.params.items() if name != "thinking" or not both}
+    newer = served(simulator, Case(case.name, params, case.reply), NEW)
+    assert claude.body == expected(case, newer.body, older.body)
+    assert comparable(claude.answer) == comparable(newer.answer)
+    messages = case.params.get("messages", MESSAGES)
+    calls = [one["id"].partition("__thought__")[0] for said in messages for one in said.get("tool_calls") or ()]
+    results = [said["tool_call_id"].partition("__thought__")[0] for said in messages if said["role"] == "tool"]
+    assert ids(claude.body, "functionCall") == (calls or [None] * len(ids(claude.body, "functionCall")))
+    assert sorted(one or "" for one in ids(claude.body, "functionResponse")) == sorted(
+        results or [""] * len(ids(claude.body, "functionResponse"))
+    )
+    if "pdf" not in str(case.params):  # LiteLLM 1.110 refuses them for a model that says it takes none
+        assert served(simulator, case, GPT_OSS).body == claude.body
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES if case.name.startswith("reply:")])
+def test_a_stream_brings_what_a_gemini_models_brings(simulator: Simulator, case: Case) -> None:
+    claude, newer = (served(simulator, case, model, stream=True) for model in (CLAUDE, NEW))
+    assert comparable(claude.answer) == comparable(newer.answer)
