@@ -701,6 +701,20 @@ class AccountPool(ForkAware):
 
     # For people
 
+    def release(self, account_id: str) -> list[Cooldown]:
+        """End an account's cooldowns in the shared state; return those that were not over.
+
+        What the accounts file says of it stays.
+
+        Args:
+            account_id: whose.
+        """
+        view, now = self.store.refresh(), self.clock.time()
+        ended = [one for one in view.cooldowns.get(account_id, {}).values() if one.remaining(now) > 0]
+        for cooldown in ended:
+            self.store.end_cooldown(account_id, cooldown.pool, now)
+        return ended
+
     def states(self, model: str | None = None) -> list[AccountState]:
         """Return what is known of every account, enabled or not; with ``model``, only what concerns it."""
         roster, view, now = self.accounts.current(), self.store.refresh(), self.clock.time()
@@ -794,7 +808,8 @@ def _loud(account: Account, refusal: Refusal) -> str:
         RefusalKind.REVOKED: "its grant was revoked; sign in again",
     }[refusal.kind]
     where = " at the address that `litellm-antigravity status` shows" if refusal.url else ""
-    return f"Account {account.label} is out: {remedy}{where}. Upstream said: {refusal.message}"
+    back = "" if refusal.kind is RefusalKind.REVOKED else ", then type `litellm-antigravity auth retry EMAIL`"
+    return f"Account {account.label} is out: {remedy}{where}{back}. Upstream said: {refusal.message}"
 
 
 def _no_capacity(model: str, left: float) -> Refusal:

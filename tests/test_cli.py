@@ -277,8 +277,35 @@ def test_status_shows_what_the_owner_of_a_benched_account_has_to_open(
     assert [(pool.pool, pool.state) for pool in account.pools] == [("*", "out"), ("claude", "out"), ("gemini", "out")]
     text = shown(report, width=80)
     assert text.count(url) == 1  # in one piece, and once
+    assert "litellm-antigravity auth retry user1@gmail.com" in text
     assert text.count("out until you act") == 3
     assert "\x1b" not in text  # what upstream says cannot steer the terminal
+
+
+def test_an_account_that_was_verified_is_used_again_by_every_process(home: Path, store: DiskStore) -> None:
+    first, second = ids(save(home, entry(1), entry(2)))
+    for account in (first, second):
+        store.extend_cooldown(Cooldown(account, "*", float("inf"), "verification", NOW, fact=True))
+    result = run("auth", "retry", "User1@gmail.com")
+    assert result.exit_code == 0, result.output
+    assert "User1@gmail.com is used again (it was out: verification)." in result.stdout
+    assert [one.account.id for one in AccountPool(store=store).states() if not one.cooldowns] == [first]
+    assert "was not out" in run("auth", "retry", "user1@gmail.com").stdout
+
+
+def test_an_account_that_there_is_not_cannot_be_used_again(home: Path) -> None:
+    save(home, entry(1))
+    result = run("auth", "retry", "stranger@gmail.com")
+    assert result.exit_code == 1
+    assert "There is no account 'stranger@gmail.com'" in result.stderr
+    assert "user1@gmail.com" in result.stderr
+
+
+def test_what_the_accounts_file_says_of_an_account_stays_in_force(home: Path) -> None:
+    save(home, entry(1, verificationRequired=True))
+    result = run("auth", "retry", "user1@gmail.com")
+    assert "was not out" in result.stdout
+    assert "stays in force" in result.stdout
 
 
 def test_status_shows_health_tokens_last_use_and_the_processes_on_an_account(

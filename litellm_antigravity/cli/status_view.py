@@ -85,6 +85,7 @@ def _remedies(report: StatusReport) -> Iterator[str]:
         for pool in account.pools:
             if pool.url is not None:
                 yield f"{_name(account)}, {printable(pool.reason or '')}: open {printable(pool.url)}"
+                yield f"{_name(account)}: afterwards, litellm-antigravity auth retry {_name(account)}"
             if pool.message is not None and (pool.state == "out" or pool.url is not None):
                 yield f"{_name(account)}: upstream said: {printable(pool.message)}"
 

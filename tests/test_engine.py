@@ -1,0 +1,277 @@
+"""One request and what it leaves behind, on a real simulator, with a clock that only moves when told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import settings_of
+from support import FakeClock, run_python
+
+from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
+from litellm_antigravity.errors import RequestRefusedError, StateUnavailableError
+from litellm_antigravity.refusals import RefusalKind
+from litellm_antigravity.simulator import Simulator
+from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.memory import MemoryStore
+
+MODEL = "claude-sonnet-4-6"
+EMAILS = [f"user{number}@example.com" for number in range(1, 5)]
+FIRST, SECOND = EMAILS[:2]
+BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+
+
+@pytest.fixture
+def simulator(clock: FakeClock) -> Iterator[Simulator]:
+    with Simulator(4, clock=clock) as started:
+        yield started
+
+
+@pytest.fixture
+def new_dispatcher(simulator: Simulator, clock: FakeClock, tmp_path: Path) -> Callable[..., Dispatcher]:
+    def made(**settings: Any) -> Dispatcher:
+        fields = {"account_selection_strategy": "sticky", "max_rate_limit_wait_seconds": 0, **settings}
+        return Dispatcher(
+            settings_of(simulator, tmp_path, **fields), store=MemoryStore(), clock=clock, jitter=lambda: 0.5
+        )
+
+    return made
+
+
+def request(*, stream: bool = False, timeout: float = 60.0) -> GeminiRequest:
+    return GeminiRequest(MODEL, BODY, stream, timeout)
+
+
+def served_by(simulator: Simulator) -> list[str]:
+    return [entry.email or "" for entry in simulator.log if entry.kind == "served"]
+
+
+def asked(simulator: Simulator) -> list[str]:
+    return [entry.email or "" for entry in simulator.log if entry.model is not None]
+
+
+def refusal_of(serve: Callable[[], object]) -> RefusalKind:
+    with pytest.raises(RequestRefusedError) as raised:
+        serve()
+    return raised.value.refusal.kind
+
+
+def benched(dispatcher: Dispatcher) -> list[str]:
+    return [state.account.email or "" for state in dispatcher.pool.states(MODEL) if state.cooldowns]
+
+
+# What a refusal costs
+
+
+def test_a_request_that_two_accounts_refuse_benches_the_first_one_only(
+    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator
+) -> None:
+    dispatcher = new_dispatcher()
+    simulator.refuse("refused-request", times=2)
+    assert refusal_of(lambda: dispatcher.complete(request())) is RefusalKind.REFUSED_REQUEST
+    assert asked(simulator) == [FIRST, SECOND]
+    assert benched(dispatcher) == [FIRST]
+    dispatcher.complete(request())
+
+
+def test_what_befell_a_free_account_is_told_rather_than_the_limits_of_the_others(
+    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator
+) -> None:
+    dispatcher = new_dispatcher()
+    for email in EMAILS[1:]:
+        simulator.drain(email, "claude", 900)
+    simulator.refuse("server-error", email=FIRST, times=1)
+    assert refusal_of(lambda: dispatcher.complete(request())) is RefusalKind.TRANSPORT
+    assert dispatcher.complete(request()).lease.account.email == FIRST
+
+
+def test_when_connections_alone_have_benched_everybody_everybody_is_asked_again(
+    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+) -> None:
+    dispatcher = new_dispatcher()
+    simulator.refuse("drop")
+    for _ in range(4):
+        assert refusal_of(lambda: dispatcher.complete(request())) is RefusalKind.TRANSPORT
+        clock.advance(3)  # each counts as a failure of its own
+    assert benched(dispatcher) == EMAILS
+    simulator.heal()
+    dispatcher.complete(request())
+
+
+def test_a_fact_still_benches_an_account_when_connections_have_benched_the_others(
+    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+) -> None:
+    dispatcher = new_dispatcher()
+    simulator.drain(FIRST, "claude", 900)
+    for email in EMAILS[1:]:
+        simulator.refuse("drop", email=email)
+    for _ in range(4):
+        refusal_of(lambda: dispatcher.complete(request()))
+        clock.advance(3)
+    assert benched(dispatcher) == EMAILS
+    simulator.heal()
+    simulator.clear_log()
+    assert dispatcher.complete(request()).lease.account.email != FIRST
+    assert FIRST not in asked(simulator)
+
+
+def read(dispatcher: Dispatcher) -> None:
+    for _ in dispatcher.stream(request(stream=True)):
+        pass
+
+
+async def read_async(dispatcher: Dispatcher) -> None:
+    pending = await asyncio.to_thread(dispatcher.begin_stream, request(stream=True))
+    async for _ in await pending:
+        pass
+
+
+@pytest.mark.parametrize(
+    "reading", [read, lambda dispatcher: asyncio.run(read_async(dispatcher))], ids=["sync", "async"]
+)
+def test_an_account_whose_streams_keep_breaking_off_is_left_alone_after_three(
+    reading: Callable[[Dispatcher], None],
+    new_dispatcher: Callable[..., Dispatcher],
+    simulator: Simulator,
+    clock: FakeClock,
+) -> None:
+    dispatcher = new_dispatcher()
+    simulator.refuse("truncated-stream", email=FIRST, after_chunks=1)
+    for _ in range(3):
+        assert refusal_of(lambda: reading(dispatcher)) is RefusalKind.BROKEN_REPLY
+        clock.advance(3)
+    reading(dispatcher)
+    assert served_by(simulator) == [SECOND]
+
+
+# Sticky
+
+
+def test_sticky_waits_for_its_own_account_rather_than_lose_its_prompt_cache(
+    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+) -> None:
+    dispatcher = new_dispatcher(sticky_wait_seconds=10)
+    dispatcher.complete(request())
+    simulator.refuse("rate", email=FIRST, retry_seconds=4, times=1)
+    dispatcher.complete(request())
+    assert served_by(simulator) == [FIRST, FIRST]
+    assert 4 <= sum(clock.slept) < 5
+
+
+def test_sticky_does_not_wait_for_longer_than_it_may(
+    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+) -> None:
+    dispatcher = new_dispatcher(sticky_wait_seconds=10)
+    dispatcher.complete(request())
+    simulator.refuse("rate", email=FIRST, retry_seconds=40, times=1)
+    dispatcher.complete(request())
+    assert served_by(simulator) == [FIRST, SECOND]
+    assert clock.slept == []
+
+
+def test_a_disabled_account_is_followed_by_the_next_one_in_the_file_without_a_new_offset(
+    new_dispatcher: Callable[..., Dispatcher], tmp_path: Path, clock: FakeClock
+) -> None:
+    dispatcher = new_dispatcher(pid_offset_enabled=True)
+    before = EMAILS.index(dispatcher.complete(request()).lease.account.email or "")
+    path = tmp_path / "antigravity-accounts.json"
+    document = json.loads(path.read_text())
+    document["accounts"][before]["enabled"] = False
+    path.write_text(json.dumps(document))
+    clock.advance(1)
+    assert dispatcher.complete(request()).lease.account.email == EMAILS[(before + 1) % 4]
+
+
+# Time
+
+
+def test_an_account_whose_token_does_not_come_leaves_time_for_the_next_one(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    fields = {"account_selection_strategy": "sticky", "max_rate_limit_wait_seconds": 0}
+    dispatcher = Dispatcher(settings_of(simulator, tmp_path, **fields), store=MemoryStore())
+    simulator.refuse("hang", email=FIRST, target="token")
+    assert dispatcher.complete(request(timeout=2.0)).lease.account.email == SECOND
+
+
+def test_requests_that_wait_for_a_token_hold_up_no_failover(simulator: Simulator, tmp_path: Path) -> None:
+    fields = {"account_selection_strategy": "round-robin", "max_rate_limit_wait_seconds": 0}
+    path = tmp_path / "antigravity-accounts.json"
+    simulator.write_accounts_file(path, entries={FIRST: {"enabled": False}})
+    dispatcher = Dispatcher(settings_of(simulator, tmp_path, **fields), store=MemoryStore())
+    for _ in range(3):  # the others have their tokens
+        dispatcher.complete(request())
+    simulator.write_accounts_file(path)
+    simulator.refuse("hang", email=FIRST, target="token")
+
+    async def one() -> str:
+        answer = await (await asyncio.to_thread(dispatcher.begin, request(timeout=20.0)))
+        return answer.lease.account.email or ""
+
+    async def run() -> list[str]:
+        crowd = [asyncio.create_task(one()) for _ in range(4 * 40)]  # a quarter of them waits, more than have threads
+        for task in list(asyncio.as_completed(crowd))[: 3 * 40]:
+            await task
+        simulator.drain(SECOND, "claude", 900)
+        simulator.write_accounts_file(path, entries={FIRST: {"enabled": False}})
+        answers = await asyncio.wait_for(asyncio.gather(*(one() for _ in range(6))), 8)
+        for task in crowd:
+            task.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+        return answers
+
+    answers = asyncio.run(run())
+    assert SECOND in asked(simulator)
+    assert set(answers) == {EMAILS[2], EMAILS[3]}
+
+
+# The state
+
+
+def test_threads_that_meet_a_stuck_writer_wait_for_it_together(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path / "state", busy_timeout=1.0)
+    store.next_cursor_start()
+    stuck = sqlite3.connect(tmp_path / "state" / "cache.db", isolation_level=None)
+    stuck.execute("BEGIN IMMEDIATE")
+    errors: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            store.next_cursor_start()
+        except StateUnavailableError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(10)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 10
+    assert time.monotonic() - began < 5  # one after the other it would be ten
+    stuck.close()
+    assert store.next_cursor_start() == 1
+
+
+ONE_REQUEST = """
+import sys
+from litellm_antigravity import AccountPool, Settings
+from litellm_antigravity.accounts import Account, StaticToken, static_accounts
+from pydantic import SecretStr
+
+account = Account.create("user1@example.com", StaticToken(SecretStr("x")))
+AccountPool(Settings(state_dir=sys.argv[1]), accounts=static_accounts(account)).acquire("claude-sonnet-4-6")
+"""
+
+
+def test_processes_that_have_ended_leave_nothing_behind(tmp_path: Path) -> None:
+    for _ in range(4):
+        run_python(ONE_REQUEST, tmp_path / "state")
+    assert len(list((tmp_path / "state" / "owners").iterdir())) == 1  # the last one's, for the next to remove
