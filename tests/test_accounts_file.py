@@ -29,10 +29,10 @@ from litellm_antigravity.accounts import (
     StaticToken,
     TokenCommand,
     account_id_for,
-    mask_email,
     static_accounts,
 )
 from litellm_antigravity.errors import AccountsFileError
+from litellm_antigravity.masking import mask_email
 
 CANARY = "1//0canary-SECRET-refresh"
 MONTH = 31 * 86_400

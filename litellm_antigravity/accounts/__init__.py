@@ -8,7 +8,6 @@ from litellm_antigravity.accounts.account import (
     AccountsSnapshot,
     FileCooldown,
     account_id_for,
-    mask_email,
     static_accounts,
 )
 from litellm_antigravity.accounts.accounts_file import AccountsFile
@@ -32,6 +31,5 @@ __all__ = [
     "StaticToken",
     "TokenCommand",
     "account_id_for",
-    "mask_email",
     "static_accounts",
 ]

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from pydantic import SecretStr
 
-from litellm_antigravity.accounts.account import Account, FileCooldown, arranged, mask_email
+from litellm_antigravity.accounts.account import Account, FileCooldown, arranged
 from litellm_antigravity.accounts.credential import (
     AuthorizedUser,
     Credential,
@@ -27,6 +27,7 @@ from litellm_antigravity.accounts.credential import (
     may_be_token,
 )
 from litellm_antigravity.errors import AccountsFileError
+from litellm_antigravity.masking import mask_email
 from litellm_antigravity.models import FAMILIES, ModelFamily, canonical_model
 from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, model_pool
 

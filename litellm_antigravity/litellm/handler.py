@@ -10,7 +10,7 @@ import httpx
 from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import ModelResponse, ModelResponseStream
 
-from litellm_antigravity.accounts import RefreshToken, mask_email
+from litellm_antigravity.accounts import RefreshToken
 from litellm_antigravity.dispatch import (
     DEFAULT_TIMEOUT_SECONDS,
     Answer,
@@ -27,6 +27,7 @@ from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_acco
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media, to_gemini
 from litellm_antigravity.litellm.translation.headers import callers_headers
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS
+from litellm_antigravity.masking import mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.settings import Settings

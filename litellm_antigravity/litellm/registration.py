@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from litellm_antigravity.accounts import mask_email
 from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.litellm import model_info, proxy_seams, router_seams, seams
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing import Member, find_account
+from litellm_antigravity.masking import mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.settings.costs import model_costs

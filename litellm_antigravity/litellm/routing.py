@@ -16,9 +16,10 @@ from typing import Any, TypeAlias
 from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot, StaticToken
-from litellm_antigravity.accounts.account import account_id_for, arranged, mask_email
+from litellm_antigravity.accounts.account import account_id_for, arranged
 from litellm_antigravity.dispatch import Dispatcher
 from litellm_antigravity.errors import AllAccountsLimitedError
+from litellm_antigravity.masking import mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 

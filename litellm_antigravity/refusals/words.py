@@ -7,7 +7,7 @@ import unicodedata
 from typing import Final
 from urllib.parse import urlsplit
 
-from litellm_antigravity.accounts import mask_email
+from litellm_antigravity.masking import mask_email
 
 MAX_MESSAGE: Final = 1000
 """The longest message, in characters."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from litellm_antigravity.accounts.account import mask_email
+from litellm_antigravity.masking import mask_email
 
 
 def new_refresh_token() -> str:
