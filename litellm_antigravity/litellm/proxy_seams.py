@@ -1,4 +1,4 @@
-"""LiteLLM's proxy: what this package reads of it, and the two wrappers that keep our things when it loads anew.
+"""LiteLLM's proxy: what this package reads of it, and wrappers that keep our things when it loads them again.
 
 Checked on LiteLLM 1.106.2, 1.108.7 and 1.110.2.
 """
