@@ -24,7 +24,7 @@ TABLES = {
 
 def main() -> None:
     """Print the tables named on the command line, or all but the proxy's, which take minutes."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     with console.status("measuring ..."):
         for name in sys.argv[1:] or [name for name in TABLES if name != "proxy"]:
             console.print(TABLES[name]())

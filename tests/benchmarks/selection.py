@@ -14,7 +14,7 @@ from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.pool import SERVED, AccountPool
 from litellm_antigravity.settings import Settings
 
-from .measure import in_turns, microseconds
+from .measure import in_turns, microseconds, ratio
 
 STRATEGIES = ("sticky", "round-robin", "hybrid")
 MODEL = "claude-sonnet-4-6"
@@ -36,10 +36,10 @@ def table(*, rounds: int = 20) -> Table:
             for strategy in STRATEGIES:
                 actions[strategy] = _pool(strategy, count, Path(folder, f"{strategy}-{count}"))
             taken = in_turns(actions, rounds=rounds, each=20)
-            base = taken["simple-shuffle"]
-            cells = [f"{microseconds(taken[name])} ({base / taken[name]:.1f}x)" for name in STRATEGIES]
+            shuffle = taken["simple-shuffle"]
+            cells = [f"{microseconds(taken[name])} ({ratio(shuffle, taken[name]):.1f}x)" for name in STRATEGIES]
             aim = f"{AIMS[count]:.0f}x" if count in AIMS else ""
-            result.add_row(str(count), microseconds(base), *cells, aim)
+            result.add_row(str(count), microseconds(shuffle), *cells, aim)
     return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,11 +13,13 @@ from typing import Any
 import litellm
 from rich.table import Table
 
-from .measure import medians_in_turns
+from .measure import event_loop, measured_in_turns, ratio
 from .requests import MESSAGES, providers
 from .server import started
 
 CHUNKS = 1000
+
+_SETTLE_SECONDS = 0.3  # LiteLLM logs a stream when it is over, which must not fall on the next one's first content
 
 Times = tuple[float, float]
 """Seconds until the first content and until the end."""
@@ -36,24 +38,31 @@ def table(*, rounds: int = 21) -> Table:
     with (
         tempfile.TemporaryDirectory() as folder,
         started(CHUNKS) as base,
-        contextlib.closing(asyncio.new_event_loop()) as loop,
+        event_loop() as loop,
     ):
         params = providers(base, Path(folder))
         for name, call in (
             ("completion", _sync),
             ("acompletion", lambda params: loop.run_until_complete(_async(params))),
         ):
-            taken = medians_in_turns({provider: _bound(call, params[provider]) for provider in params}, rounds=rounds)
+            actions = {provider: _bound(call, params[provider], loop) for provider in params}
+            taken = measured_in_turns(actions, rounds=rounds)
             (first, whole), (our_first, our_whole) = taken["gemini"], taken["antigravity"]
-            times = f"{first * 1e3:.2f} ms", f"{our_first * 1e3:.2f} ms"
-            rates = f"{CHUNKS / whole:,.0f} chunks/s", f"{CHUNKS / our_whole:,.0f} chunks/s"
-            result.add_row(name, "until the first content", *times, f"{our_first / first:.2f}")
-            result.add_row(name, "whole stream", *rates, f"{our_whole / whole:.2f}")
+            times = [f"{statistics.median(one) * 1e3:.2f} ms" for one in (first, our_first)]
+            rates = [f"{CHUNKS / statistics.median(one):,.0f} chunks/s" for one in (whole, our_whole)]
+            result.add_row(name, "until the first content", *times, f"{ratio(our_first, first):.2f}")
+            result.add_row(name, "whole stream", *rates, f"{ratio(our_whole, whole):.2f}")
     return result
 
 
-def _bound(call: Callable[[dict[str, Any]], Times], params: dict[str, Any]) -> Callable[[], Times]:
-    return lambda: call(params)
+def _bound(
+    call: Callable[[dict[str, Any]], Times], params: dict[str, Any], loop: asyncio.AbstractEventLoop
+) -> Callable[[], Times]:
+    def bound() -> Times:
+        loop.run_until_complete(asyncio.sleep(_SETTLE_SECONDS))
+        return call(params)
+
+    return bound
 
 
 def _sync(params: dict[str, Any]) -> Times:
