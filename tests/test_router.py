@@ -591,6 +591,16 @@ def test_installing_twice_does_no_harm(simulator: Simulator, tmp_path: Path) -> 
     assert served(simulator) == [1, 2, 3, 1]
 
 
+def test_installing_again_after_a_change_of_strategy_brings_our_routing_back(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    router = routed(group_of(gemini, simulator), simulator, tmp_path, account_selection_strategy="round-robin")
+    router.update_settings(routing_strategy="least-busy")
+    litellm_antigravity.install(router)
+    sync_door(router, 4)
+    assert served(simulator) == [1, 2, 3, 1]
+
+
 def test_deployments_that_differ_in_nothing_but_the_account_are_told_apart(
     simulator: Simulator, tmp_path: Path
 ) -> None:

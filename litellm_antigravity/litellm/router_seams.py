@@ -136,14 +136,19 @@ async def tagged(model: str, deployments: list[Any], request_kwargs: Any) -> lis
 def route(router: Any, narrow: Narrow) -> None:
     """Have a Router's synchronous selection ask ``narrow`` too, after LiteLLM's own filters; twice does no harm.
 
-    Its asynchronous one asks the hook, as that of any Router does.
+    Its asynchronous one asks the hook, as that of any Router does. A Router that is given another ``routing_strategy``
+    drops it; then it has to be done again.
 
     Raises:
         RuntimeError: when this LiteLLM selects in a way that is not known here.
     """
-    if router in _routers:
+    is_new = hasattr(router, "register_plugin")
+    if is_new and not hasattr(getattr(router, "_core", None), "_custom_strategy"):
+        raise RuntimeError(_UNKNOWN)
+    in_place = router._core._custom_strategy if is_new else router.__dict__.get("get_available_deployment")
+    if router in _routers and in_place is not None:
         return
-    if hasattr(router, "register_plugin"):
+    if is_new:
         router.register_plugin(_plugin(router))
     else:
         router.set_custom_routing_strategy(_strategy(router, narrow))
@@ -196,8 +201,6 @@ def _plugin(router: Any) -> Any:
     A plugin replaces every choice. So the Router is asked once as if it had none, and, for the synchronous choice of a
     group that names accounts, for the deployments that its asynchronous one would choose from: those ask the hook.
     """
-    if not hasattr(getattr(router, "_core", None), "_custom_strategy"):
-        raise RuntimeError(_UNKNOWN)
 
     class AccountRouting(CustomRoutingStrategyBase):  # type: ignore[misc]  # LiteLLM's types are not followed
         def get_available_deployment(
