@@ -22,6 +22,7 @@ def _use_home(patch: pytest.MonkeyPatch, home: Path) -> None:
     for name in list(os.environ):
         if name.upper().startswith(("LITELLM_ANTIGRAVITY_", "OPENCODE_")):
             patch.delenv(name)
+    patch.delenv("COLUMNS", raising=False)  # of whoever runs the tests; tables are as wide as in a pipe
     patch.setenv("HOME", str(home))
     patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     patch.setenv("XDG_STATE_HOME", str(home / ".local" / "state"))
