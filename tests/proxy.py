@@ -34,6 +34,7 @@ needs_proxy = [
     pytest.mark.skipif(LITELLM < (1, 106, 2), reason="older proxies are not supported, see pyproject.toml"),
 ]
 
+END_SECONDS = 10.0
 START_SECONDS = 90.0  # a hang guard: a start takes 6 to 10 s on an idle machine
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
 
@@ -130,7 +131,9 @@ class Proxy:
         return self._process.wait(START_SECONDS)
 
     def end(self, signal_number: int, *, whole_group: bool = False) -> list[int]:
-        """Ask it to end, wait until it has, and return the processes of it that are still there.
+        """Ask it to end, wait until it has, and return the processes of it that stay.
+
+        Some end by noticing that the first one has (multiprocessing's resource tracker), so that they are waited for, too.
 
         Args:
             signal_number: how to ask.
@@ -139,6 +142,13 @@ class Proxy:
         assert self._process is not None
         (os.killpg if whole_group else os.kill)(self._process.pid, signal_number)
         self._process.wait(START_SECONDS)
+        deadline = time.monotonic() + END_SECONDS
+        while (left := self._left()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
+
+    def _left(self) -> list[int]:
+        assert self._process is not None
         return [pid for pid, fields in _processes() if fields.group == self._process.pid and fields.state != "Z"]
 
     def close(self) -> None:
