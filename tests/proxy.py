@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
+from nursery import fork_proxy
 
 from litellm_antigravity.simulator import Simulator
 
@@ -50,6 +51,7 @@ class Proxy:
         by_variable: name the file by ``CONFIG_FILE_PATH`` instead of ``--config``.
         options: more of LiteLLM's command line.
         gunicorn: an application for a gunicorn that somebody starts on his own; the file is named by the variable then.
+        imported: fork it from a process that has LiteLLM imported; see `nursery`.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Proxy:
         by_variable: bool = False,
         options: Iterable[str] = (),
         gunicorn: str | None = None,
+        imported: bool = False,
     ) -> None:
+        self._imported = imported
         self.key = f"sk-{secrets.token_urlsafe(24)}"
         self._log = folder / f"{config.stem}.{secrets.token_hex(4)}.log"
         self._folder = folder
@@ -90,10 +94,14 @@ class Proxy:
             **({"CONFIG_FILE_PATH": str(config)} if by_variable else {}),
             **environment,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | _Forked | None = None
 
     def launch(self) -> Self:
         """Start it and do not wait."""
+        if self._imported:
+            self._log.touch()
+            self._process = _Forked(fork_proxy(self._command[1:], self._environment, self._folder, self._log))
+            return self
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -133,7 +141,7 @@ class Proxy:
     def end(self, signal_number: int, *, whole_group: bool = False) -> list[int]:
         """Ask it to end, wait until it has, and return the processes of it that stay.
 
-        Some end by noticing that the first one has (multiprocessing's resource tracker), so that they are waited for, too.
+        Some end only when they notice that the first one has: multiprocessing's resource tracker.
 
         Args:
             signal_number: how to ask.
@@ -198,6 +206,30 @@ class Proxy:
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}", **{name.replace("_", "-"): one for name, one in more.items()}}
+
+
+class _Forked:
+    """What a `subprocess.Popen` offers, as far as it is needed, for a process that is nobody's child here."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """Return something when it has ended."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return -1
+        return None
+
+    def wait(self, timeout: float) -> int:
+        """Wait until it has ended; its exit code is not known."""
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.02)
+        return code
 
 
 class _Fields(NamedTuple):

@@ -324,7 +324,7 @@ antigravity_settings:
 def shapes_proxy(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     config = tmp_path_factory.mktemp("shapes") / "config.yaml"
     config.write_text(SHAPES, "utf-8")
-    with start(config, by_variable=True, environment={"CHOSEN_STRATEGY": "round-robin"}) as served:
+    with start(config, by_variable=True, environment={"CHOSEN_STRATEGY": "round-robin"}, imported=True) as served:
         yield served
 
 
@@ -369,7 +369,7 @@ def test_the_native_route_of_a_wildcard_is_refused_too(shapes: Served) -> None:
 
 
 def test_a_pinned_group_is_routed_and_fails_over_like_a_pool(start: Start) -> None:
-    with start(EXAMPLES / "proxy_pinned.yaml", count=3) as served:
+    with start(EXAMPLES / "proxy_pinned.yaml", count=3, imported=True) as served:
         served.simulator.heal()
         served.simulator.clear_log()
         first, second, third = served.emails
@@ -397,7 +397,7 @@ def test_a_pinned_group_is_routed_and_fails_over_like_a_pool(start: Start) -> No
 
 
 def test_gemini_api_keys_are_routed_like_accounts(start: Start) -> None:
-    with start(EXAMPLES / "proxy_gemini_api_keys.yaml", count=3) as served:
+    with start(EXAMPLES / "proxy_gemini_api_keys.yaml", count=3, imported=True) as served:
         served.simulator.heal()
         served.simulator.clear_log()
         first, second, third = served.emails
@@ -519,12 +519,9 @@ def gateways(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     ours, before = (tmp_path_factory.mktemp("gateway") / EXAMPLE.name for _ in range(2))
     ours.write_text(text, "utf-8")
     before.write_text(without_ours(text), "utf-8")
-    # Else it also depends on the minute how many 500s bench a deployment.
-    steady = {"DEFAULT_FAILURE_THRESHOLD_MINIMUM_REQUESTS": "1000"}
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as threads:
-        with_ours, without = threads.map(
-            stack.enter_context, [start(ours, environment=steady), start(before, environment=steady)]
-        )
+        started = [start(config, imported=True) for config in (ours, before)]
+        with_ours, without = threads.map(stack.enter_context, started)
         yield with_ours, without
 
 
@@ -690,7 +687,7 @@ def test_a_key_reaches_our_models_only_if_it_names_them_and_within_its_limits(st
     (tmp_path / "keys.py").write_text(KEYS, "utf-8")
     config = tmp_path / "config.yaml"
     config.write_text(WITH_KEYS, "utf-8")
-    with start(config) as served:
+    with start(config, imported=True) as served:
         served.simulator.heal()
         served.simulator.clear_log()
 

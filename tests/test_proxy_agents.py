@@ -160,7 +160,10 @@ def running(tmp_path_factory: pytest.TempPathFactory, _nobodys_home: None) -> It
     folder = tmp_path_factory.mktemp("agents")
     config = folder / "config.yaml"
     config.write_text(CONFIG, "utf-8")
-    with Simulator(200) as simulator, Proxy(config, folder, pool_environment(simulator, folder)) as proxy:
+    with (
+        Simulator(200) as simulator,
+        Proxy(config, folder, pool_environment(simulator, folder), imported=True) as proxy,
+    ):
         yield Agents(proxy, simulator, folder)
 
 

@@ -66,7 +66,7 @@ def started(
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
     environment = pool_environment(simulator, folder, **more.get("environment", {}))
-    with Proxy(folder / "config.yaml", folder, environment) as proxy:
+    with Proxy(folder / "config.yaml", folder, environment, imported=True) as proxy:
         yield proxy
 
 

@@ -279,7 +279,7 @@ class Reloaded:
         keys = {f"KEY_{number}": simulator.account(email).api_key for number, email in enumerate(THREE, 1)}
         environment = pool_environment(simulator, folder, **keys, GEMINI_API_BASE=f"{simulator.url}/v1beta")
         self.simulator = simulator
-        self.proxy = Proxy(config, folder, environment)
+        self.proxy = Proxy(config, folder, environment, imported=True)
 
     def reload(self, way: dict[str, str]) -> dict[str, Any]:
         body = {"model": "pool", "messages": MESSAGES, "metadata": way}
