@@ -409,6 +409,7 @@ class AccountPool(ForkAware):
         known = self._availability.get(model)
         if known is not None and known.holds(roster, view, now):
             return known
+        version = view.cooldown_version  # before the look: another thread may be adding a cooldown
         benched = _benched(roster, view, model, family, now)
         if len(benched) == len(roster.enabled):
             # Transport is inference, and when it has benched everybody it is not the accounts that are at fault.
@@ -426,7 +427,7 @@ class AccountPool(ForkAware):
         free = tuple(account.id for account in roster.enabled if account.id not in benched)
         if len(self._availability) > 256:  # names come from requests
             self._availability.clear()
-        fresh = _Availability(roster, view.cooldown_version, now, min(ends, default=math.inf), free, benched)
+        fresh = _Availability(roster, version, now, min(ends, default=math.inf), free, benched)
         self._availability[model] = fresh
         return fresh
 

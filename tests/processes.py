@@ -19,7 +19,17 @@ from typing_extensions import Self
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download at import
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["litellm", "litellm_antigravity.litellm.registration", "diskcache"])
+_CONTEXT.set_forkserver_preload(
+    [
+        "litellm",
+        "litellm_antigravity.litellm.registration",
+        "diskcache",
+        # What LiteLLM and httpx import for their first request; a missing one is skipped.
+        "httpcore",
+        "litellm.litellm_core_utils.default_encoding",
+        "litellm.proxy._types",
+    ]
+)
 
 PATIENCE_SECONDS = 60.0
 

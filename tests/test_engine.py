@@ -15,12 +15,14 @@ import pytest
 from serving import settings_of
 from support import FakeClock, run_python
 
+from litellm_antigravity import pool as pool_module
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import RequestRefusedError, StateUnavailableError
 from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.rows import Cooldown
 
 MODEL = "claude-sonnet-4-6"
 EMAILS = [f"user{number}@example.com" for number in range(1, 5)]
@@ -258,6 +260,25 @@ def test_threads_that_meet_a_stuck_writer_wait_for_it_together(tmp_path: Path) -
     assert time.monotonic() - began < 5  # one after the other it would be ten
     stuck.close()
     assert store.next_cursor_start() == 1
+
+
+def test_a_cooldown_that_another_thread_adds_during_a_look_is_seen_by_the_next_one(
+    new_dispatcher: Callable[..., Dispatcher], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = new_dispatcher().pool
+    first = pool.accounts.current().accounts[0]
+    really = pool_module._benched
+    cooldown = Cooldown(first.id, "claude", clock.time() + 600, "quota", clock.time(), fact=True)
+
+    def interrupted(*args: Any) -> Any:
+        found = really(*args)
+        if first.id not in found:
+            pool.store.extend_cooldown(cooldown)
+        return found
+
+    monkeypatch.setattr(pool_module, "_benched", interrupted)
+    assert pool.acquire(MODEL).account is first
+    assert pool.acquire(MODEL).account is not first
 
 
 ONE_REQUEST = """

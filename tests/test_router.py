@@ -247,12 +247,16 @@ class Naps:
 
         async def asleep(seconds: float, result: Any = None) -> Any:
             if seconds > 0.2 and asyncio.current_task() is not None:
-                self.seconds.append(seconds)
+                self.seconds.append(round(seconds, 1))
                 seconds = 0
             return await really(seconds, result)
 
         monkeypatch.setattr(asyncio, "sleep", asleep)
-        monkeypatch.setattr(time, "sleep", lambda seconds: self.seconds.append(seconds) if seconds > 0.2 else None)
+        monkeypatch.setattr(time, "sleep", self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        if seconds > 0.2:
+            self.seconds.append(round(seconds, 1))
 
 
 def cooldowns(kind: str | None = None) -> dict[str, float]:
@@ -490,6 +494,25 @@ def test_deployments_that_name_no_account_stay_in_a_mixed_group(
     door(router, 3)
     assert served(simulator)[-1] == 3
     assert first["model_info"]["account"] == EMAILS[0]
+
+
+@pytest.mark.parametrize("door", [sync_door, async_door])
+def test_a_group_of_the_same_name_in_another_router_changes_nothing(
+    door: Door, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobodys = gemini(simulator.accounts[2], simulator)
+    del nobodys["model_info"]
+    router = routed(group_of(gemini, simulator)[:1], simulator, tmp_path)
+    another = litellm.Router(model_list=[nobodys])
+    litellm_antigravity.install(another)
+    naps = Naps(monkeypatch)
+    for email in EMAILS:
+        simulator.drain(email, "gemini", 33)
+    with pytest.raises(litellm.RateLimitError):
+        door(router)
+    assert asked(simulator) == [1]
+    assert naps.seconds == []
+    assert len(another.model_list) == 1
 
 
 # LiteLLM's own filters

@@ -232,7 +232,7 @@ class PinnedRouting:
             requested: the model that the caller asked for.
         """
         group = self._groups.get(requested)
-        if group is None or any(self._mixed(requested)):
+        if group is None or self._is_mixed(requested, group):
             return None
         return group.limits()
 
@@ -247,18 +247,17 @@ class PinnedRouting:
             return None
         group, member = found
         name = next((name for name, known in self._groups.items() if known is group), None)
-        if name is None or any(self._mixed(name)):
+        if name is None or self._is_mixed(name, group):
             return None
         return group.limits(member.model)
 
-    def _mixed(self, name: str) -> Iterable[Deployment]:
-        """Return a group's deployments that name no account."""
-        return (
-            deployment
-            for model_list in self._model_lists()
-            for deployment in model_list
-            if deployment.get("model_name") == name and Member.of(deployment) is None
-        )
+    def _is_mixed(self, name: str, group: Group) -> bool:
+        """Return whether a group has deployments that name no account, in a model list that has its members, too."""
+        for model_list in self._model_lists():
+            members = [Member.of(deployment) for deployment in model_list if deployment.get("model_name") == name]
+            if None in members and any(member and member.deployment_id in group.members for member in members):
+                return True
+        return False
 
     def member_of(self, model_info: object) -> tuple[Group, Member] | None:
         """Return the group and the member that a request goes to; ``None`` when its deployment names no account."""
