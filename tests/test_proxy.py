@@ -473,7 +473,7 @@ def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> Non
 # A gateway that was there before
 
 EXAMPLE = EXAMPLES / "proxy_existing_gateway.yaml"
-BENCHED_SECONDS = 1
+BENCHED_SECONDS = 0.3
 
 
 def without_ours(text: str) -> str:
@@ -514,7 +514,7 @@ def comparable_request(received: Received) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def gateways(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
-    """The example, and the same gateway without our lines; both bench a deployment for a second, not for five."""
+    """The example, and the same gateway without our lines; both bench a deployment for a moment only."""
     text = EXAMPLE.read_text("utf-8") + f"router_settings: {{cooldown_time: {BENCHED_SECONDS}}}\n"
     ours, before = (tmp_path_factory.mktemp("gateway") / EXAMPLE.name for _ in range(2))
     ours.write_text(text, "utf-8")

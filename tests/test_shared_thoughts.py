@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import sqlite3
 import stat
@@ -10,10 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import thread
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import together
 from serving import fields_of
 from support import Child, run_python
 
@@ -56,32 +58,30 @@ def written(folder: Path, call_id: str = CALL, blocks: Any = BLOCKS) -> None:
 
 # Between processes
 
-SERVE = """
-    import asyncio, json, sys
-    import litellm, litellm_antigravity
-    from litellm_antigravity import Settings
-    from support import answer
 
-    fields, messages, door = json.loads(sys.argv[1])
-    litellm_antigravity.register(Settings(**fields))
+def ids_of_calls(fields: dict[str, Any], model: str, messages: list[Any], door: str) -> list[str]:
+    """In a process of its own: ask, and return the ids of the tool calls in the answer."""
+    import litellm
+
+    import litellm_antigravity
+
+    litellm_antigravity.register(litellm_antigravity.Settings(**fields))
     params = {
-        "model": "antigravity/" + sys.argv[2],
+        "model": f"antigravity/{model}",
         "messages": messages,
         "thinking": {"type": "enabled", "budget_tokens": 2000},
         "tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}],
     }
 
-    async def whole():
-        return await litellm.acompletion(**params)
-
-    async def streamed():
+    async def ask() -> Any:
+        if door == "acompletion":
+            return await litellm.acompletion(**params)
         chunks = [chunk async for chunk in await litellm.acompletion(**params, stream=True)]
         return litellm.stream_chunk_builder(chunks)
 
-    reply = asyncio.run(whole() if door == "acompletion" else streamed())
-    calls = reply.choices[0].message.tool_calls or []
-    answer([call.id for call in calls])
-"""
+    ids = [call.id for call in asyncio.run(ask()).choices[0].message.tool_calls or []]
+    thread._python_exit()  # as at the end of any process; `together` kills them
+    return ids
 
 
 @pytest.mark.parametrize("door", ["acompletion", "streamed"])
@@ -93,9 +93,8 @@ def test_the_next_turn_may_come_to_another_process(tmp_path: Path, door: str) ->
         messages: list[Any] = [{"role": "user", "content": "How is the sky over Oslo?"}]
 
         def serve() -> Any:
-            return run_python(
-                SERVE, json.dumps([fields, messages, door]), model, env={"LITELLM_LOCAL_MODEL_COST_MAP": "1"}
-            )
+            [ids] = together(ids_of_calls, [(fields, model, messages, door)])
+            return ids
 
         simulator.reply_with(TURN)
         (call_id,) = serve()
