@@ -24,6 +24,9 @@ IMPORT_ENVIRONMENT = {
     "DEFAULT_FAILURE_THRESHOLD_MINIMUM_REQUESTS": "1000",
 }
 
+EXIT_CODE = ".exit-code"
+"""A file of that name beside the log has the exit code of a proxy that has ended by itself."""
+
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -82,10 +85,15 @@ def _become_proxy(options: list[str], environment: dict[str, str], folder: str, 
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = ["litellm", *options]
+    code: object = 1
     try:
-        run_server()
+        code = run_server()
+    except SystemExit as end:
+        code = end.code
     finally:
-        os._exit(1)
+        sys.stdout.flush()
+        Path(f"{log}{EXIT_CODE}").write_text(str(code or 0), "utf-8")
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class OtherProviders:
                     self.wfile.write(content)
                     return
                 self.wfile.write(content[: len(content) // 2])
-                time.sleep(0.2)  # so that it is read before the end is noticed
+                time.sleep(0.1)  # so that it is read before the end is noticed
                 self.close_connection = True
 
             def log_message(self, *_: object) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
-from nursery import fork_proxy
+from nursery import EXIT_CODE, fork_proxy
 
 from litellm_antigravity.simulator import Simulator
 
@@ -100,7 +100,8 @@ class Proxy:
         """Start it and do not wait."""
         if self._imported:
             self._log.touch()
-            self._process = _Forked(fork_proxy(self._command[1:], self._environment, self._folder, self._log))
+            pid = fork_proxy(self._command[1:], self._environment, self._folder, self._log)
+            self._process = _Forked(pid, Path(f"{self._log}{EXIT_CODE}"))
             return self
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -211,19 +212,20 @@ class Proxy:
 class _Forked:
     """What a `subprocess.Popen` offers, as far as it is needed, for a process that is nobody's child here."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, exit_code: Path) -> None:
         self.pid = pid
+        self._exit_code = exit_code
 
     def poll(self) -> int | None:
-        """Return something when it has ended."""
+        """Return the exit code when it has ended; -9 when it was killed."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
-            return -1
+            return int(self._exit_code.read_text("utf-8")) if self._exit_code.exists() else -signal.SIGKILL
         return None
 
     def wait(self, timeout: float) -> int:
-        """Wait until it has ended; its exit code is not known."""
+        """Wait until it has ended; return its exit code."""
         deadline = time.monotonic() + timeout
         while (code := self.poll()) is None:
             if time.monotonic() > deadline:
