@@ -367,16 +367,19 @@ def test_an_account_that_the_tags_exclude_does_not_count(simulator: Simulator, t
     assert 33 < int(raised.value.response.headers["retry-after"]) <= 40
 
 
+def skip_where_one_deployment_sleeps(door: Door) -> None:
+    if door is async_door and not hasattr(CustomLogger, "async_post_call_failure_deployment_hook"):
+        pytest.skip("older LiteLLM overwrites the exception's num_retries, and sleeps where there is one deployment")
+
+
 @every_shape
 @pytest.mark.parametrize("door", [sync_door, async_door])
 @pytest.mark.parametrize("count", [1, 3])
 def test_when_the_last_account_is_refused_nobody_sleeps(
     shape: Shape, door: Door, count: int, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if count == 1 and door is async_door and not hasattr(CustomLogger, "async_post_call_failure_deployment_hook"):
-        pytest.skip(
-            "older LiteLLM overwrites the exception's num_retries and sleeps where there is one deployment only"
-        )
+    if count == 1:
+        skip_where_one_deployment_sleeps(door)
     naps = Naps(monkeypatch)
     router = routed(group_of(shape, simulator)[:count], simulator, tmp_path)
     for email in EMAILS:
@@ -500,6 +503,7 @@ def test_deployments_that_name_no_account_stay_in_a_mixed_group(
 def test_a_group_of_the_same_name_in_another_router_changes_nothing(
     door: Door, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    skip_where_one_deployment_sleeps(door)
     nobodys = gemini(simulator.accounts[2], simulator)
     del nobodys["model_info"]
     router = routed(group_of(gemini, simulator)[:1], simulator, tmp_path)
@@ -513,6 +517,13 @@ def test_a_group_of_the_same_name_in_another_router_changes_nothing(
     assert asked(simulator) == [1]
     assert naps.seconds == []
     assert len(another.model_list) == 1
+
+
+def test_every_chunk_names_the_deployment_that_serves(simulator: Simulator, tmp_path: Path) -> None:
+    router = routed(group_of(antigravity, simulator), simulator, tmp_path)
+    [chunks] = sync_streams(router)
+    serving = [one for one in router.model_list if one["model_info"]["account"] == EMAILS[served(simulator)[0] - 1]]
+    assert {chunk._hidden_params.get("model_id") for chunk in chunks} == {one["model_info"]["id"] for one in serving}
 
 
 # LiteLLM's own filters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import httpx
@@ -207,7 +207,8 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         except AntigravityError as error:
             raise self._raised(error, model, call) from error
         _remember_account(call["logging_obj"], answer.lease)
-        return _chunks(answer, ChunkTranslator(model, call["logging_obj"], call["optional_params"]), model)
+        translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
+        return _chunks(answer, translator, model, _deployment_id(call))
 
     def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:
         """Serve a streamed request on an event loop."""
@@ -306,14 +307,29 @@ def _name_account(response: Any, lease: Lease) -> None:
     hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), ACCOUNT_HEADER: lease.account.label}
 
 
-def _chunks(answer: StreamedAnswer, translator: ChunkTranslator, model: str) -> Iterator[ModelResponseStream]:
+def _deployment_id(call: Mapping[str, Any]) -> object:
+    return ((call.get("litellm_params") or {}).get("model_info") or {}).get("id")
+
+
+def _name_origin(chunk: Any, lease: Lease, deployment_id: object) -> None:
+    """Name account and deployment on a chunk; LiteLLM's proxy looks the deployment up for each that names none."""
+    _name_account(chunk, lease)
+    if deployment_id is not None:
+        chunk._hidden_params["model_id"] = deployment_id
+
+
+def _chunks(
+    answer: StreamedAnswer, translator: ChunkTranslator, model: str, deployment_id: object
+) -> Iterator[ModelResponseStream]:
     learn(model)
     try:
         for reply in answer:
             for chunk in translator.chunks(reply):
-                _name_account(chunk, answer.lease)
+                _name_origin(chunk, answer.lease, deployment_id)
                 yield chunk
-        yield from translator.last_chunks()
+        for chunk in translator.last_chunks():
+            _name_origin(chunk, answer.lease, deployment_id)
+            yield chunk
     except AntigravityError as error:
         raise as_litellm(error, model) from error
     finally:
@@ -370,12 +386,14 @@ class AsyncChunks(seams.OpensLater):
         if answer is None:  # pragma: no cover - `open` has set it or raised
             raise AssertionError
         learn(self._model)
+        deployment_id = _deployment_id(self._call)
         try:
             async for reply in answer:
                 for chunk in self._translator.chunks(reply):
-                    _name_account(chunk, answer.lease)
+                    _name_origin(chunk, answer.lease, deployment_id)
                     yield chunk
             for chunk in self._translator.last_chunks():
+                _name_origin(chunk, answer.lease, deployment_id)
                 yield chunk
         except AntigravityError as error:
             raise as_litellm(error, self._model) from error

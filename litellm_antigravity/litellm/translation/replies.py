@@ -26,8 +26,8 @@ def prepare_reply(reply: Mapping[str, Any], names: ToolNames, *, join_thoughts: 
 
 def parts_of(candidate: Any) -> list[Json]:
     """Return the parts of a candidate."""
-    content = candidate.get("content") if isinstance(candidate, Mapping) else None
-    parts = content.get("parts") if isinstance(content, Mapping) else None
+    content = candidate.get("content") if isinstance(candidate, dict) else None
+    parts = content.get("parts") if isinstance(content, dict) else None
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
