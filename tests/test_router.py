@@ -215,8 +215,11 @@ def test_every_path_and_provider_has_the_same_sequence(strategy: str, simulator:
             simulator.clear_log()
             folder = tmp_path / f"{shape.__name__} {name}"
             folder.mkdir()
+            group = group_of(shape, simulator)
+            for number, deployment in enumerate(group):  # what LiteLLM notes late is about another deployment then
+                deployment["model_info"]["id"] = f"{folder.name} {number}"
             router = routed(
-                group_of(shape, simulator),
+                group,
                 simulator,
                 folder,
                 account_selection_strategy=strategy,
