@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
@@ -85,14 +86,16 @@ def _become_proxy(options: list[str], environment: dict[str, str], folder: str, 
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = ["litellm", *options]
-    code: object = 1
+    code = 1
     try:
-        code = run_server()
-    except SystemExit as end:
-        code = end.code
+        run_server()
+    except SystemExit as end:  # as Python does: a text is an error
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - nothing but the log is left
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
-        Path(f"{log}{EXIT_CODE}").write_text(str(code or 0), "utf-8")
+        Path(f"{log}{EXIT_CODE}").write_text(str(code), "utf-8")
         os._exit(0)
 
 

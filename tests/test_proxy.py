@@ -740,7 +740,7 @@ def test_a_wrong_key_a_wrong_value_or_no_accounts_stop_the_start_with_a_remedy(
                 }
             else:
                 there = environment
-            proxy = Proxy(path, tmp_path, there, imported=name != "key")
+            proxy = Proxy(path, tmp_path, there, imported=name != "key")  # one shows the exit code of the real command
             stack.callback(proxy.close)
             started.append((proxy.launch(), words))
         simulator.write_accounts_file(tmp_path / "antigravity-accounts.json")

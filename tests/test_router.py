@@ -519,7 +519,7 @@ def test_a_group_of_the_same_name_in_another_router_changes_nothing(
         door(router)
     assert asked(simulator) == [1]
     assert naps.seconds == []
-    assert len(another.model_list) == 1
+    assert len(another.model_list) == 1  # it is still there
 
 
 def test_every_chunk_names_the_deployment_that_serves(simulator: Simulator, tmp_path: Path) -> None:

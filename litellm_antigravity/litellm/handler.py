@@ -311,11 +311,13 @@ def _deployment_id(call: Mapping[str, Any]) -> object:
     return ((call.get("litellm_params") or {}).get("model_info") or {}).get("id")
 
 
-def _name_origin(chunk: Any, lease: Lease, deployment_id: object) -> None:
-    """Name account and deployment on a chunk; LiteLLM's proxy looks the deployment up for each that names none."""
-    _name_account(chunk, lease)
-    if deployment_id is not None:
-        chunk._hidden_params["model_id"] = deployment_id
+def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: object) -> Iterator[ModelResponseStream]:
+    """Name account and deployment on chunks; LiteLLM's proxy looks the deployment up for each that names none."""
+    for chunk in chunks:
+        _name_account(chunk, lease)
+        if deployment_id is not None:
+            chunk._hidden_params["model_id"] = deployment_id
+        yield chunk
 
 
 def _chunks(
@@ -324,12 +326,8 @@ def _chunks(
     learn(model)
     try:
         for reply in answer:
-            for chunk in translator.chunks(reply):
-                _name_origin(chunk, answer.lease, deployment_id)
-                yield chunk
-        for chunk in translator.last_chunks():
-            _name_origin(chunk, answer.lease, deployment_id)
-            yield chunk
+            yield from _named(translator.chunks(reply), answer.lease, deployment_id)
+        yield from _named(translator.last_chunks(), answer.lease, deployment_id)
     except AntigravityError as error:
         raise as_litellm(error, model) from error
     finally:
@@ -389,11 +387,9 @@ class AsyncChunks(seams.OpensLater):
         deployment_id = _deployment_id(self._call)
         try:
             async for reply in answer:
-                for chunk in self._translator.chunks(reply):
-                    _name_origin(chunk, answer.lease, deployment_id)
+                for chunk in _named(self._translator.chunks(reply), answer.lease, deployment_id):
                     yield chunk
-            for chunk in self._translator.last_chunks():
-                _name_origin(chunk, answer.lease, deployment_id)
+            for chunk in _named(self._translator.last_chunks(), answer.lease, deployment_id):
                 yield chunk
         except AntigravityError as error:
             raise as_litellm(error, self._model) from error
