@@ -16,7 +16,7 @@ import litellm
 import pytest
 from litellm.integrations.custom_logger import CustomLogger
 from serving import MESSAGES, settings_of
-from support import Child
+from support import Child, FakeClock
 
 import litellm_antigravity
 from litellm_antigravity.litellm import router_seams
@@ -520,6 +520,23 @@ def test_a_group_of_the_same_name_in_another_router_changes_nothing(
     assert asked(simulator) == [1]
     assert naps.seconds == []
     assert len(another.model_list) == 1  # it is still there
+
+
+@pytest.mark.parametrize("door", [sync_door, async_door])
+def test_a_rate_limit_that_litellm_takes_for_another_error_is_one_all_the_same(
+    door: Door, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_where_one_deployment_sleeps(door)
+    with Simulator(3, clock=clock) as simulator:
+        router = routed(group_of(gemini, simulator)[:1], simulator, tmp_path)
+        naps = Naps(monkeypatch)
+        simulator.drain(EMAILS[0], "gemini", 33.403)  # LiteLLM sees a 403 in it
+        with pytest.raises(Exception, match="Individual quota reached") as raised:
+            door(router)
+        assert asked(simulator) == [1]
+    assert naps.seconds == []
+    assert getattr(raised.value, "status_code", None) == 429
+    assert raised.value.response.headers["retry-after"] == "34"  # type: ignore[attr-defined]  # LiteLLM's have it
 
 
 def test_every_chunk_names_the_deployment_that_serves(simulator: Simulator, tmp_path: Path) -> None:

@@ -24,7 +24,12 @@ def refusal_of(error: object, provider: str) -> Refusal | None:
     status = getattr(error, "status_code", None)
     if isinstance(error, litellm.APIConnectionError) or not isinstance(status, int):
         return connection_refusal(type(error).__name__, host=provider) if isinstance(error, Exception) else None
-    return parse_refusal(status, _headers(error), _body(error), now=time.time())
+    body = _body(error)
+    # LiteLLM looks for a status in the text: to it a `retryDelay` of "32.403s" is a 403.
+    code = body["error"].get("code") if isinstance(body["error"], dict) else None
+    if isinstance(code, int) and 400 <= code < 600:
+        status = code
+    return parse_refusal(status, _headers(error), json.dumps(body).encode(), now=time.time())
 
 
 _reported: deque[tuple[object, ...]] = deque(maxlen=256)
@@ -44,14 +49,14 @@ def first_report(error: object) -> bool:
     return True
 
 
-def give_up(error: object, retry_after: float | None) -> None:
+def give_up(error: Any, retry_after: float | None) -> None:
     """Have the Router hand a rate limit to its caller at once, with the time until an account is free again.
 
-    It would otherwise sleep and ask again, though no account is left.
+    It would otherwise sleep and ask again, though no account is left. What LiteLLM took for another error keeps its
+    class, but tells clients of the proxy 429.
     """
-    if not isinstance(error, litellm.RateLimitError):
-        return
     error.num_retries = 0
+    error.status_code = 429
     if retry_after is not None:
         headers = {"retry-after": str(max(1, math.ceil(retry_after)))}
         error.headers = {**(getattr(error, "headers", None) or {}), **headers}
@@ -72,7 +77,7 @@ def _headers(error: object) -> dict[str, str]:
     return found
 
 
-def _body(error: object) -> bytes:
+def _body(error: object) -> dict[str, Any]:
     """Return upstream's JSON, dug out of the message, or the message as upstream's words."""
     said = getattr(error, "message", None) or str(error)
     message = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
@@ -84,7 +89,6 @@ def _body(error: object) -> bytes:
             start = message.find("{", start + 1)
             continue
         if isinstance(document, dict) and "error" in document:
-            return json.dumps(document).encode()
+            return document
         break
-    words: dict[str, Any] = {"error": {"message": message}}
-    return json.dumps(words).encode()
+    return {"error": {"message": message}}
