@@ -9,7 +9,8 @@ comes back is compared after these differences, and no others:
 3. A conversation that begins with the assistant gets a blank user turn first.
 4. Names of tools that upstream rejects are written in its alphabet, and come back as the caller's.
 5. Empty arguments of a call in the history stay empty; LiteLLM writes ``{"type": "object"}``.
-6. A stream's deltas carry ``thinking_blocks`` with signatures; LiteLLM's Gemini streams have only the text.
+6. A stream's deltas carry ``thinking_blocks`` with signatures, and a thought begins with an empty delta; LiteLLM's Gemini
+   streams have only the text.
 7. Made-up ids (``call_<random>``) and creation times are random, the model is the name that was asked for, and LiteLLM
    adds a price.
 
@@ -795,14 +796,14 @@ def _snapshot(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _built(chunks: list[Any], messages: Any) -> dict[str, Any]:
-    """Return what LiteLLM builds of a stream, and the deltas of which it builds nothing."""
+    """Return what LiteLLM builds of a stream, and the stream's own deltas."""
     built: Any = litellm.stream_chunk_builder(chunks, messages=messages)
     answer: dict[str, Any] = built.model_dump()
-    fields = [chunk.choices[0].delta.get("provider_specific_fields") for chunk in chunks if chunk.choices]
-    answer["fields"] = [one for one in fields if one]
-    answer["finish"] = [
-        chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason
-    ]
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    answer["roles"] = [choice.delta.role for choice in choices if choice.delta.get("role")]
+    deltas = [choice.delta.model_dump(exclude_none=True, exclude={"role", "thinking_blocks"}) for choice in choices]
+    answer["deltas"] = [delta for delta in deltas if delta != {"reasoning_content": ""}]
+    answer["finish"] = [choice.finish_reason for choice in choices if choice.finish_reason]
     extra = [pair for chunk in chunks for pair in (chunk.model_extra or {}).items()]
     answer |= {name: value for name, value in extra if name.startswith("vertex_ai") and value}
     answer["usages"] = sum(1 for chunk in chunks if getattr(chunk, "usage", None))

@@ -62,12 +62,16 @@ class ChunkTranslator:
         self._said: list[str] = []
         self._thinks = False
         self._signed: list[dict[str, str]] = []
+        self._begun = False
 
     def chunks(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
         """Yield the content of one reply; its usage and finish reason are kept for the end."""
         for piece in one_kind_each(prepare_reply(reply, self._names)):
-            yield from self._beginning_of_thought(piece)
-            yield from self._chunk(piece)
+            for chunk in (*self._beginning_of_thought(piece), *self._chunk(piece)):
+                if not self._begun:
+                    self._begun = True
+                    chunk.choices[0].delta.role = "assistant"  # LiteLLM says so for its own providers only
+                yield chunk
 
     def _beginning_of_thought(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
         """Yield an empty thought where one begins.
