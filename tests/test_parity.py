@@ -9,8 +9,8 @@ comes back is compared after these differences, and no others:
 3. A conversation that begins with the assistant gets a blank user turn first.
 4. Names of tools that upstream rejects are written in its alphabet, and come back as the caller's.
 5. Empty arguments of a call in the history stay empty; LiteLLM writes ``{"type": "object"}``.
-6. A stream's deltas carry ``thinking_blocks`` with signatures, and a thought begins with an empty delta; LiteLLM's Gemini
-   streams have only the text.
+6. A stream's deltas carry ``thinking_blocks`` with signatures, and a thought begins with an empty delta; LiteLLM's
+   Gemini streams have only the text.
 7. Made-up ids (``call_<random>``) and creation times are random, the model is the name that was asked for, and LiteLLM
    adds a price.
 
