@@ -480,14 +480,15 @@ def test_a_reply_names_the_account_and_the_model_and_counts_tokens(client: Clien
     assert reply["traceId"] != client.ask().json()["traceId"]
 
 
-def test_a_stream_says_the_same_in_chunks_and_ends_with_finish_reason_and_usage(client: Client) -> None:
+def test_a_stream_says_the_same_in_chunks_counts_in_each_and_ends_with_finish_reason(client: Client) -> None:
     whole = client.ask().json()
     chunks = client.stream()
     assert len(chunks) >= 3
     assert text_of(chunks) == text_of([whole])
     for chunk in chunks[:-1]:
-        assert "usageMetadata" not in chunk["response"]
         assert "finishReason" not in chunk["response"]["candidates"][0]
+    counts = [chunk["response"]["usageMetadata"]["totalTokenCount"] for chunk in chunks]
+    assert counts == sorted(set(counts))
     last = chunks[-1]["response"]
     assert last["candidates"][0]["finishReason"] == "STOP"
     assert last["usageMetadata"] == whole["response"]["usageMetadata"]

@@ -314,9 +314,10 @@ def _deployment_id(call: Mapping[str, Any]) -> object:
 def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: object) -> Iterator[ModelResponseStream]:
     """Name account and deployment on chunks; LiteLLM's proxy looks the deployment up for each that names none."""
     for chunk in chunks:
-        _name_account(chunk, lease)
+        hidden = chunk._hidden_params
+        hidden["additional_headers"] = {ACCOUNT_HEADER: lease.account.label}
         if deployment_id is not None:
-            chunk._hidden_params["model_id"] = deployment_id
+            hidden["model_id"] = deployment_id
         yield chunk
 
 

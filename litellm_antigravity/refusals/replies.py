@@ -93,13 +93,19 @@ def _unsupported(candidate: dict[str, Any]) -> str | None:
     """Return the whole text of a candidate if it is an error in disguise."""
     content = candidate.get("content")
     parts = content.get("parts") if isinstance(content, dict) else None
-    if not isinstance(parts, list) or not parts:
+    if not isinstance(parts, list) or not parts or not _may_begin_unsupported(parts[0]):
         return None
     texts = [part.get("text") for part in parts if isinstance(part, dict) and not part.get("thought")]
     if len(texts) != len(parts) or not all(isinstance(text, str) for text in texts):
         return None
     text = " ".join("".join(str(text) for text in texts).split())
     return text if text.lower().startswith(_UNSUPPORTED) and len(text) <= _LONGEST_UNSUPPORTED else None
+
+
+def _may_begin_unsupported(part: Any) -> bool:
+    """Return False for all but a few first parts, at little cost: this is asked of every piece of a stream."""
+    text = part.get("text") if isinstance(part, dict) else None
+    return isinstance(text, str) and _UNSUPPORTED.startswith(text[:40].lstrip()[:4].lower())
 
 
 def _json_type(value: object) -> str:

@@ -74,10 +74,17 @@ def whole_reply(served: Served, reply: ModelReply, reply_id: str) -> dict[str, A
 
 
 def reply_chunks(served: Served, reply: ModelReply, reply_id: str) -> list[dict[str, Any]]:
-    """Return the Gemini replies of a stream: texts in three pieces or more; end and usage in the last one."""
+    """Return the Gemini replies of a stream: texts in three pieces or more, each with what has been counted so far.
+
+    The Gemini API has ``usageMetadata`` in every event: of the prompt, of the candidates so far, and their sum.
+    """
     pieces = [piece for part in reply.parts for piece in _pieces(part)]
-    chunks = [_reply(served, reply_id, [piece]) for piece in pieces[:-1]]
-    chunks.append(_reply(served, reply_id, pieces[-1:], reply, _usage(served, reply)))
+    usage = _usage(served, reply)
+    chunks = [
+        _reply(served, reply_id, [piece], usage=_so_far(usage, number / len(pieces)))
+        for number, piece in enumerate(pieces[:-1], start=1)
+    ]
+    chunks.append(_reply(served, reply_id, pieces[-1:], reply, usage))
     return chunks
 
 
@@ -181,3 +188,8 @@ def _usage(served: Served, reply: ModelReply) -> dict[str, Any]:
     counted = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
     usage["totalTokenCount"] = reply.usage.get("totalTokenCount", sum(usage.get(name, 0) for name in counted))
     return usage
+
+
+def _so_far(usage: Mapping[str, Any], share: float) -> dict[str, Any]:
+    prompt, said = usage["promptTokenCount"], int(usage["candidatesTokenCount"] * share)
+    return {"promptTokenCount": prompt, "candidatesTokenCount": said, "totalTokenCount": prompt + said}

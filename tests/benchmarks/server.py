@@ -1,4 +1,7 @@
-"""A server that answers both of LiteLLM's Gemini routes and Cloud Code's with the same reply, and does nothing else."""
+"""A server that answers both of LiteLLM's Gemini routes and Cloud Code's with the same reply, and does nothing else.
+
+The events of its streams have the fields of the Gemini API's: each says what has been counted so far.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,12 @@ from aiohttp import web
 MODEL = "gemini-2.5-flash"
 CHUNKS = 20
 
-USAGE = {"promptTokenCount": 12, "candidatesTokenCount": 80, "totalTokenCount": 92}
+USAGE = {
+    "promptTokenCount": 12,
+    "candidatesTokenCount": 80,
+    "totalTokenCount": 92,
+    "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 12}],
+}
 REPLY: dict[str, Any] = {
     "candidates": [
         {"content": {"role": "model", "parts": [{"text": "Hello there. " * 20}]}, "finishReason": "STOP", "index": 0}
@@ -29,12 +37,15 @@ REPLY: dict[str, Any] = {
 def _chunks(count: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         text = f"Hello there, {number}. "  # each another one: LiteLLM takes many of the same for a model gone astray
-        candidate: dict[str, Any] = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
-        chunk: dict[str, Any] = {"candidates": [candidate], "modelVersion": MODEL}
+        candidate: dict[str, Any] = {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0}
         if number == count - 1:
             candidate["finishReason"] = "STOP"
-            chunk["usageMetadata"] = USAGE
-        yield chunk
+        yield {
+            "candidates": [candidate],
+            "usageMetadata": USAGE,
+            "modelVersion": MODEL,
+            "responseId": "45I2aaWZBumm2roPm8HR0Ao",
+        }
 
 
 def _application(count: int) -> web.Application:
