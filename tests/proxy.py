@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +23,7 @@ import pytest
 from nursery import EXIT_CODE, fork_proxy
 
 from litellm_antigravity.simulator import Simulator
+from litellm_antigravity.state.disk import DiskStore
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,6 +35,9 @@ needs_proxy = [
     pytest.mark.skipif(importlib.util.find_spec("fastapi") is None, reason="LiteLLM's proxy is not installed"),
     pytest.mark.skipif(LITELLM < (1, 106, 2), reason="older proxies are not supported, see pyproject.toml"),
 ]
+
+STARTED = "Application startup complete"
+"""What each worker says in the log when it serves, after the first of them has made the proxy ready."""
 
 END_SECONDS = 10.0
 START_SECONDS = 90.0  # a hang guard: a start takes 6 to 10 s on an idle machine
@@ -268,6 +272,23 @@ def pool_environment(simulator: Simulator, folder: Path, **more: str) -> dict[st
     if not accounts_file.exists():
         simulator.write_accounts_file(accounts_file)
     return {**simulator.environment(accounts_file, folder / "state"), **more}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something has come about that takes a proxy's worker a start at most."""
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def nothing_is_left(state: Path) -> bool:
+    """Return whether nobody holds a slot any more, nor is taken for alive, in this state folder."""
+    store = DiskStore(state)
+    try:
+        return store.processes() == [] and store.claim_slot("the next one") == 0
+    finally:
+        store.close()
 
 
 def use_accounts(simulator: Simulator, folder: Path, emails: Iterable[str]) -> None:

@@ -25,6 +25,8 @@ from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.resilient import RETRY_SECONDS, ResilientStore
 from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, Presence, model_pool
 
+pytestmark = pytest.mark.without_litellm
+
 RULES = VitalsRules()
 POSIX = pytest.mark.skipif(os.name != "posix", reason="modes, owners and signals are POSIX's")
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")

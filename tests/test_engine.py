@@ -24,6 +24,8 @@ from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.rows import Cooldown
 
+pytestmark = pytest.mark.without_litellm
+
 MODEL = "claude-sonnet-4-6"
 EMAILS = [f"user{number}@example.com" for number in range(1, 5)]
 FIRST, SECOND = EMAILS[:2]

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Collection, Mapping
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import NOW
@@ -14,6 +15,8 @@ from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.hybrid import Scoreboard
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
+
+pytestmark = pytest.mark.without_litellm
 
 DEFAULTS = VitalsRules()
 RULES = [

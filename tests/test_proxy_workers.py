@@ -9,13 +9,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import Proxy, needs_proxy, open_files, pool_environment
+from proxy import STARTED, Proxy, needs_proxy, nothing_is_left, open_files, pool_environment, until
 from serving import ACCOUNT_HEADER, MESSAGES
 
 from litellm_antigravity.accounts import AccountsFile
@@ -24,7 +24,6 @@ from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.rows import Presence
 
 MODEL = "claude-sonnet-4-6"
-PATIENCE_SECONDS = 60.0
 IN_FLIGHT = 12
 
 pytestmark = [
@@ -98,7 +97,7 @@ class Crew:
             count: how many workers there are.
             started: how many have been started so far.
         """
-        until(lambda: self.proxy.log.count("Application startup complete") == (started or count))
+        until(lambda: self.proxy.log.count(STARTED) == (started or count))
         for _ in range(count):
             # A worker that is idle takes every connection, if it is let.
             served = [pid for pid in self.proxy.workers if pid in (self.processes() if self.state.exists() else {})]
@@ -128,21 +127,6 @@ class Crew:
         """Return whether the workers' parent has neither a file of the state nor a connection to Google."""
         port = self.simulator.url.rpartition(":")[2]
         return not any(found == port or str(self.state) in found for found in open_files(self.proxy.pid))
-
-    def nothing_is_left(self) -> bool:
-        """Return whether nobody holds a slot any more, nor is taken for alive."""
-        store = DiskStore(self.state)
-        try:
-            return store.processes() == [] and store.claim_slot("the next one") == 0
-        finally:
-            store.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_gunicorn_workers_open_their_own_and_share_what_they_learn(simulator: Simulator, tmp_path: Path) -> None:
@@ -180,7 +164,7 @@ def test_gunicorn_workers_open_their_own_and_share_what_they_learn(simulator: Si
         assert now[new].slot == serving[dead].slot
 
         assert crew.proxy.end(signal.SIGTERM) == []
-    assert crew.nothing_is_left()
+    assert nothing_is_left(crew.state)
 
 
 PRELOADED = """
@@ -208,15 +192,7 @@ def test_workers_forked_from_a_process_that_uses_this_package_start_by_their_own
         assert sorted(told) == sorted(str(pid % count) for pid in crew.proxy.workers)
         assert crew.parent_has_opened_nothing()
         assert crew.proxy.end(signal.SIGTERM) == []
-    assert crew.nothing_is_left()
-
-
-def test_ctrl_c_leaves_no_worker_and_no_slot_taken(simulator: Simulator, tmp_path: Path) -> None:
-    crew = Crew(simulator, tmp_path, "slot", workers=2)
-    with crew.proxy:
-        assert {presence.slot for presence in crew.all_serve(2).values()} == {0, 1}
-        assert crew.proxy.end(signal.SIGINT, whole_group=True) == []
-    assert crew.nothing_is_left()
+    assert nothing_is_left(crew.state)
 
 
 # What LiteLLM loads anew while it runs

@@ -23,6 +23,8 @@ from litellm_antigravity.refusals import (
     truncated_stream,
 )
 
+pytestmark = pytest.mark.without_litellm
+
 K = RefusalKind
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"

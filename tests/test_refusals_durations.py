@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from litellm_antigravity.refusals import parse_duration
 
+pytestmark = pytest.mark.without_litellm
+
 
 @pytest.mark.parametrize(
     ("value", "seconds"),

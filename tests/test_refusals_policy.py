@@ -19,6 +19,8 @@ from litellm_antigravity.refusals import (
     record_for,
 )
 
+pytestmark = pytest.mark.without_litellm
+
 K = RefusalKind
 INF = math.inf
 MODEL = "claude-sonnet-4-6"

@@ -36,6 +36,8 @@ from litellm_antigravity.state.rows import (
 )
 from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, StateStore
 
+pytestmark = pytest.mark.without_litellm
+
 RULES = VitalsRules()
 HOUR, DAY = 3600.0, 86_400.0
 _T = TypeVar("_T")
