@@ -97,7 +97,9 @@ def quota(model: str, remaining: float | None, now: float) -> dict[str, Any]:
     if remaining is None:
         message = "Individual quota reached. Please upgrade your subscription to increase your limits."
         return google_error(429, message, [_error_info("QUOTA_EXHAUSTED", uiMessage="true", model=model)])
-    # Whole seconds, rounded up: a stamp before the reset would invite a request that is refused again.
+    # Rounded up: what is before the reset would invite a request that is refused again. To hundredths only, although
+    # upstream has nine digits: LiteLLM 1.108 takes an error for a 403 or a 500 that has these digits anywhere.
+    remaining = math.ceil(remaining * 100) / 100
     stamp = datetime.fromtimestamp(math.ceil(now + remaining), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     info = _error_info(
         "QUOTA_EXHAUSTED",
