@@ -34,7 +34,7 @@ from litellm_antigravity.accounts import (
 from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.masking import mask_email
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 CANARY = "1//0canary-SECRET-refresh"
 MONTH = 31 * 86_400

@@ -38,6 +38,8 @@ from litellm_antigravity.simulator import LoggedRequest
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.rows import Cooldown
 
+pytestmark = pytest.mark.once
+
 CANARY = "1//canary-refresh-token"
 PROGRAM = [sys.executable, "-c", "from litellm_antigravity.cli import main; main()"]
 

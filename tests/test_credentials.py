@@ -26,6 +26,8 @@ from litellm_antigravity.errors import CredentialError
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 from litellm_antigravity.wire.http import HttpClients
 
+pytestmark = pytest.mark.once
+
 USER1 = "user1@example.com"
 CANARY = "canary-secret"
 

@@ -25,7 +25,7 @@ from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.resilient import RETRY_SECONDS, ResilientStore
 from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, Presence, model_pool
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 RULES = VitalsRules()
 POSIX = pytest.mark.skipif(os.name != "posix", reason="modes, owners and signals are POSIX's")

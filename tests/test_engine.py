@@ -24,7 +24,7 @@ from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.rows import Cooldown
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 MODEL = "claude-sonnet-4-6"
 EMAILS = [f"user{number}@example.com" for number in range(1, 5)]

@@ -16,7 +16,7 @@ from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.hybrid import Scoreboard
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 DEFAULTS = VitalsRules()
 RULES = [

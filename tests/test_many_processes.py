@@ -23,6 +23,8 @@ from litellm_antigravity.pool import SERVED
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.memory import MemoryStore
 
+pytestmark = pytest.mark.once
+
 STRATEGIES = ["sticky", "round-robin", "hybrid"]
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 

@@ -20,7 +20,7 @@ import openai
 import pytest
 import yaml
 from other_providers import CUT, OtherProviders, Received
-from proxy import STARTED, Proxy, needs_proxy, nothing_is_left, pool_environment, until, use_accounts
+from proxy import STARTED, Proxy, needs_proxy, pool_environment, until, use_accounts
 from serving import ACCOUNT_HEADER, MESSAGES
 from support import ROOT
 
@@ -38,7 +38,7 @@ class Served:
     """A running proxy with its own accounts file and state, and the simulator that several of them share."""
 
     def __init__(self, proxy: Proxy, simulator: Simulator, folder: Path, emails: Iterator[str]) -> None:
-        self.proxy, self.simulator, self.folder, self._emails = proxy, simulator, folder, emails
+        self.proxy, self.simulator, self._folder, self._emails = proxy, simulator, folder, emails
         self.emails: list[str] = []
 
     def renew(self, count: int = 4) -> list[str]:
@@ -46,7 +46,7 @@ class Served:
         self.simulator.heal()
         self.simulator.clear_log()
         self.emails = [next(self._emails) for _ in range(count)]
-        use_accounts(self.simulator, self.folder, self.emails)
+        use_accounts(self.simulator, self._folder, self.emails)
         return self.emails
 
     def drain(self, *emails: str, reset_seconds: float = 33) -> None:
@@ -424,7 +424,7 @@ def test_gemini_api_keys_are_routed_like_accounts(start: Start) -> None:
 IN_FLIGHT = 20
 
 
-def test_four_workers_share_what_they_learn_one_may_die_and_ctrl_c_leaves_none(start: Start) -> None:
+def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> None:
     with start(EXAMPLES / "proxy_parallel_agents.yaml", workers=4) as served:
         served.simulator.heal()
         served.simulator.clear_log()
@@ -469,9 +469,6 @@ def test_four_workers_share_what_they_learn_one_may_die_and_ctrl_c_leaves_none(s
         # No cooldown was lost, and none is wrong.
         assert len(served.simulator.requests(status=429)) == before
         assert {entry.email for entry in served.simulator.requests(status=200) if entry.model} == {free}
-        until(lambda: served.proxy.log.count(STARTED) == 5)  # uvicorn has replaced it
-        assert served.proxy.end(signal.SIGINT, whole_group=True) == []
-    assert nothing_is_left(served.folder / "state")
 
 
 # A gateway that was there before

@@ -23,7 +23,7 @@ from litellm_antigravity.refusals import (
     truncated_stream,
 )
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 K = RefusalKind
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"

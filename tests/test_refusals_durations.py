@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from litellm_antigravity.refusals import parse_duration
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 
 @pytest.mark.parametrize(

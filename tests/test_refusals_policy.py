@@ -19,7 +19,7 @@ from litellm_antigravity.refusals import (
     record_for,
 )
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 K = RefusalKind
 INF = math.inf

@@ -14,7 +14,7 @@ from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.sticky import first_available, pid_offset, start_index
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 RULES = VitalsRules()
 HOUR, DAY = 3600.0, 86_400.0

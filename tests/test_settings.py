@@ -25,7 +25,7 @@ from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.settings import Settings, settings_reference, user_config_dir
 from litellm_antigravity.settings.places import config_dir_for
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 CANARY = "canary-5f0c9e"
 WriteFile: TypeAlias = Callable[[object], Path]

@@ -30,6 +30,8 @@ from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.wire.http import HttpClients
 
+pytestmark = pytest.mark.once
+
 USER1 = "user1@example.com"
 
 

@@ -33,7 +33,7 @@ from litellm_antigravity.simulator.bodies import spell_duration_proto, spell_go_
 from litellm_antigravity.simulator.pytest_plugin import antigravity_simulator  # noqa: F401 - a fixture
 from litellm_antigravity.simulator.validation import InvalidRequestError, check_envelope
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 GENERATE = "/v1internal:generateContent"
 STREAM = "/v1internal:streamGenerateContent?alt=sse"

@@ -36,7 +36,7 @@ from litellm_antigravity.state.rows import (
 )
 from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, StateStore
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 RULES = VitalsRules()
 HOUR, DAY = 3600.0, 86_400.0

@@ -27,7 +27,7 @@ from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.sse import SSEDecoder
 
-pytestmark = pytest.mark.without_litellm
+pytestmark = pytest.mark.once
 
 # Server-sent events
 
