@@ -23,7 +23,6 @@ import pytest
 from nursery import EXIT_CODE, fork_proxy
 
 from litellm_antigravity.simulator import Simulator
-from litellm_antigravity.state.disk import DiskStore
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -280,15 +279,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def nothing_is_left(state: Path) -> bool:
-    """Return whether nobody holds a slot any more, nor is taken for alive, in this state folder."""
-    store = DiskStore(state)
-    try:
-        return store.processes() == [] and store.claim_slot("the next one") == 0
-    finally:
-        store.close()
 
 
 def use_accounts(simulator: Simulator, folder: Path, emails: Iterable[str]) -> None:

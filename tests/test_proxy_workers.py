@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import STARTED, Proxy, needs_proxy, nothing_is_left, open_files, pool_environment, until
+from proxy import STARTED, Proxy, needs_proxy, open_files, pool_environment, until
 from serving import ACCOUNT_HEADER, MESSAGES
 
 from litellm_antigravity.accounts import AccountsFile
@@ -128,6 +128,14 @@ class Crew:
         port = self.simulator.url.rpartition(":")[2]
         return not any(found == port or str(self.state) in found for found in open_files(self.proxy.pid))
 
+    def nothing_is_left(self) -> bool:
+        """Return whether nobody holds a slot any more, nor is taken for alive."""
+        store = DiskStore(self.state)
+        try:
+            return store.processes() == [] and store.claim_slot("the next one") == 0
+        finally:
+            store.close()
+
 
 def test_gunicorn_workers_open_their_own_and_share_what_they_learn(simulator: Simulator, tmp_path: Path) -> None:
     # LiteLLM always has gunicorn load the proxy before it forks the workers.
@@ -164,7 +172,7 @@ def test_gunicorn_workers_open_their_own_and_share_what_they_learn(simulator: Si
         assert now[new].slot == serving[dead].slot
 
         assert crew.proxy.end(signal.SIGTERM) == []
-    assert nothing_is_left(crew.state)
+    assert crew.nothing_is_left()
 
 
 PRELOADED = """
@@ -192,7 +200,7 @@ def test_workers_forked_from_a_process_that_uses_this_package_start_by_their_own
         assert sorted(told) == sorted(str(pid % count) for pid in crew.proxy.workers)
         assert crew.parent_has_opened_nothing()
         assert crew.proxy.end(signal.SIGTERM) == []
-    assert nothing_is_left(crew.state)
+    assert crew.nothing_is_left()
 
 
 def test_ctrl_c_leaves_no_worker_and_no_slot_taken(simulator: Simulator, tmp_path: Path) -> None:
@@ -200,7 +208,7 @@ def test_ctrl_c_leaves_no_worker_and_no_slot_taken(simulator: Simulator, tmp_pat
     with crew.proxy:
         assert {presence.slot for presence in crew.all_serve(2).values()} == {0, 1}
         assert crew.proxy.end(signal.SIGINT, whole_group=True) == []
-    assert nothing_is_left(crew.state)
+    assert crew.nothing_is_left()
 
 
 # What LiteLLM loads anew while it runs

@@ -314,10 +314,9 @@ def _deployment_id(call: Mapping[str, Any]) -> object:
 def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: object) -> Iterator[ModelResponseStream]:
     """Name account and deployment on chunks; LiteLLM's proxy looks the deployment up for each that names none."""
     for chunk in chunks:
-        hidden = chunk._hidden_params
-        hidden["additional_headers"] = {ACCOUNT_HEADER: lease.account.label}
+        _name_account(chunk, lease)
         if deployment_id is not None:
-            hidden["model_id"] = deployment_id
+            chunk._hidden_params["model_id"] = deployment_id
         yield chunk
 
 

@@ -44,7 +44,7 @@ def _chunks(count: int) -> Iterator[dict[str, Any]]:
             "candidates": [candidate],
             "usageMetadata": USAGE,
             "modelVersion": MODEL,
-            "responseId": "45I2aaWZBumm2roPm8HR0Ao",
+            "responseId": "a-benchmarks-reply-000",
         }
 
 
