@@ -279,7 +279,7 @@ def _allow_gaps(response: httpx.Response, call: Call) -> None:
 
 def _failed(error: httpx.HTTPError, call: Call) -> Refusal:
     host = httpx.URL(call.url).host
-    if isinstance(error, httpx.ReadTimeout):
+    if isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout)):
         return timeout_refusal(f"{host} was expected to answer")
     if isinstance(error, httpx.TimeoutException):
         return timeout_refusal(f"connecting to {host}")

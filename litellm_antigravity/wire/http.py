@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+import urllib.request
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,10 +14,13 @@ import httpx
 
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.wire.aiohttp_transport import AiohttpTransport
 
 _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60.0)
+_KEEPALIVE_SECONDS = 60.0
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEPALIVE_SECONDS)
+_PROXIES = {"http", "https", "all"}
 
 
 class _NoCookies(httpx.Cookies):
@@ -40,14 +44,10 @@ class HttpClients(ForkAware):
     Proxies and certificates from the environment are honoured (httpx's ``trust_env``). Redirects are not followed: a
     bearer token goes to the endpoint of the settings and nowhere else. Cookies are not kept.
 
-    Args:
-        http2: whether to offer HTTP/2.
-        transport: stands in for the network in tests; used for both kinds of client.
+    Event loops are served by aiohttp's connections, unless the environment names a proxy, which httpx knows better.
     """
 
-    def __init__(self, *, http2: bool = False, transport: httpx.MockTransport | None = None) -> None:
-        self._http2 = http2
-        self._transport = transport
+    def __init__(self) -> None:
         self._after_fork_in_child()
         self._watch_forks()
 
@@ -64,12 +64,10 @@ class HttpClients(ForkAware):
         try:
             if self._context is None:
                 self._context = httpx.create_ssl_context()  # reads the certificate store: tens of milliseconds, once
-            return kind(
-                http2=self._http2,
-                limits=_LIMITS,
-                verify=self._context,
-                transport=self._transport,
-            )
+                self._context.set_alpn_protocols(["http/1.1"])
+            if kind is _AsyncClient and not _PROXIES & urllib.request.getproxies().keys():
+                return kind(transport=AiohttpTransport(self._context, _KEEPALIVE_SECONDS))
+            return kind(limits=_LIMITS, verify=self._context)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = type(error).__name__
         # Raised out here: what httpx says may quote a proxy's password.

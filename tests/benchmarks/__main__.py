@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # where the tests' helpers are
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at import
 
 from rich.console import Console
+from rich.table import Table
 
 from . import memory, proxy, requests, selection, streams
 
-TABLES = {
+TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
     "requests": requests.table,
     "streams": streams.table,

@@ -1,4 +1,4 @@
-"""What a long stream costs, beside LiteLLM's own gemini/... on the same loopback server."""
+"""What a stream costs, beside LiteLLM's own gemini/... on the same loopback server."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 import litellm
 from rich.table import Table
 
-from .measure import event_loop, measured_in_turns, ratio
+from .measure import Rounds, event_loop, measured_in_turns, ratio
 from .requests import MESSAGES, providers
 from .server import started
 
 CHUNKS = 1000
-
-_SETTLE_SECONDS = 0.3  # LiteLLM logs a stream when it is over, which must not fall on the next one's first content
+SHORT = 20
+"""Chunks of the streams whose first content is timed: it comes no sooner in a long one, and many can be measured."""
 
 Times = tuple[float, float]
 """Seconds until the first content and until the end."""
 
 
-def table(*, rounds: int = 21) -> Table:
+def table(*, first_rounds: int = 150, whole_rounds: int = 21) -> Table:
     """Measure, and return the table."""
     result = Table(
         "stream",
@@ -33,60 +33,63 @@ def table(*, rounds: int = 21) -> Table:
         "gemini/...",
         "antigravity/...",
         "ratio (aim <= 1.0)",
-        title=f"streams of {CHUNKS:,} chunks from one loopback server, one at a time; medians",
+        title=f"streams from one loopback server, one at a time; medians of {first_rounds} and {whole_rounds} rounds",
     )
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        started(CHUNKS) as base,
-        event_loop() as loop,
-    ):
-        params = providers(base, Path(folder))
-        for name, call in (
-            ("completion", _sync),
-            ("acompletion", lambda params: loop.run_until_complete(_async(params))),
-        ):
-            actions = {provider: _bound(call, params[provider], loop) for provider in params}
-            taken = measured_in_turns(actions, rounds=rounds)
-            (first, whole), (our_first, our_whole) = taken["gemini"], taken["antigravity"]
-            times = [f"{statistics.median(one) * 1e3:.2f} ms" for one in (first, our_first)]
-            rates = [f"{CHUNKS / statistics.median(one):,.0f} chunks/s" for one in (whole, our_whole)]
-            result.add_row(name, "until the first content", *times, f"{ratio(our_first, first):.2f}")
-            result.add_row(name, "whole stream", *rates, f"{ratio(our_whole, whole):.2f}")
+    with tempfile.TemporaryDirectory() as folder, event_loop() as loop:
+        with started(SHORT) as base:
+            # LiteLLM logs a stream when it is over, which must not fall on the next one's first content.
+            taken = _taken(providers(base, Path(folder)), loop, SHORT, rounds=first_rounds, settle=0.1)
+        for name, (gemini, ours) in taken.items():
+            times = [f"{statistics.median(first) * 1e3:.2f} ms" for first, _ in (gemini, ours)]
+            result.add_row(name, "until the first content", *times, f"{ratio(ours[0], gemini[0]):.3f}")
+        with started(CHUNKS) as base:
+            taken = _taken(providers(base, Path(folder)), loop, CHUNKS, rounds=whole_rounds, settle=0.3)
+        for name, (gemini, ours) in taken.items():
+            rates = [f"{CHUNKS / statistics.median(whole):,.0f} chunks/s" for _, whole in (gemini, ours)]
+            result.add_row(name, f"{CHUNKS:,} chunks", *rates, f"{ratio(ours[1], gemini[1]):.3f}")
     return result
 
 
-def _bound(
-    call: Callable[[dict[str, Any]], Times], params: dict[str, Any], loop: asyncio.AbstractEventLoop
-) -> Callable[[], Times]:
-    def bound() -> Times:
-        loop.run_until_complete(asyncio.sleep(_SETTLE_SECONDS))
-        return call(params)
+def _taken(
+    params: dict[str, dict[str, Any]], loop: asyncio.AbstractEventLoop, chunks: int, *, rounds: int, settle: float
+) -> dict[str, tuple[list[Rounds], list[Rounds]]]:
+    """Return, for each form of call, the times of gemini/... and of antigravity/...: first contents and ends."""
 
-    return bound
+    def bound(call: Callable[[dict[str, Any]], tuple[Times, int]], provider: str) -> Callable[[], Times]:
+        def measured() -> Times:
+            loop.run_until_complete(asyncio.sleep(settle))
+            times, count = call(params[provider])
+            if count != chunks:
+                msg = f"{count} chunks with content came of {chunks}"
+                raise RuntimeError(msg)
+            return times
+
+        return measured
+
+    result = {}
+    for name, call in (
+        ("completion", _sync),
+        ("acompletion", lambda params: loop.run_until_complete(_async(params))),
+    ):
+        taken = measured_in_turns({provider: bound(call, provider) for provider in params}, rounds=rounds)
+        result[name] = taken["gemini"], taken["antigravity"]
+    return result
 
 
-def _sync(params: dict[str, Any]) -> Times:
+def _sync(params: dict[str, Any]) -> tuple[Times, int]:
     began, first, count = time.perf_counter(), 0.0, 0
     for chunk in litellm.completion(messages=MESSAGES, stream=True, **params):
         if _has_content(chunk):
             first, count = first or time.perf_counter(), count + 1
-    return _times(began, first, count)
+    return (first - began, time.perf_counter() - began), count
 
 
-async def _async(params: dict[str, Any]) -> Times:
+async def _async(params: dict[str, Any]) -> tuple[Times, int]:
     began, first, count = time.perf_counter(), 0.0, 0
     async for chunk in await litellm.acompletion(messages=MESSAGES, stream=True, **params):
         if _has_content(chunk):
             first, count = first or time.perf_counter(), count + 1
-    return _times(began, first, count)
-
-
-def _times(began: float, first: float, count: int) -> Times:
-    ended = time.perf_counter()
-    if count != CHUNKS:
-        msg = f"{count} chunks with content came of {CHUNKS}"
-        raise RuntimeError(msg)
-    return first - began, ended - began
+    return (first - began, time.perf_counter() - began), count
 
 
 def _has_content(chunk: Any) -> bool:

@@ -1,0 +1,452 @@
+"""Connections that fail, hang or are given up: what threads and event loops make of them is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from support import ROOT, FakeClock
+
+from litellm_antigravity.errors import RequestRefusedError
+from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.wire.exchange import Call, Exchange
+from litellm_antigravity.wire.http import HttpClients
+
+pytestmark = pytest.mark.once
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def event(text: str, *, last: bool = False) -> bytes:
+    candidate = {"content": {"parts": [{"text": text}]}, **({"finishReason": "STOP"} if last else {})}
+    return b"data: " + json.dumps({"response": {"candidates": [candidate]}}).encode() + b"\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+WHOLE = CHUNKED + chunk(event("a")) + chunk(event("b", last=True)) + chunk(b"")
+
+
+class Server:
+    """Does with each connection what it is told; raw, since what it does is no HTTP."""
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        self.connections = 0
+        self.done = threading.Event()
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        with connection:
+            with contextlib.suppress(OSError):  # the client has gone
+                self._serve(connection)
+            self.done.set()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[Server]:
+    server = Server(serve)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def asked(connection: socket.socket) -> bool:
+    """Read one request without looking at it; false when the client has closed the connection instead."""
+    received = b""
+    while not received.endswith(b"{}"):
+        more = connection.recv(65_536)
+        if not more:
+            return False
+        received += more
+    return True
+
+
+def saying(*pieces: bytes) -> Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        asked(connection)
+        for piece in pieces:
+            connection.sendall(piece)
+
+    return serve
+
+
+def resetting(*pieces: bytes) -> Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        saying(*pieces)(connection)
+        if pieces:
+            threading.Event().wait(0.1)  # else the reset overtakes what was said
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return serve
+
+
+def silent(*pieces: bytes) -> Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        saying(*pieces)(connection)
+        connection.recv(1)  # until the client gives up
+
+    return serve
+
+
+@pytest.fixture(autouse=True)
+def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def clients() -> Iterator[HttpClients]:
+    clients = HttpClients()
+    yield clients
+    clients.close()
+
+
+def call(url: str, *, content: bytes = b"{}", gap: float | None = None) -> Call:
+    return Call(url, {"authorization": "Bearer canary-token", "content-type": "application/json"}, content, gap)
+
+
+# The doors: whole replies and streams, for threads and on an event loop. Each returns texts and a refusal.
+
+Outcome = tuple[list[str], "Refusal | None"]
+
+
+def text_of(reply: dict[str, Any]) -> str:
+    return str(reply["candidates"][0]["content"]["parts"][0]["text"])
+
+
+def send(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
+    reply = Exchange(clients, FakeClock()).send(call, timeout)
+    return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
+
+
+def asend(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
+    reply = asyncio.run(Exchange(clients, FakeClock()).asend(call, timeout))
+    return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
+
+
+def read(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
+    stream = Exchange(clients, FakeClock()).open(call, timeout)
+    if isinstance(stream, Refusal):
+        return [], stream
+    texts: list[str] = []
+    try:
+        texts.extend(text_of(reply) for reply in stream)
+    except RequestRefusedError as error:
+        return texts, error.refusal
+    finally:
+        stream.close()
+    return texts, None
+
+
+def aread(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
+    async def reading() -> Outcome:
+        stream = await Exchange(clients, FakeClock()).aopen(call, timeout)
+        if isinstance(stream, Refusal):
+            return [], stream
+        texts: list[str] = []
+        try:
+            async for reply in stream:
+                texts.append(text_of(reply))  # noqa: PERF401 - what has come counts also when the stream breaks off
+        except RequestRefusedError as error:
+            return texts, error.refusal
+        finally:
+            await stream.aclose()
+        return texts, None
+
+    return asyncio.run(reading())
+
+
+every_door = pytest.mark.parametrize("door", [send, asend, read, aread])
+both_streams = pytest.mark.parametrize("door", [read, aread])
+
+
+@every_door
+@pytest.mark.parametrize(
+    "serve",
+    [
+        pytest.param(saying(), id="hung up"),
+        pytest.param(resetting(), id="reset"),
+        pytest.param(saying(b"SSH-2.0-OpenSSH_9.9\r\n"), id="another protocol"),
+        pytest.param(saying(b"HTTP/1.1 OK\r\n\r\n"), id="no status"),
+        pytest.param(saying(b"HTTP/1.1 200 OK\r\nContent-Le"), id="headers that break off"),
+        pytest.param(saying(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000), id="a header without an end"),
+        pytest.param(
+            saying(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"), id="short body"
+        ),
+        pytest.param(
+            saying(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{"),
+            id="no chunk",
+        ),
+        pytest.param(resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), id="reset in its body"),
+        pytest.param(saying(CHUNKED), id="a stream without events"),
+    ],
+)
+def test_an_answer_that_is_none_is_a_transport_problem_of_its_host(
+    door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
+) -> None:
+    with serving(serve) as server:
+        texts, refusal = door(clients, call(server.url), 30.0)
+    assert texts == []
+    assert refusal is not None
+    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 503)
+    assert "127.0.0.1" in refusal.message
+    assert "canary" not in refusal.message
+
+
+@both_streams
+@pytest.mark.parametrize(
+    "serve",
+    [
+        pytest.param(saying(CHUNKED, chunk(event("a")), chunk(event("b"))), id="hung up"),
+        pytest.param(saying(CHUNKED, chunk(event("a")), chunk(event("b")), b"99\r\ndata"), id="part of a chunk"),
+        pytest.param(resetting(CHUNKED, chunk(event("a")), chunk(event("b"))), id="reset"),
+    ],
+)
+def test_a_stream_that_breaks_off_gives_what_has_come_and_then_a_refusal(
+    door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
+) -> None:
+    with serving(serve) as server:
+        texts, refusal = door(clients, call(server.url), 30.0)
+    assert texts == ["a", "b"]
+    assert refusal is not None
+    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 503)
+
+
+@every_door
+@pytest.mark.parametrize(
+    "serve",
+    [
+        pytest.param(silent(), id="nothing"),
+        pytest.param(silent(b"HTTP/1.1 200 OK\r\nContent-"), id="part of the headers"),
+        pytest.param(silent(CHUNKED), id="headers alone"),
+    ],
+)
+def test_an_answer_that_does_not_come_is_a_time_out(
+    door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
+) -> None:
+    with serving(serve) as server:
+        texts, refusal = door(clients, call(server.url), 0.2)
+    assert texts == []
+    assert refusal is not None
+    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 408)
+    assert "expected to answer" in refusal.message
+
+
+@every_door
+def test_a_request_that_upstream_does_not_take_is_a_time_out(door: Any, clients: HttpClients) -> None:
+    given_up = threading.Event()
+
+    def serve(_: socket.socket) -> None:
+        given_up.wait(60)
+
+    with serving(serve) as server:
+        texts, refusal = door(clients, call(server.url, content=b" " * 30_000_000 + b"{}"), 0.2)
+        given_up.set()
+    assert texts == []
+    assert refusal is not None
+    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 408)
+
+
+@every_door
+def test_a_connection_that_does_not_come_about_is_a_time_out_of_its_own(door: Any, clients: HttpClients) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(3)]  # they fill the queue of a server that accepts nobody
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        texts, refusal = door(clients, call(url), httpx.Timeout(60, connect=0.2))
+        for one in waiting:
+            one.close()
+    assert texts == []
+    assert refusal is not None
+    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 408)
+    assert "connecting" in refusal.message
+
+
+@both_streams
+@pytest.mark.parametrize("together", [True, False], ids=["with the headers", "after the headers"])
+def test_a_stream_that_has_begun_may_pause_for_longer_than_its_beginning_may_take(
+    door: Any, together: bool, clients: HttpClients
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        asked(connection)
+        beginning = [CHUNKED + chunk(event("a"))] if together else [CHUNKED, chunk(event("a"))]
+        for piece in beginning:
+            connection.sendall(piece)
+        threading.Event().wait(0.8)
+        connection.sendall(chunk(event("b", last=True)) + chunk(b""))
+
+    with serving(serve) as server:
+        assert door(clients, call(server.url, gap=30.0), 0.5) == (["a", "b"], None)
+
+
+@both_streams
+def test_a_stream_that_pauses_for_longer_than_it_may_is_a_time_out(door: Any, clients: HttpClients) -> None:
+    with serving(silent(CHUNKED + chunk(event("a")), chunk(event("b")))) as server:
+        texts, refusal = door(clients, call(server.url, gap=0.2), 30.0)
+    assert texts == ["a", "b"]
+    assert refusal is not None
+    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 408)
+
+
+@both_streams
+def test_a_stream_that_stops_being_http_ends_with_a_refusal(door: Any, clients: HttpClients) -> None:
+    def serve(connection: socket.socket) -> None:
+        saying(CHUNKED, chunk(event("a")), chunk(event("b")))(connection)
+        threading.Event().wait(0.2)  # what has come should be read first
+        connection.sendall(b"zz\r\n")
+        connection.recv(1)
+
+    with serving(serve) as server:
+        texts, refusal = door(clients, call(server.url, gap=1.0), 30.0)
+    assert texts == ["a", "b"]
+    assert refusal is not None
+    assert refusal.kind is RefusalKind.TRANSPORT
+
+
+@pytest.mark.parametrize(
+    "pieces", [(), (CHUNKED,), (CHUNKED, chunk(event("a")))], ids=["nothing", "the headers", "an event"]
+)
+def test_whoever_is_cancelled_lets_the_connection_go(pieces: tuple[bytes, ...], clients: HttpClients) -> None:
+    async def given_up(server: Server) -> None:
+        async def reading() -> None:
+            stream = await Exchange(clients, FakeClock()).aopen(call(server.url), 60.0)
+            assert not isinstance(stream, Refusal)
+            try:
+                async for _ in stream:
+                    pass
+            finally:
+                await stream.aclose()
+
+        task = asyncio.create_task(reading())
+        await asyncio.to_thread(said.wait, 30)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(server.done.wait, 30)
+
+    said = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        saying(*pieces)(connection)
+        said.set()
+        assert connection.recv(1) == b""
+
+    with serving(serve) as server:
+        asyncio.run(given_up(server))
+
+
+def kept_alive(connection: socket.socket) -> None:
+    while asked(connection):
+        connection.sendall(WHOLE)
+
+
+def test_a_stream_that_was_read_gives_its_connection_back(clients: HttpClients) -> None:
+    async def three_times(url: str) -> None:
+        for _ in range(3):
+            stream = await Exchange(clients, FakeClock()).aopen(call(url), 30.0)
+            assert not isinstance(stream, Refusal)
+            assert [text_of(reply) async for reply in stream] == ["a", "b"]
+            await stream.aclose()
+
+    with serving(kept_alive) as server:
+        asyncio.run(three_times(server.url))
+        assert server.connections == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_that_is_forked_and_ends_leaves_the_connections_of_an_event_loop_alone(clients: HttpClients) -> None:
+    async def once(url: str) -> None:
+        stream = await Exchange(clients, FakeClock()).aopen(call(url), 30.0)
+        assert not isinstance(stream, Refusal)
+        assert [text_of(reply) async for reply in stream] == ["a", "b"]
+
+    loop = asyncio.new_event_loop()
+    with serving(kept_alive) as server:
+        loop.run_until_complete(once(server.url))
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                gc.collect()
+                asyncio.run(once(server.url))
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        loop.run_until_complete(once(server.url))
+        assert server.connections == 2
+    loop.close()
+
+
+ENDING = """
+    import asyncio, sys
+    from support import FakeClock
+    from litellm_antigravity.wire.exchange import Call, Exchange
+    from litellm_antigravity.wire.http import HttpClients
+
+    async def main(given_up):
+        exchange = Exchange(HttpClients(), FakeClock())
+        stream = await exchange.aopen(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), 30.0)
+        async for reply in stream:
+            if given_up:
+                break
+        return exchange, stream
+
+    asyncio.run(main(given_up=True))
+    asyncio.run(main(given_up=False))
+    loop = asyncio.new_event_loop()
+    kept = [asyncio.run(main(given_up=True)), loop.run_until_complete(main(given_up=False))]
+    """
+
+
+def test_a_process_that_ends_without_closing_anything_says_nothing() -> None:
+    with serving(kept_alive) as server:
+        ended = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(ENDING), server.url],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
