@@ -28,6 +28,10 @@ _CONTEXT.set_forkserver_preload(
         "httpcore",
         "litellm.litellm_core_utils.default_encoding",
         "litellm.proxy._types",
+        # What the test modules import.
+        "pytest",
+        "hypothesis.strategies",
+        "litellm_antigravity.simulator.simulator",
     ]
 )
 

@@ -39,8 +39,8 @@ STARTED = "Application startup complete"
 """What each worker says in the log when it serves, after the first of them has made the proxy ready."""
 
 END_SECONDS = 10.0
-START_SECONDS = 90.0  # a hang guard: a start takes 6 to 10 s on an idle machine
-_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
+START_SECONDS = 110.0  # a hang guard: a start takes 6 to 10 s on an idle machine
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START", "SSL_CERT_FILE")
 
 
 class Proxy:

@@ -48,15 +48,17 @@ def before_and_after(environment: list[str]) -> list[list[str]]:
     import litellm
 
     litellm.suppress_debug_info = True
+    loop = asyncio.new_event_loop()  # one for all, since LiteLLM makes clients for each
     with OtherProviders() as others:
         os.environ.update(others.environment)
         router = _router(litellm)
-        before = [*_outcomes(litellm, router, others)]
+        before = [*_outcomes(litellm, router, others, loop)]
         import litellm_antigravity
 
         litellm_antigravity.register()
         litellm_antigravity.install(router)
-        return [before, [*_outcomes(litellm, router, others)], [*_outcomes(litellm, _router(litellm), others)]]
+        again = [*_outcomes(litellm, router, others, loop)]
+        return [before, again, [*_outcomes(litellm, _router(litellm), others, loop)]]
 
 
 def _router(litellm: Any) -> Any:
@@ -65,10 +67,10 @@ def _router(litellm: Any) -> Any:
     return litellm.Router(model_list=groups, num_retries=0, disable_cooldowns=True)
 
 
-def _outcomes(litellm: Any, router: Any, others: OtherProviders) -> Iterator[str]:
+def _outcomes(litellm: Any, router: Any, others: OtherProviders, loop: asyncio.AbstractEventLoop) -> Iterator[str]:
     for model, statuses, more in CALLS:
         for stream in (False, True):
-            for door in _doors(litellm, router):
+            for door in _doors(litellm, router, loop):
                 others.forget()
                 others.statuses.extend(statuses)
                 params = {"model": model, "messages": MESSAGES, "max_retries": 0, "stream": stream, **more}
@@ -80,7 +82,7 @@ def _outcomes(litellm: Any, router: Any, others: OtherProviders) -> Iterator[str
                 yield re.sub(r"(id|created)='?[\w-]+'?|0x[0-9a-f]+", "", f"{outcome} after {asked}")
 
 
-def _doors(litellm: Any, router: Any) -> list[Callable[[dict[str, Any]], Any]]:
+def _doors(litellm: Any, router: Any, loop: asyncio.AbstractEventLoop) -> list[Callable[[dict[str, Any]], Any]]:
     async def whole(call: Any, params: dict[str, Any]) -> Any:
         reply = await call(**params)
         return [chunk async for chunk in reply] if params["stream"] else reply
@@ -91,9 +93,9 @@ def _doors(litellm: Any, router: Any) -> list[Callable[[dict[str, Any]], Any]]:
 
     return [
         lambda params: sync(litellm.completion, params),
-        lambda params: asyncio.run(whole(litellm.acompletion, params)),
+        lambda params: loop.run_until_complete(whole(litellm.acompletion, params)),
         lambda params: sync(router.completion, params),
-        lambda params: asyncio.run(whole(router.acompletion, params)),
+        lambda params: loop.run_until_complete(whole(router.acompletion, params)),
     ]
 
 

@@ -424,8 +424,9 @@ def test_gemini_api_keys_are_routed_like_accounts(start: Start) -> None:
 IN_FLIGHT = 20
 
 
+@pytest.mark.timeout(300)  # five processes import the proxy
 def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> None:
-    with start(EXAMPLES / "proxy_parallel_agents.yaml", workers=4) as served:
+    with start(EXAMPLES / "proxy_parallel_agents.yaml", workers=4, imported=True) as served:
         served.simulator.heal()
         served.simulator.clear_log()
         until(lambda: served.proxy.log.count(STARTED) == 4)

@@ -139,7 +139,7 @@ class Crew:
 
 def test_gunicorn_workers_open_their_own_and_share_what_they_learn(simulator: Simulator, tmp_path: Path) -> None:
     # LiteLLM always has gunicorn load the proxy before it forks the workers.
-    crew = Crew(simulator, tmp_path, "slot", workers=4, options=["--run_gunicorn"])
+    crew = Crew(simulator, tmp_path, "slot", workers=4, options=["--run_gunicorn"], imported=True)
     with crew.proxy:
         assert len(crew.proxy.workers) == 4
         assert not crew.state.exists()
@@ -204,7 +204,7 @@ def test_workers_forked_from_a_process_that_uses_this_package_start_by_their_own
 
 
 def test_ctrl_c_leaves_no_worker_and_no_slot_taken(simulator: Simulator, tmp_path: Path) -> None:
-    crew = Crew(simulator, tmp_path, "slot", workers=2)
+    crew = Crew(simulator, tmp_path, "slot", workers=2, imported=True)
     with crew.proxy:
         assert {presence.slot for presence in crew.all_serve(2).values()} == {0, 1}
         assert crew.proxy.end(signal.SIGINT, whole_group=True) == []

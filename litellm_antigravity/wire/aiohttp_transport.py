@@ -40,7 +40,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, context: ssl.SSLContext, keepalive: float) -> None:
         self._session = aiohttp.ClientSession(
-            connector=_Connector(ssl=context, limit=0, keepalive_timeout=keepalive),
+            connector=_Connector(
+                ssl=context,
+                limit=0,
+                keepalive_timeout=keepalive,
+                resolver=aiohttp.ThreadedResolver(),  # the system's, as in httpx, also where aiodns is installed
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_OWN_HEADERS,
             auto_decompress=False,  # httpx does it
