@@ -204,7 +204,7 @@ def test_workers_forked_from_a_process_that_uses_this_package_start_by_their_own
 
 
 def test_ctrl_c_leaves_no_worker_and_no_slot_taken(simulator: Simulator, tmp_path: Path) -> None:
-    crew = Crew(simulator, tmp_path, "slot", workers=2, imported=True)
+    crew = Crew(simulator, tmp_path, "slot", workers=2)
     with crew.proxy:
         assert {presence.slot for presence in crew.all_serve(2).values()} == {0, 1}
         assert crew.proxy.end(signal.SIGINT, whole_group=True) == []

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support import ROOT, FakeClock
+from support import ROOT, FakeClock, run_python
 
 from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.refusals import Refusal, RefusalKind
@@ -122,6 +122,13 @@ def silent(*pieces: bytes) -> Callable[[socket.socket], None]:
     return serve
 
 
+def without_a_chunk(connection: socket.socket) -> None:
+    saying(CHUNKED, chunk(event("a")), chunk(event("b")))(connection)
+    threading.Event().wait(0.2)  # what has come should be read first
+    connection.sendall(b"zz\r\n")
+    connection.recv(1)
+
+
 @pytest.fixture(autouse=True)
 def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
@@ -191,6 +198,15 @@ def aread(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
     return asyncio.run(reading())
 
 
+def message_of(outcome: Outcome, *, texts: list[str], status: int) -> str:
+    """Return what is said of a transport problem that follows these texts."""
+    given, refusal = outcome
+    assert given == texts
+    assert refusal is not None
+    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, status)
+    return refusal.message
+
+
 every_door = pytest.mark.parametrize("door", [send, asend, read, aread])
 both_streams = pytest.mark.parametrize("door", [read, aread])
 
@@ -220,12 +236,9 @@ def test_an_answer_that_is_none_is_a_transport_problem_of_its_host(
     door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
 ) -> None:
     with serving(serve) as server:
-        texts, refusal = door(clients, call(server.url), 30.0)
-    assert texts == []
-    assert refusal is not None
-    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 503)
-    assert "127.0.0.1" in refusal.message
-    assert "canary" not in refusal.message
+        message = message_of(door(clients, call(server.url), 30.0), texts=[], status=503)
+    assert "127.0.0.1" in message
+    assert "canary" not in message
 
 
 @both_streams
@@ -241,10 +254,7 @@ def test_a_stream_that_breaks_off_gives_what_has_come_and_then_a_refusal(
     door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
 ) -> None:
     with serving(serve) as server:
-        texts, refusal = door(clients, call(server.url), 30.0)
-    assert texts == ["a", "b"]
-    assert refusal is not None
-    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 503)
+        assert message_of(door(clients, call(server.url), 30.0), texts=["a", "b"], status=503)
 
 
 @every_door
@@ -260,11 +270,8 @@ def test_an_answer_that_does_not_come_is_a_time_out(
     door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
 ) -> None:
     with serving(serve) as server:
-        texts, refusal = door(clients, call(server.url), 0.2)
-    assert texts == []
-    assert refusal is not None
-    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 408)
-    assert "expected to answer" in refusal.message
+        message = message_of(door(clients, call(server.url), httpx.Timeout(60, read=0.2)), texts=[], status=408)
+    assert "expected to answer" in message
 
 
 @every_door
@@ -275,11 +282,9 @@ def test_a_request_that_upstream_does_not_take_is_a_time_out(door: Any, clients:
         given_up.wait(60)
 
     with serving(serve) as server:
-        texts, refusal = door(clients, call(server.url, content=b" " * 30_000_000 + b"{}"), 0.2)
+        outcome = door(clients, call(server.url, content=b" " * 30_000_000 + b"{}"), 0.2)
         given_up.set()
-    assert texts == []
-    assert refusal is not None
-    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 408)
+    assert "expected to answer" in message_of(outcome, texts=[], status=408)
 
 
 @every_door
@@ -292,13 +297,18 @@ def test_a_connection_that_does_not_come_about_is_a_time_out_of_its_own(door: An
             one.setblocking(False)
             one.connect_ex(listener.getsockname())
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        texts, refusal = door(clients, call(url), httpx.Timeout(60, connect=0.2))
+        outcome = door(clients, call(url), httpx.Timeout(60, connect=0.2))
         for one in waiting:
             one.close()
-    assert texts == []
-    assert refusal is not None
-    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 408)
-    assert "connecting" in refusal.message
+    assert "connecting" in message_of(outcome, texts=[], status=408)
+
+
+@every_door
+def test_a_header_that_cannot_be_sent_is_not_quoted(door: Any, clients: HttpClients) -> None:
+    with serving(kept_alive) as server:
+        wrong = Call(server.url, {"authorization": "Bearer canary-token\n"}, b"{}")
+        message = message_of(door(clients, wrong, 30.0), texts=[], status=503)
+    assert "canary" not in message
 
 
 @both_streams
@@ -321,21 +331,12 @@ def test_a_stream_that_has_begun_may_pause_for_longer_than_its_beginning_may_tak
 @both_streams
 def test_a_stream_that_pauses_for_longer_than_it_may_is_a_time_out(door: Any, clients: HttpClients) -> None:
     with serving(silent(CHUNKED + chunk(event("a")), chunk(event("b")))) as server:
-        texts, refusal = door(clients, call(server.url, gap=0.2), 30.0)
-    assert texts == ["a", "b"]
-    assert refusal is not None
-    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, 408)
+        assert message_of(door(clients, call(server.url, gap=0.2), 30.0), texts=["a", "b"], status=408)
 
 
 @both_streams
 def test_a_stream_that_stops_being_http_ends_with_a_refusal(door: Any, clients: HttpClients) -> None:
-    def serve(connection: socket.socket) -> None:
-        saying(CHUNKED, chunk(event("a")), chunk(event("b")))(connection)
-        threading.Event().wait(0.2)  # what has come should be read first
-        connection.sendall(b"zz\r\n")
-        connection.recv(1)
-
-    with serving(serve) as server:
+    with serving(without_a_chunk) as server:
         texts, refusal = door(clients, call(server.url, gap=1.0), 30.0)
     assert texts == ["a", "b"]
     assert refusal is not None
@@ -417,6 +418,19 @@ def test_a_child_that_is_forked_and_ends_leaves_the_connections_of_an_event_loop
         loop.run_until_complete(once(server.url))
         assert server.connections == 2
     loop.close()
+
+
+BROKEN = """
+    import test_wire_faults as faults
+    from litellm_antigravity.wire.http import HttpClients
+
+    with faults.serving(faults.without_a_chunk) as server:
+        faults.message_of(faults.aread(HttpClients(), faults.call(server.url), 30.0), texts=["a", "b"], status=503)
+    """
+
+
+def test_aiohttp_may_be_without_its_extensions() -> None:
+    run_python(BROKEN, env={"AIOHTTP_NO_EXTENSIONS": "1"})
 
 
 ENDING = """

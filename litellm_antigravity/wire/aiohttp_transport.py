@@ -134,11 +134,8 @@ def _httpx_errors() -> Iterator[None]:
         raise httpx.ConnectTimeout(str(error)) from error
     except asyncio.TimeoutError as error:
         raise httpx.WriteTimeout(str(error)) from error
-    except aiohttp.ClientConnectorError as error:
-        raise httpx.ConnectError(str(error)) from error
-    except (aiohttp.ClientConnectionError, OSError) as error:
-        raise httpx.ReadError(str(error)) from error
-    except (aiohttp.ClientError, HttpProcessingError) as error:  # a body that breaks off, or what is no HTTP
-        raise httpx.RemoteProtocolError(str(error)) from error
+    except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        # A HttpProcessingError of a body comes from aiohttp without its extensions.
+        raise httpx.TransportError(str(error)) from error
     except ValueError as error:  # quotes the header, and with it perhaps a token
         raise httpx.LocalProtocolError("a header that cannot be sent") from error
