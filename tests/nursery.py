@@ -7,6 +7,7 @@ not about the start itself; what LiteLLM reads from the environment while it is 
 from __future__ import annotations
 
 import atexit
+import codecs
 import functools
 import json
 import os
@@ -65,6 +66,8 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
     import litellm.proxy.proxy_cli
     import litellm.proxy.proxy_server  # noqa: F401 - for those who are forked
 
+    # A thread of LiteLLM's imports it while gunicorn forks: a worker that finds it half imported waits forever.
+    codecs.lookup("ascii")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them, and no zombies
     for line in requests:
         wanted = json.loads(line)
