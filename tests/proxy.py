@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import pytest
 from nursery import EXIT_CODE, fork_proxy
+from support import free_port
 
 from litellm_antigravity.simulator import Simulator
 
@@ -73,9 +73,7 @@ class Proxy:
         self.key = f"sk-{secrets.token_urlsafe(24)}"
         self._log = folder / f"{config.stem}.{secrets.token_hex(4)}.log"
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         programs = Path(sys.executable).parent
         if gunicorn is None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
+import socket
 import subprocess
 import sys
 import textwrap
@@ -16,6 +19,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on.
+
+    It is below those that systems give to whoever asks for any: no server of another test gets it in the meantime.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 class FakeClock:

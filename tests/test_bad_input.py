@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +15,7 @@ import litellm
 import pytest
 from click.testing import CliRunner
 from serving import MESSAGES, MODEL, fields_of, settings_of, text_of
+from support import free_port
 
 import litellm_antigravity
 from litellm_antigravity import Settings, SettingsError
@@ -358,17 +358,11 @@ def test_with_a_state_folder_that_cannot_be_used_requests_go_on_in_memory_and_on
 # Upstream
 
 
-def closed_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @both_doors
 def test_an_endpoint_that_cannot_be_reached_is_told_with_its_host(
     door: Any, simulator: Simulator, tmp_path: Path
 ) -> None:
-    use(simulator, tmp_path, endpoint=f"http://127.0.0.1:{closed_port()}")
+    use(simulator, tmp_path, endpoint=f"http://127.0.0.1:{free_port()}")
     message = refusal(door, litellm.InternalServerError)
     assert "127.0.0.1" in message
     assert "reach" in message or "connect" in message
@@ -378,7 +372,7 @@ def test_an_endpoint_that_cannot_be_reached_is_told_with_its_host(
 def test_a_token_endpoint_that_cannot_be_reached_is_told_with_its_host(
     door: Any, simulator: Simulator, tmp_path: Path
 ) -> None:
-    use(simulator, tmp_path, token_url=f"http://127.0.0.1:{closed_port()}/token")
+    use(simulator, tmp_path, token_url=f"http://127.0.0.1:{free_port()}/token")
     assert "cannot reach the token endpoint at 127.0.0.1" in refusal(door, litellm.InternalServerError)
 
 

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import pickle
-import socket
 import sqlite3
 import sys
 import traceback
@@ -22,6 +21,7 @@ from urllib.parse import quote
 import pytest
 from leaks import Searcher
 from processes import together
+from support import free_port
 
 MODEL = "antigravity/claude-sonnet-4-6"
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -473,13 +473,6 @@ def command_line(run: Run) -> None:
             invoke(" ".join([*args, "(broken file)"]), *args, env=env)
         env["LITELLM_ANTIGRAVITY_ENDPOINT"] = f"https://user:{PROXY_PASSWORD}@example.com"
         invoke("status (broken setting)", "status", env=env)
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 # In the test process

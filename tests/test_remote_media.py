@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import queue
+import secrets
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,17 +31,21 @@ class Images:
 
     Attributes:
         host: with its port.
-        asked: how many have been asked for.
+        asked: the names of those that have been asked for.
     """
 
     def __init__(self) -> None:
-        self.asked = threading.Semaphore(0)
+        self.asked: queue.Queue[str] = queue.Queue()
+        self._folder = f"/{secrets.token_hex(8)}/"
         self._released = threading.Event()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                owner.asked.release()
+                if not self.path.startswith(owner._folder):
+                    self.send_error(404)  # a stranger, who takes us for the server that had this port before
+                    return
+                owner.asked.put(self.path.removeprefix(owner._folder))
                 owner._released.wait(30)
                 self.send_response(200)
                 self.send_header("content-type", "image/png")
@@ -53,6 +59,10 @@ class Images:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.host = f"127.0.0.1:{self._server.server_port}"
+
+    def url(self, name: str) -> str:
+        """Return the address of an image; nobody else can know it."""
+        return f"http://{self.host}{self._folder}{name}"
 
     def release(self) -> None:
         self._released.set()
@@ -75,7 +85,7 @@ def images(monkeypatch: pytest.MonkeyPatch) -> Iterator[Images]:
 
 
 def looking_at(images: Images, number: int) -> list[dict[str, Any]]:
-    image = {"type": "image_url", "image_url": {"url": f"http://{images.host}/{number}.png"}}
+    image = {"type": "image_url", "image_url": {"url": images.url(f"{number}.png")}}
     return [{"role": "user", "content": [{"type": "text", "text": "Look"}, image]}]
 
 
@@ -97,7 +107,7 @@ def test_requests_whose_images_are_slow_hold_up_nobody_else(
     async def run() -> list[str]:
         slow = [asyncio.create_task(ask(looking_at(images, number))) for number in range(SLOW)]
         for _ in range(8):  # more than the event loop has threads on a small machine
-            await asyncio.to_thread(images.asked.acquire, timeout=30)
+            await asyncio.to_thread(images.asked.get, timeout=30)
         first = await asyncio.wait_for(ask(MESSAGES), 30)
         assert not any(task.done() for task in slow)
         images.release()
@@ -117,5 +127,5 @@ def test_an_image_that_may_not_be_fetched_is_the_callers_mistake(
             asyncio.run(litellm.acompletion(model=MODEL, messages=looking_at(images, 1), stream=stream))
         with pytest.raises(litellm.BadRequestError, match="cannot be fetched"):
             litellm.completion(model=MODEL, messages=looking_at(images, 1), stream=stream)
-    assert not images.asked.acquire(blocking=False)
+    assert images.asked.empty(), images.asked.get()
     assert antigravity_simulator.log == []
