@@ -35,7 +35,7 @@ _CONTEXT.set_forkserver_preload(
     ]
 )
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 150.0
 
 
 def _run(function: Callable[..., Any], args: Sequence[Any], barrier: Barrier, results: Connection) -> None:

@@ -38,7 +38,7 @@ needs_proxy = [
 STARTED = "Application startup complete"
 """What each worker says in the log when it serves, after the first of them has made the proxy ready."""
 
-END_SECONDS = 10.0
+END_SECONDS = 30.0
 START_SECONDS = 110.0  # a hang guard: a start takes 6 to 10 s on an idle machine
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START", "SSL_CERT_FILE")
 
@@ -168,7 +168,7 @@ class Proxy:
             return
         with contextlib.suppress(ProcessLookupError):  # its group lives on while a worker does
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(START_SECONDS)
 
     def __enter__(self) -> Self:
         return self.launch().wait()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
+TIMEOUT = 180.0
+"""Seconds after which a child process is taken to hang; on a busy machine LiteLLM's import alone takes many."""
 
 
 def free_port() -> int:
@@ -80,7 +83,7 @@ class Child:
     it is dead afterwards whatever happened.
     """
 
-    def __init__(self, code: str, *args: object, timeout: float = 60.0, env: dict[str, str] | None = None) -> None:
+    def __init__(self, code: str, *args: object, timeout: float = TIMEOUT, env: dict[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
             stdin=subprocess.PIPE,
@@ -91,10 +94,11 @@ class Child:
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONFAULTHANDLER": "1",
                 **(env or {}),
             },
         )
-        self._watchdog = threading.Timer(timeout, self._process.kill)
+        self._watchdog = threading.Timer(timeout, self._end_with_stacks)
         self._watchdog.daemon = True
         self._watchdog.start()
         self._over = False
@@ -128,6 +132,13 @@ class Child:
         answers = [line for line in out.splitlines() if line.startswith("ANSWER ")]
         return json.loads(answers[-1][len("ANSWER ") :]) if answers else None
 
+    def _end_with_stacks(self) -> None:
+        if sys.platform != "win32":
+            self._process.send_signal(signal.SIGABRT)  # what every thread is doing gets into the failure
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+        self._process.kill()
+
     def kill(self) -> None:
         """End it as ``kill -9`` does, and wait until it is gone."""
         self._process.kill()
@@ -141,7 +152,7 @@ class Child:
             self._over = True
         self._watchdog.cancel()
         return AssertionError(
-            f"child process {self.pid} {what}\n--- stdout\n{(out or '')[-2000:]}\n--- stderr\n{err[-4000:]}"
+            f"child process {self.pid} {what}\n--- stdout\n{(out or '')[-2000:]}\n--- stderr\n{err[-8000:]}"
         )
 
     def __enter__(self) -> Child:  # noqa: PYI034 - typing.Self came with Python 3.11
@@ -154,13 +165,13 @@ class Child:
             self.kill()
 
 
-def run_python(code: str, *args: object, timeout: float = 60.0, env: dict[str, str] | None = None) -> Any:
+def run_python(code: str, *args: object, timeout: float = TIMEOUT, env: dict[str, str] | None = None) -> Any:
     """Run code in a process of its own and return what it handed to `answer`."""
     with Child(code, *args, timeout=timeout, env=env) as child:
         return child.result()
 
 
-def run_together(code: str, arguments: Iterable[tuple[object, ...]], *, timeout: float = 60.0) -> list[Any]:
+def run_together(code: str, arguments: Iterable[tuple[object, ...]], *, timeout: float = TIMEOUT) -> list[Any]:
     """Run code in one process per tuple of arguments, all let go from `ready` at once; return their answers."""
     children = [Child(code, *args, timeout=timeout) for args in arguments]
     try:

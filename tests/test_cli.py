@@ -555,7 +555,7 @@ def test_a_demo_that_is_stopped_leaves_no_process_and_no_folder(temporary: Path,
     with started("demo", TMPDIR=str(temporary)) as process:
         wait_for(lambda: list(temporary.glob("*/worker-4.log")))
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         assert is_gone(process.pid)
     assert (process.returncode, err) == (130, "Stopped.\n")
     assert "Traceback" not in out
@@ -591,7 +591,7 @@ def test_simulate_says_how_to_use_it_and_shows_each_request_and_sums_up(
         dispatcher.pool.store.close()
         lines = [process.stdout.readline() for _ in range(5)]
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         assert is_gone(process.pid)
     assert [line.split()[1:4] for line in lines] == [
         ["200", "token", "user1@example.com"],
@@ -612,7 +612,7 @@ def test_simulate_writes_the_accounts_file_where_it_is_told_and_removes_it(home:
         wait_for(path.exists)
         assert len(json.loads(path.read_text())["accounts"]) == 4
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 0
     assert not path.exists()
 

@@ -225,7 +225,7 @@ def test_requests_that_wait_for_a_token_hold_up_no_failover(simulator: Simulator
             await task
         simulator.drain(SECOND, "claude", 900)
         simulator.write_accounts_file(path, entries={FIRST: {"enabled": False}})
-        answers = await asyncio.wait_for(asyncio.gather(*(one() for _ in range(6))), 8)
+        answers = await asyncio.wait_for(asyncio.gather(*(one() for _ in range(6))), 15)
         for task in crowd:
             task.cancel()
         await asyncio.gather(*crowd, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -48,6 +49,9 @@ def before_and_after(environment: list[str]) -> list[list[str]]:
     import litellm
 
     litellm.suppress_debug_info = True
+    # LiteLLM leaves streams that were cut to garbage collection, which may close one where httpx's connection pool is
+    # locked, and hang: see `litellm_antigravity.wire.closing`.
+    gc.disable()
     loop = asyncio.new_event_loop()  # one for all, since LiteLLM makes clients for each
     with OtherProviders() as others:
         os.environ.update(others.environment)

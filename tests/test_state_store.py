@@ -700,7 +700,7 @@ os.read(reader, 1)
 ready(f"{slot} {pid}")
 """,
     )
-    with Child(code, folder, "host:1:5:aa", timeout=30.0) as owner:
+    with Child(code, folder, "host:1:5:aa") as owner:
         slot, forked = owner.wait_ready().split()
         try:
             assert slot == "0"

@@ -108,7 +108,7 @@ def resetting(*pieces: bytes) -> Callable[[socket.socket], None]:
     def serve(connection: socket.socket) -> None:
         saying(*pieces)(connection)
         if pieces:
-            threading.Event().wait(0.1)  # else the reset overtakes what was said
+            threading.Event().wait(0.5)  # else the reset overtakes what was said
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     return serve
@@ -124,7 +124,7 @@ def silent(*pieces: bytes) -> Callable[[socket.socket], None]:
 
 def without_a_chunk(connection: socket.socket) -> None:
     saying(CHUNKED, chunk(event("a")), chunk(event("b")))(connection)
-    threading.Event().wait(0.2)  # what has come should be read first
+    threading.Event().wait(0.5)  # what has come should be read first
     connection.sendall(b"zz\r\n")
     connection.recv(1)
 
@@ -321,11 +321,11 @@ def test_a_stream_that_has_begun_may_pause_for_longer_than_its_beginning_may_tak
         beginning = [CHUNKED + chunk(event("a"))] if together else [CHUNKED, chunk(event("a"))]
         for piece in beginning:
             connection.sendall(piece)
-        threading.Event().wait(0.8)
+        threading.Event().wait(2.5)
         connection.sendall(chunk(event("b", last=True)) + chunk(b""))
 
     with serving(serve) as server:
-        assert door(clients, call(server.url, gap=30.0), 0.5) == (["a", "b"], None)
+        assert door(clients, call(server.url, gap=30.0), 2.0) == (["a", "b"], None)
 
 
 @both_streams
@@ -374,6 +374,109 @@ def test_whoever_is_cancelled_lets_the_connection_go(pieces: tuple[bytes, ...], 
 
     with serving(serve) as server:
         asyncio.run(given_up(server))
+
+
+def begun(exchange: Exchange, url: str) -> Iterator[dict[str, Any]]:
+    """Return a stream whose first reply has been read."""
+    stream = exchange.open(call(url), 30.0)
+    assert not isinstance(stream, Refusal)
+    replies = iter(stream)
+    assert text_of(next(replies)) == "a"
+    return replies
+
+
+def paused(ended: threading.Semaphore) -> Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        saying(CHUNKED, chunk(event("a")))(connection)
+        assert connection.recv(1) == b""
+        ended.release()
+
+    return serve
+
+
+def test_a_stream_that_is_closed_before_its_end_lets_the_connection_go(clients: HttpClients) -> None:
+    ended = threading.Semaphore(0)
+    with serving(paused(ended)) as server:
+        stream = Exchange(clients, FakeClock()).open(call(server.url), 30.0)
+        assert not isinstance(stream, Refusal)
+        assert not ended.acquire(blocking=False)
+        stream.close()
+        assert ended.acquire(timeout=30)
+        stream.close()
+
+
+ABANDONING = """
+    import gc, sys, threading
+    import test_wire_faults as faults
+    from support import FakeClock
+    from litellm_antigravity.wire.exchange import Exchange
+    from litellm_antigravity.wire.http import HttpClients
+
+    calls = 0  # of httpx's functions for connections; in some of them its pool is locked
+
+    def collecting(frame, event, argument):
+        global calls
+        if event == "call" and "httpcore" in frame.f_code.co_filename:
+            calls += 1
+            if calls == turn:
+                gc.collect()
+
+    ended = threading.Semaphore(0)
+    with faults.serving(faults.paused(ended)) as server:
+        exchange = Exchange(HttpClients(), FakeClock())
+        gc.disable()
+        gc.freeze()
+        sys.setprofile(collecting)
+        for turn in range(40):
+            calls = 0
+            cycle = [faults.begun(exchange, server.url)]
+            cycle.append(cycle)  # so that nothing else takes it away
+            del cycle
+        sys.setprofile(None)
+        gc.collect()
+        assert all(ended.acquire(timeout=30) for _ in range(40))
+    """
+
+
+def test_streams_that_are_left_to_garbage_collection_are_closed_and_nobody_hangs() -> None:
+    run_python(ABANDONING, timeout=60.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_closes_the_streams_that_it_abandons_but_not_those_of_its_parent(clients: HttpClients) -> None:
+    ended = threading.Semaphore(0)
+    resume = threading.Event()
+
+    def resumed(connection: socket.socket) -> None:
+        saying(CHUNKED, chunk(event("a")))(connection)
+        assert resume.wait(60)
+        connection.sendall(chunk(event("b", last=True)) + chunk(b""))
+
+    each = iter([resumed, paused(ended)])
+
+    def serve(connection: socket.socket) -> None:
+        next(each)(connection)
+
+    exchange = Exchange(clients, FakeClock())
+    with serving(serve) as server:
+        replies = begun(exchange, server.url)
+        waits, goes_on = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(goes_on)
+                del replies
+                begun(exchange, server.url)
+                os.read(waits, 1)
+            finally:
+                os._exit(0)
+        assert ended.acquire(timeout=30)
+        os.close(goes_on)
+        os.waitpid(pid, 0)
+        resume.set()
+        assert [text_of(reply) for reply in replies] == ["b"]
+    os.close(waits)
 
 
 def kept_alive(connection: socket.socket) -> None:
@@ -447,6 +550,14 @@ ENDING = """
                 break
         return exchange, stream
 
+    def begun():
+        exchange = Exchange(HttpClients(), FakeClock())
+        stream = exchange.open(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), 30.0)
+        next(iter(stream))
+        return exchange, stream
+
+    begun()
+    open_still = begun()
     asyncio.run(main(given_up=True))
     asyncio.run(main(given_up=False))
     loop = asyncio.new_event_loop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -21,6 +21,7 @@ from litellm_antigravity.refusals import (
     timeout_refusal,
     truncated_stream,
 )
+from litellm_antigravity.wire.closing import CLOSING
 from litellm_antigravity.wire.envelope import inner
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.sse import SSEDecoder
@@ -201,10 +202,9 @@ class ReplyStream:
 
     def __init__(self, response: httpx.Response, call: Call, events: _Events) -> None:
         self._response = response
-        self._call = call
-        self._events = events
         self._ahead: list[Json] = []
-        self._replies = self._read()
+        self._replies = _replies(response, call, events)
+        self._let_go = CLOSING.watch(self, response, self._replies)
 
     def read_ahead(self) -> None:
         """Read up to the first content, which `__iter__` then gives out."""
@@ -216,19 +216,24 @@ class ReplyStream:
     def __iter__(self) -> Iterator[Json]:
         ahead, self._ahead = self._ahead, []
         yield from ahead
-        yield from self._replies
-
-    def _read(self) -> Iterator[Json]:
-        try:
-            for received in self._response.iter_bytes():
-                yield from self._events.feed(received)
-        except httpx.HTTPError as error:
-            raise RequestRefusedError(_failed(error, self._call)) from None
-        yield from self._events.finish()
+        for reply in self._replies:  # noqa: UP028 - `yield from` would close them, too
+            yield reply
 
     def close(self) -> None:
-        """Give the connection back, or close it when the stream was not read to its end."""
-        self._response.close()
+        """Have the connection closed, unless the stream was read to its end, which gave it back."""
+        if self._response.is_closed:
+            self._let_go.detach()
+        else:
+            self._let_go()
+
+
+def _replies(response: httpx.Response, call: Call, events: _Events) -> Generator[Json]:
+    try:
+        for received in response.iter_bytes():
+            yield from events.feed(received)
+    except httpx.HTTPError as error:
+        raise RequestRefusedError(_failed(error, call)) from None
+    yield from events.finish()
 
 
 class AsyncReplyStream:
