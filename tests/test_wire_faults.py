@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from support import ROOT, FakeClock, run_python
 
 from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.wire.closing import ClosingThread
 from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
 
@@ -403,6 +405,27 @@ def test_a_stream_that_is_closed_before_its_end_lets_the_connection_go(clients: 
         stream.close()
         assert ended.acquire(timeout=30)
         stream.close()
+
+
+class NoThread(threading.Thread):
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_stream_is_served_where_no_more_threads_can_be_started(
+    clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none_left = SimpleNamespace(Thread=NoThread, Lock=threading.Lock)
+    ended = threading.Semaphore(0)
+    with serving(paused(ended)) as server:
+        with monkeypatch.context() as fault:
+            fault.setattr("litellm_antigravity.wire.closing.threading", none_left)
+            fault.setattr("litellm_antigravity.wire.exchange.CLOSING", ClosingThread())
+            exchange = Exchange(clients, FakeClock())
+            begun(exchange, server.url)
+            fault.setattr("litellm_antigravity.wire.closing.threading", threading)
+            begun(exchange, server.url)
+        assert all(ended.acquire(timeout=30) for _ in range(2))  # the first one, too, now that it can be
 
 
 ABANDONING = """

@@ -2,7 +2,7 @@
 
 Garbage collection may come upon an abandoned stream at any moment, also while its thread holds the lock of httpx's
 connection pool. Closing the stream takes that lock, and the thread would wait for itself for ever, and every other
-thread that sends a request for it [seen with httpcore 1.0.9]. So whoever is garbage hands over and closes nothing.
+thread that sends a request for it [encode/httpcore#1108; seen with 1.0.9]. So garbage hands over, and closes nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import queue
 import threading
 import weakref
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import httpx
 
 from litellm_antigravity.forking import ForkAware
+
+_Abandoned: TypeAlias = "queue.SimpleQueue[tuple[httpx.Response, Generator[Any]]]"
 
 
 class ClosingThread(ForkAware):
@@ -30,7 +32,7 @@ class ClosingThread(ForkAware):
     def _after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
         self._started = False
-        self._abandoned: queue.SimpleQueue[tuple[httpx.Response, Generator[Any]]] = queue.SimpleQueue()
+        self._abandoned: _Abandoned = queue.SimpleQueue()
 
     def watch(self, stream: object, response: httpx.Response, reading: Generator[Any]) -> weakref.finalize[Any, Any]:
         """Have a response closed when its stream is garbage, or when what this returns is called.
@@ -50,21 +52,21 @@ class ClosingThread(ForkAware):
         if not self._started:
             with self._lock:
                 if not self._started:
-                    threading.Thread(
+                    closing = threading.Thread(
                         target=_close_all, args=(self._abandoned,), name="antigravity-closing", daemon=True
-                    ).start()
-                    self._started = True
+                    )
+                    with contextlib.suppress(RuntimeError):  # no more threads, or the process ends: it closes all
+                        closing.start()
+                        self._started = True
 
-    def _hand_over(
-        self, to: queue.SimpleQueue[tuple[httpx.Response, Generator[Any]]], response: httpx.Response, reading: Any
-    ) -> None:
+    def _hand_over(self, to: _Abandoned, response: httpx.Response, reading: Generator[Any]) -> None:
         if to is self._abandoned:
             to.put((response, reading))  # a `SimpleQueue`: the only one that garbage may be put in
         else:
             self._inherited.append((response, reading))  # the parent's; the lock it needs may never be free here
 
 
-def _close_all(abandoned: queue.SimpleQueue[tuple[httpx.Response, Generator[Any]]]) -> None:
+def _close_all(abandoned: _Abandoned) -> None:
     while True:
         response, reading = abandoned.get()
         for one in (response, reading):
