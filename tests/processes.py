@@ -35,7 +35,7 @@ _CONTEXT.set_forkserver_preload(
     ]
 )
 
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 100.0  # less than pytest's own limit
 
 
 def _run(function: Callable[..., Any], args: Sequence[Any], barrier: Barrier, results: Connection) -> None:

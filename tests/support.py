@@ -20,8 +20,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
-TIMEOUT = 180.0
-"""Seconds after which a child process is taken to hang; on a busy machine LiteLLM's import alone takes many."""
+TIMEOUT = 100.0
+"""Seconds after which a child process is taken to hang: before pytest's own limit, which would not show where.
+
+On a busy machine LiteLLM's import alone takes many.
+"""
 
 
 def free_port() -> int:

@@ -228,6 +228,7 @@ class ReplyStream:
 
 
 def _replies(response: httpx.Response, call: Call, events: _Events) -> Generator[Json]:
+    """Read a stream's replies without holding on to the stream; see `ClosingThread.watch`."""
     try:
         for received in response.iter_bytes():
             yield from events.feed(received)
