@@ -19,7 +19,7 @@ from support import NOW, Child, FakeClock, run_python, run_together
 
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.selection.vitals import VitalsRules
-from litellm_antigravity.state import disk
+from litellm_antigravity.state import disk, strict_cache
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.resilient import RETRY_SECONDS, ResilientStore
@@ -548,7 +548,7 @@ def test_what_was_known_and_what_is_learnt_meanwhile_survive_an_outage(
 
 def read_only(monkeypatch: pytest.MonkeyPatch, store: ResilientStore) -> None:
     """Let every connection from now on be one that cannot write."""
-    monkeypatch.setattr(disk, "_PRAGMAS", (*disk._PRAGMAS, "query_only = 1"))
+    monkeypatch.setattr(strict_cache, "_PRAGMAS", (*strict_cache._PRAGMAS, "query_only = 1"))
     store.close()
 
 
@@ -612,7 +612,7 @@ def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
 ) -> None:
     store = resilient(folder, clock)
     with monkeypatch.context() as full:
-        full.setattr(disk, "_PRAGMAS", (*disk._PRAGMAS, "max_page_count = 30"))
+        full.setattr(strict_cache, "_PRAGMAS", (*strict_cache._PRAGMAS, "max_page_count = 30"))
         written = 0
         while store.status().shared:
             store.write_note(f"n{written}", {"text": "x" * 3000})
@@ -634,7 +634,7 @@ def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
 def test_a_full_disk_is_a_typed_error_that_says_so(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write_token("a", "old", None, "f")
     store.close()
-    monkeypatch.setattr(disk, "_PRAGMAS", (*disk._PRAGMAS, "max_page_count = 1"))
+    monkeypatch.setattr(strict_cache, "_PRAGMAS", (*strict_cache._PRAGMAS, "max_page_count = 1"))
 
     def fill() -> None:
         for number in range(100):
@@ -999,7 +999,7 @@ def test_a_token_is_in_its_own_row_only_and_in_no_message(
         keys = [key for key, value in connection.execute("SELECT key, value FROM Cache") if canary in str(value)]
     assert keys == ["token/a"]
     store.close()
-    monkeypatch.setattr(disk, "_PRAGMAS", (*disk._PRAGMAS, "query_only = 1"))
+    monkeypatch.setattr(strict_cache, "_PRAGMAS", (*strict_cache._PRAGMAS, "query_only = 1"))
     with pytest.raises(StateUnavailableError) as caught:
         store.write_token("a", canary, None, "f00")
     assert canary not in f"{caught.value!r} {caught.value.__cause__!r} {row!r} {caplog.text} {store.status()!r}"

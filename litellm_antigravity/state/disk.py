@@ -1,34 +1,27 @@
 """The state store of one host: a `diskcache.Cache` in a private folder.
 
-What diskcache does not give, and this module adds (measured facts in brackets are about diskcache 5.6.3):
+It adds to what `strict_cache` gives:
 
-* A strict `Disk`: only text and numbers that SQLite itself stores. diskcache unpickles rows, `JSONDisk` too, and
-  joins the ``filename`` column to the folder unchecked (CVE-2025-69872).
-* One connection per process under one lock, not one per thread: threads of a process do not run into each other's
-  locks, file descriptors stay few, and a fork can wait until no thread is inside SQLite. The connection is closed
-  before a fork, because SQLite's own table of locks would be copied into the child.
+* The connection is closed before a fork, which waits until no thread is inside SQLite: SQLite's own table of locks
+  would be copied into the child.
 * A change feed: watched rows carry a rising number in the ``tag`` column, which has an index, so that catching up
   with other processes is one query that returns only what changed.
-* Never ``retry=True`` (it spins for ever on a permanent error), no eviction, no expiry, no memory mapping (a
-  truncated file would kill the process). Opening gives up after the busy timeout too [diskcache: 60 s].
+* No eviction and no expiry.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import logging
 import math
-import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import diskcache
 import filelock
@@ -37,8 +30,10 @@ from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
+from litellm_antigravity.state.private_files import create_private, identity_of, lock_on, prepare_directory
 from litellm_antigravity.state.rows import encode_vitals, vitals_key
 from litellm_antigravity.state.store import RowStore, StateView, StoreStatus
+from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt, is_plain
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,17 +41,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("litellm_antigravity")
 
 BUSY_TIMEOUT_SECONDS = 5.0
-MAX_VALUE_CHARS = 64 * 1024
 
-_RAW = 1  # diskcache's MODE_RAW: the value column is the value
 _IDENTITY_CHECK_SECONDS = 1.0
-_KNOWN_SETTINGS = frozenset(name for name in diskcache.DEFAULT_SETTINGS if not name.startswith("sqlite_")) | {
-    "count",
-    "size",
-    "hits",
-    "misses",
-}
-_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "mmap_size = 0")
 _FEED = (
     "SELECT key, raw, mode, filename, value, tag FROM Cache"
     " WHERE tag > ? AND tag < 9000000000000000000 AND typeof(tag) = 'integer' ORDER BY tag"
@@ -69,126 +55,6 @@ _REPLACE = (
     " (SELECT 1 FROM Cache WHERE tag > ? AND tag < 9000000000000000000 AND typeof(tag) = 'integer')"
 )
 _PREFIX = "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
-
-
-class RefusedRowError(OSError):
-    """A row that is not a plain value. An `OSError`, because `diskcache.Cache.get` takes that for a missing row."""
-
-
-class StrictDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no annotations
-    """Keys are text, values are text or numbers, all of them in the row; no pickle, no file, ever.
-
-    Attributes:
-        max_chars: of a text.
-        dropped: how many rows were refused.
-    """
-
-    max_chars = MAX_VALUE_CHARS
-
-    def __init__(self, directory: str, **_: object) -> None:
-        super().__init__(directory)
-        self.dropped = 0
-
-    def put(self, key: object) -> tuple[str, bool]:
-        """Return the key as stored; only text is, and half a surrogate pair (SQLite has none) is spelt out."""
-        if type(key) is not str:
-            msg = f"state keys are text, not {type(key).__name__}"
-            raise TypeError(msg)
-        return key if key.isascii() else key.encode("utf-8", "backslashreplace").decode(), True
-
-    def get(self, key: object, raw: object) -> str:
-        """Return a key as read; anything but plain text is refused."""
-        if raw != 1 or type(key) is not str:
-            raise self.refuse()
-        return key
-
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, object]:  # noqa: ARG002 - diskcache's signature
-        """Return the columns of a value; only text and numbers of a sane size have any."""
-        if type(value) not in (str, int, float) or (isinstance(value, str) and len(value) > self.max_chars):
-            msg = f"state values are short text or numbers, not {type(value).__name__}"
-            raise TypeError(msg)
-        return 0, _RAW, None, value
-
-    def fetch(self, mode: object, filename: object, value: object, read: object) -> object:
-        """Return a value as read; anything that this class would not have stored is refused."""
-        if read or not is_plain(mode, filename, value, self.max_chars):
-            raise self.refuse()
-        return value
-
-    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:  # noqa: ARG002 - diskcache's signature
-        """Refuse: no value lives in a file."""
-        raise self.refuse()
-
-    def remove(self, file_path: object) -> None:
-        """Do nothing: no row owns a file, whatever its ``filename`` column says."""
-
-    def refuse(self) -> RefusedRowError:
-        """Count a refused row and return the error to raise."""
-        self.dropped += 1
-        return RefusedRowError("a row in the shared state is not a plain value")
-
-
-def is_plain(mode: object, filename: object, value: object, max_chars: int = MAX_VALUE_CHARS) -> bool:
-    """Return whether a row's columns are what `StrictDisk.store` writes."""
-    if mode != _RAW or filename is not None or type(value) not in (str, int, float):
-        return False
-    return not isinstance(value, str) or len(value) <= max_chars
-
-
-class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no annotations
-    """A cache with one connection for all threads; its owner serialises every use.
-
-    Leans on ``_con``, ``_sql_retry`` and ``_directory`` of diskcache 5.6.3, the last release since 2023.
-    """
-
-    more_pragmas: tuple[str, ...] = ()
-    _one: sqlite3.Connection | None = None
-
-    def __init__(self, directory: str, *, timeout: float, **settings: object) -> None:
-        self._patience = timeout
-        try:
-            super().__init__(directory, timeout=timeout, **settings)
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def _con(self) -> sqlite3.Connection:
-        if self._one is None:
-            self._one = sqlite3.connect(
-                os.path.join(self._directory, diskcache.core.DBNAME),  # noqa: PTH118 - diskcache keeps it as text
-                timeout=self._patience,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._one.text_factory = _text_or_bytes
-            for pragma in (*self.more_pragmas, *_PRAGMAS):
-                self._one.execute(f"PRAGMA {pragma}")
-        return self._one
-
-    @property
-    def _sql_retry(self) -> Any:
-        return self._con.execute  # the connection waits; diskcache would go on trying for a minute
-
-    def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
-        """Ignore settings that are not ours: the name, as found in the file, would become an attribute or a PRAGMA."""
-        if key not in _KNOWN_SETTINGS:
-            return None
-        return super().reset(key, value, update)
-
-    def close(self) -> None:
-        """Close the connection; the next use opens another one."""
-        connection, self._one = self._one, None
-        if connection is not None:
-            connection.close()
-
-
-def _text_or_bytes(stored: bytes) -> str | bytes:
-    """Return a text column's text; bytes, which no row of ours holds, where it is none, rather than fail the query."""
-    try:
-        return stored.decode()
-    except UnicodeDecodeError:
-        return stored
 
 
 class _Translated:
@@ -559,76 +425,3 @@ class DiskStore(ForkAware, RowStore):
         with self._lock:
             dropped = self._dropped + (self._cache.disk.dropped if self._cache is not None else 0)
         return StoreStatus(str(self.directory), shared=True, dropped_rows=dropped)
-
-
-def is_corrupt(error: sqlite3.DatabaseError | IsADirectoryError) -> bool:
-    """Return whether a file that cannot be opened is to be moved aside: broken, or not a database of diskcache."""
-    # SQLITE_CORRUPT and SQLITE_NOTADB are raised as DatabaseError itself; its subclasses mean something else.
-    if isinstance(error, IsADirectoryError) or type(error) is sqlite3.DatabaseError:
-        return True
-    return any(sign in str(error) for sign in ("malformed", "no such column", "has no column"))
-
-
-def lock_on(path: Path, timeout: float) -> filelock.BaseFileLock:
-    """Return a lock that the kernel frees when its holder dies: never filelock's fallback, a file that stays."""
-    return filelock.FileLock(path, timeout=timeout, mode=0o600, thread_local=False, fallback_to_soft=False)
-
-
-def identity_of(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one of its name; ``None`` when there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def create_private(path: Path) -> None:
-    """Create an empty file with mode 0600 unless it exists; SQLite gives its companions the same mode.
-
-    Raises:
-        IsADirectoryError: if a folder is in its place.
-        StateUnavailableError: if the path is a symbolic link or anything else that is not a regular file.
-    """
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        os.close(os.open(path, flags, 0o600))
-    except FileExistsError:
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            msg = f"{path} is a symbolic link; the state is kept in a file of its own"
-            raise StateUnavailableError(msg) from None
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path)) from None
-        if not stat.S_ISREG(mode):
-            msg = f"{path} is not a regular file"
-            raise StateUnavailableError(msg) from None
-
-
-def prepare_directory(path: Path) -> None:
-    """Make sure that a folder is there, ours, private and no symbolic link.
-
-    Raises:
-        StateUnavailableError: if it cannot be made so; the message names the folder and the remedy.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-        found = path.lstat()
-    except OSError as error:
-        msg = f"the state folder {path} cannot be created: {error.strerror}. Set state_dir to a folder you can write to"
-        raise StateUnavailableError(msg) from error
-    problem: str | None = None
-    if stat.S_ISLNK(found.st_mode):
-        problem = "is a symbolic link"
-    elif not stat.S_ISDIR(found.st_mode):
-        problem = "is not a folder"
-    elif hasattr(os, "getuid") and found.st_uid != os.getuid():
-        problem = "belongs to another user"
-    if problem is not None:
-        msg = f"the state folder {path} {problem}. Set state_dir to a folder of your own"
-        raise StateUnavailableError(msg)
-    if os.name == "posix" and found.st_mode & 0o077:
-        path.chmod(0o700)
-        logger.warning("The state folder %s was open to other users; it is private now.", path)

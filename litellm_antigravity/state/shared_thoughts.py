@@ -25,15 +25,8 @@ import diskcache
 import filelock
 
 from litellm_antigravity.forking import ForkAware
-from litellm_antigravity.state.disk import (
-    OneConnectionCache,
-    StrictDisk,
-    create_private,
-    identity_of,
-    is_corrupt,
-    lock_on,
-    prepare_directory,
-)
+from litellm_antigravity.state.private_files import create_private, identity_of, lock_on, prepare_directory
+from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt
 
 logger = logging.getLogger("litellm_antigravity")
 

@@ -1,0 +1,81 @@
+"""Files and folders that only their owner can read, and locks on them that the kernel frees when a holder dies."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+from pathlib import Path
+
+import filelock
+
+from litellm_antigravity.errors import StateUnavailableError
+
+logger = logging.getLogger("litellm_antigravity")
+
+
+def lock_on(path: Path, timeout: float) -> filelock.BaseFileLock:
+    """Return a lock that the kernel frees when its holder dies: never filelock's fallback, a file that stays."""
+    return filelock.FileLock(path, timeout=timeout, mode=0o600, thread_local=False, fallback_to_soft=False)
+
+
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of its name; ``None`` when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file with mode 0600 unless it exists; SQLite gives its companions the same mode.
+
+    Raises:
+        IsADirectoryError: if a folder is in its place.
+        StateUnavailableError: if the path is a symbolic link or anything else that is not a regular file.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        os.close(os.open(path, flags, 0o600))
+    except FileExistsError:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            msg = f"{path} is a symbolic link; the state is kept in a file of its own"
+            raise StateUnavailableError(msg) from None
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path)) from None
+        if not stat.S_ISREG(mode):
+            msg = f"{path} is not a regular file"
+            raise StateUnavailableError(msg) from None
+
+
+def prepare_directory(path: Path) -> None:
+    """Make sure that a folder is there, ours, private and no symbolic link.
+
+    Raises:
+        StateUnavailableError: if it cannot be made so; the message names the folder and the remedy.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+    except OSError as error:
+        msg = f"the state folder {path} cannot be created: {error.strerror}. Set state_dir to a folder you can write to"
+        raise StateUnavailableError(msg) from error
+    problem: str | None = None
+    if stat.S_ISLNK(found.st_mode):
+        problem = "is a symbolic link"
+    elif not stat.S_ISDIR(found.st_mode):
+        problem = "is not a folder"
+    elif hasattr(os, "getuid") and found.st_uid != os.getuid():
+        problem = "belongs to another user"
+    if problem is not None:
+        msg = f"the state folder {path} {problem}. Set state_dir to a folder of your own"
+        raise StateUnavailableError(msg)
+    if os.name == "posix" and found.st_mode & 0o077:
+        path.chmod(0o700)
+        logger.warning("The state folder %s was open to other users; it is private now.", path)

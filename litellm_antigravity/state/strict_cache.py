@@ -1,0 +1,158 @@
+"""diskcache, made safe to share: rows are plain values, and one connection serves all threads of a process.
+
+What diskcache does not give (measured facts in brackets are about diskcache 5.6.3):
+
+* A strict `Disk`: only text and numbers that SQLite itself stores. diskcache unpickles rows, `JSONDisk` too, and
+  joins the ``filename`` column to the folder unchecked (CVE-2025-69872).
+* One connection per process, not one per thread: threads of a process do not run into each other's locks, and file
+  descriptors stay few.
+* Never ``retry=True`` (it spins for ever on a permanent error), no memory mapping (a truncated file would kill the
+  process). Opening gives up after the busy timeout too [diskcache: 60 s].
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Any
+
+import diskcache
+
+MAX_VALUE_CHARS = 64 * 1024
+
+_RAW = 1  # diskcache's MODE_RAW: the value column is the value
+_KNOWN_SETTINGS = frozenset(name for name in diskcache.DEFAULT_SETTINGS if not name.startswith("sqlite_")) | {
+    "count",
+    "size",
+    "hits",
+    "misses",
+}
+_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "mmap_size = 0")
+
+
+class RefusedRowError(OSError):
+    """A row that is not a plain value. An `OSError`, because `diskcache.Cache.get` takes that for a missing row."""
+
+
+class StrictDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no annotations
+    """Keys are text, values are text or numbers, all of them in the row; no pickle, no file, ever.
+
+    Attributes:
+        max_chars: of a text.
+        dropped: how many rows were refused.
+    """
+
+    max_chars = MAX_VALUE_CHARS
+
+    def __init__(self, directory: str, **_: object) -> None:
+        super().__init__(directory)
+        self.dropped = 0
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Return the key as stored; only text is, and half a surrogate pair (SQLite has none) is spelt out."""
+        if type(key) is not str:
+            msg = f"state keys are text, not {type(key).__name__}"
+            raise TypeError(msg)
+        return key if key.isascii() else key.encode("utf-8", "backslashreplace").decode(), True
+
+    def get(self, key: object, raw: object) -> str:
+        """Return a key as read; anything but plain text is refused."""
+        if raw != 1 or type(key) is not str:
+            raise self.refuse()
+        return key
+
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, object]:  # noqa: ARG002 - diskcache's signature
+        """Return the columns of a value; only text and numbers of a sane size have any."""
+        if type(value) not in (str, int, float) or (isinstance(value, str) and len(value) > self.max_chars):
+            msg = f"state values are short text or numbers, not {type(value).__name__}"
+            raise TypeError(msg)
+        return 0, _RAW, None, value
+
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> object:
+        """Return a value as read; anything that this class would not have stored is refused."""
+        if read or not is_plain(mode, filename, value, self.max_chars):
+            raise self.refuse()
+        return value
+
+    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:  # noqa: ARG002 - diskcache's signature
+        """Refuse: no value lives in a file."""
+        raise self.refuse()
+
+    def remove(self, file_path: object) -> None:
+        """Do nothing: no row owns a file, whatever its ``filename`` column says."""
+
+    def refuse(self) -> RefusedRowError:
+        """Count a refused row and return the error to raise."""
+        self.dropped += 1
+        return RefusedRowError("a row in the shared state is not a plain value")
+
+
+def is_plain(mode: object, filename: object, value: object, max_chars: int = MAX_VALUE_CHARS) -> bool:
+    """Return whether a row's columns are what `StrictDisk.store` writes."""
+    if mode != _RAW or filename is not None or type(value) not in (str, int, float):
+        return False
+    return not isinstance(value, str) or len(value) <= max_chars
+
+
+class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no annotations
+    """A cache with one connection for all threads; its owner serialises every use.
+
+    Leans on ``_con``, ``_sql_retry`` and ``_directory`` of diskcache 5.6.3, the last release since 2023.
+    """
+
+    more_pragmas: tuple[str, ...] = ()
+    _one: sqlite3.Connection | None = None
+
+    def __init__(self, directory: str, *, timeout: float, **settings: object) -> None:
+        self._patience = timeout
+        try:
+            super().__init__(directory, timeout=timeout, **settings)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        if self._one is None:
+            self._one = sqlite3.connect(
+                os.path.join(self._directory, diskcache.core.DBNAME),  # noqa: PTH118 - diskcache keeps it as text
+                timeout=self._patience,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._one.text_factory = _text_or_bytes
+            for pragma in (*self.more_pragmas, *_PRAGMAS):
+                self._one.execute(f"PRAGMA {pragma}")
+        return self._one
+
+    @property
+    def _sql_retry(self) -> Any:
+        return self._con.execute  # the connection waits; diskcache would go on trying for a minute
+
+    def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
+        """Ignore settings that are not ours: the name, as found in the file, would become an attribute or a PRAGMA."""
+        if key not in _KNOWN_SETTINGS:
+            return None
+        return super().reset(key, value, update)
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another one."""
+        connection, self._one = self._one, None
+        if connection is not None:
+            connection.close()
+
+
+def _text_or_bytes(stored: bytes) -> str | bytes:
+    """Return a text column's text; bytes, which no row of ours holds, where it is none, rather than fail the query."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+def is_corrupt(error: sqlite3.DatabaseError | IsADirectoryError) -> bool:
+    """Return whether a file that cannot be opened is to be moved aside: broken, or not a database of diskcache."""
+    # SQLITE_CORRUPT and SQLITE_NOTADB are raised as DatabaseError itself; its subclasses mean something else.
+    if isinstance(error, IsADirectoryError) or type(error) is sqlite3.DatabaseError:
+        return True
+    return any(sign in str(error) for sign in ("malformed", "no such column", "has no column"))
