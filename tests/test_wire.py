@@ -191,6 +191,33 @@ def test_a_host_that_the_environment_exempts_is_reached_directly(
 
 
 @both_doors
+@pytest.mark.parametrize("exempt", ["[::1]", "localhost,[::1]", "[::1]:8080", "*.corp/"])
+def test_an_exemption_that_nobody_can_read_stops_no_request_where_there_is_no_proxy(
+    door: Any, exempt: str, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, every request of a thread failed, and the message named other variables."""
+    monkeypatch.setenv("NO_PROXY", exempt)
+    monkeypatch.setenv("no_proxy", exempt)
+    with serving() as origin:
+        assert not isinstance(door(clients, origin.url + "/v1"), Refusal)
+
+
+@both_doors
+def test_an_exemption_that_cannot_be_read_beside_a_proxy_is_named_with_its_variable(
+    door: Any, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (
+        ("HTTP_PROXY", "http://user:canary@127.0.0.1:9"),
+        ("NO_PROXY", "::1,10.0.0.0/8,.corp,[fe80::1]"),
+    ):
+        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name.lower(), value)
+    with pytest.raises(SettingsError, match=r"NO_PROXY has the entry '\[fe80::1\]'.*without brackets") as caught:
+        door(clients, "http://127.0.0.1:9/")
+    assert "canary" not in str(caught.value)
+
+
+@both_doors
 @pytest.mark.parametrize("proxy", ["nonsense://user:canary-password@host", "socks9://host", "http://[::1"])
 def test_a_proxy_that_cannot_be_used_is_an_error_that_names_the_variables(
     door: Any, proxy: str, clients: HttpClients, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AccountSource, RefreshToken, StaticToken
 from litellm_antigravity.clock import Clock
+from litellm_antigravity.credentials.rotation import RotatedTokens
 from litellm_antigravity.credentials.sources import Grant, fetch
 from litellm_antigravity.errors import AccountsFileError, AntigravityError, CredentialError, GrantRevokedError
 from litellm_antigravity.forking import ForkAware
@@ -77,6 +78,7 @@ class SharedTokens(ForkAware):
         self._store = store
         self._clients = clients
         self._clock = clock
+        self._rotated = RotatedTokens(store)
         self._after_fork_in_child()
         self._watch_forks()
 
@@ -170,12 +172,27 @@ class SharedTokens(ForkAware):
         return self._keep(account, grant).token
 
     def _fetch(self, account: Account, ends: float = math.inf) -> Grant:
+        newest = self._rotated.newest(account)
+        try:
+            grant = self._fetch_as(account, newest, ends)
+        except GrantRevokedError:
+            if newest is account:
+                raise
+            self._rotated.forget(account)  # the accounts file's own may be good all the same
+            newest, grant = account, self._fetch_as(account, account, ends)
+        if grant.refresh_token is not None and isinstance(newest.credential, RefreshToken):
+            # Before anything else: the token that was used is good no more.
+            self._rotated.keep(account, newest.credential, grant.refresh_token)
+        logger.debug("[accounts] %s: new access token, good for %.0f s", account.label, grant.lifetime)
+        return grant
+
+    def _fetch_as(self, account: Account, newest: Account, ends: float) -> Grant:
         timeout = min(ends - self._clock.monotonic(), REFRESH_TIMEOUT_SECONDS)
         if timeout <= 0:
             msg = f"{account.label}: no time was left to refresh its token"
             raise CredentialError(msg)
         try:
-            grant = fetch(account, self._settings, self._clients.sync(), timeout)
+            return fetch(newest, self._settings, self._clients.sync(), timeout)
         except GrantRevokedError:
             raise
         except CredentialError as error:
@@ -185,8 +202,6 @@ class SharedTokens(ForkAware):
                     {"at": self._clock.time(), "credential": account.credential.fingerprint, "message": str(error)},
                 )
             raise
-        logger.debug("[accounts] %s: new access token, good for %.0f s", account.label, grant.lifetime)
-        return grant
 
     def _share_failure_of_others(self, account: Account, began: float) -> None:
         """Raise what the holder of the lock met while we waited for it: it would only happen again.
@@ -244,7 +259,12 @@ class SharedTokens(ForkAware):
                 account.id, if_fingerprint=account.credential.fingerprint, refreshToken=refresh_token
             )
         except AccountsFileError as error:
-            logger.warning("%s: its refresh token was replaced, but cannot be saved: %s", account.label, error)
+            logger.warning(
+                "%s: its refresh token was replaced, and the new one is kept in `state_dir` alone, which has to "
+                "outlive this program: %s",
+                account.label,
+                error,
+            )
             return None
         return RefreshToken(refresh_token).fingerprint
 

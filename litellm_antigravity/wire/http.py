@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import os
 import ssl
 import threading
 import urllib.request
@@ -21,6 +23,7 @@ _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 _KEEPALIVE_SECONDS = 60.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEPALIVE_SECONDS)
 _PROXIES = {"http", "https", "all"}
+_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class _NoCookies(httpx.Cookies):
@@ -65,18 +68,15 @@ class HttpClients(ForkAware):
             if self._context is None:
                 self._context = httpx.create_ssl_context()  # reads the certificate store: tens of milliseconds, once
                 self._context.set_alpn_protocols(["http/1.1"])
-            if kind is _AsyncClient and not _PROXIES & urllib.request.getproxies().keys():
+            proxies = bool(_PROXIES & urllib.request.getproxies().keys())
+            if kind is _AsyncClient and not proxies:
                 return kind(transport=AiohttpTransport(self._context, _KEEPALIVE_SECONDS))
-            return kind(limits=_LIMITS, verify=self._context)
+            # Without a proxy, what NO_PROXY says is nothing to fail at.
+            return kind(limits=_LIMITS, verify=self._context, trust_env=proxies)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = type(error).__name__
         # Raised out here: what httpx says may quote a proxy's password.
-        msg = (
-            f"No HTTP client can be made ({what}). Check what the environment says of proxies (HTTP_PROXY, "
-            "HTTPS_PROXY, ALL_PROXY; a SOCKS proxy needs the package `socksio`) and of certificates "
-            "(SSL_CERT_FILE, SSL_CERT_DIR)."
-        )
-        raise SettingsError(msg)
+        raise SettingsError(_no_client(what))
 
     def sync(self) -> httpx.Client:
         """Return the client for threads.
@@ -112,3 +112,41 @@ class HttpClients(ForkAware):
         if self._sync is not None:
             self._sync.close()
             self._sync = None
+
+
+def _no_client(what: str) -> str:
+    """Return what to tell people whose environment keeps a client from being made; values stay out of it."""
+    entry = next((one for one in _no_proxy_entries() if not _is_readable(one)), None)
+    if entry is not None:
+        return (
+            f"No HTTP client can be made: NO_PROXY has the entry {entry!r}, which httpx cannot read. Write an IPv6 "
+            "address without brackets and a host name without a path."
+        )
+    named = [name for name in _VARIABLES if os.environ.get(name) or os.environ.get(name.lower())]
+    return (
+        f"No HTTP client can be made ({what}). Check what the environment says of proxies (HTTP_PROXY, HTTPS_PROXY, "
+        "ALL_PROXY, NO_PROXY; a SOCKS proxy needs the package `socksio`) and of certificates (SSL_CERT_FILE, "
+        f"SSL_CERT_DIR). Set now: {', '.join(named) or 'none of them'}."
+    )
+
+
+def _no_proxy_entries() -> list[str]:
+    return [one for part in urllib.request.getproxies().get("no", "").split(",") if (one := part.strip())]
+
+
+def _is_readable(entry: str) -> bool:
+    """Return whether httpx can make a pattern of an entry of NO_PROXY, as it does of each."""
+    pattern = entry if "://" in entry else f"all://{_host_pattern(entry)}"
+    try:
+        httpx.Client(trust_env=False, mounts={pattern: None}).close()
+    except (ValueError, httpx.InvalidURL):
+        return False
+    return True
+
+
+def _host_pattern(entry: str) -> str:
+    try:
+        address = ipaddress.ip_address(entry.partition("/")[0])
+    except ValueError:
+        return f"*{entry}"
+    return f"[{entry}]" if address.version == 6 else entry
