@@ -164,7 +164,11 @@ def test_an_id_of_another_provider_is_written_in_anthropics_alphabet() -> None:
 
 
 def test_a_real_signature_of_a_call_goes_back() -> None:
-    contents = request(turns(tool_calls=[call("toolu_1__thought__c2ln")]), tools=[TOOL])["contents"]
+    thoughts = SignedThoughts()
+    said = {"functionCall": {"id": "toolu_1", "name": "weather", "args": {}}, "thoughtSignature": "c2ln"}
+    answer([said], thoughts, stream=False)
+    history = turns(tool_calls=[call("toolu_1__thought__c2ln")])
+    contents = request(history, thoughts=thoughts, tools=[TOOL])["contents"]
     assert contents[1]["parts"][0]["thoughtSignature"] == "c2ln"
     assert contents[1]["parts"][0]["functionCall"]["id"] == "toolu_1"
 

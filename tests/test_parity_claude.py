@@ -15,7 +15,6 @@ What comes back is what comes back from Gemini models.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from litellm_antigravity.litellm.translation.claude import ADAPTIVE_BUDGET, ANSW
 from litellm_antigravity.simulator import Simulator
 
 CLAUDE, GPT_OSS = "claude-sonnet-4-6", "gpt-oss-120b-medium"
-MADE_UP = base64.b64encode(b"skip_thought_signature_validator").decode()
 CONTINUE = {"role": "user", "parts": [{"text": "Please continue."}]}
 BUDGETS = {"thinking and reasoning_effort": 2000, "thinking adaptive": ADAPTIVE_BUDGET}  # Gemini's differ
 
@@ -49,8 +47,7 @@ def served(simulator: Simulator, case: Case, model: str, *, stream: bool = False
 
 def expected(case: Case, newer: Body, older: Body) -> Body:
     """Return what is to arrive, made of what arrives for two Gemini models."""
-    signed_by_others = "__thought__" in str(case.params.get("messages"))
-    body = {**older, "contents": contents(newer["contents"], signed_by_others=signed_by_others)}
+    body = {**older, "contents": contents(newer["contents"])}
     if "systemInstruction" in body:
         parts = without_blanks(body["systemInstruction"]["parts"])
         body.pop("systemInstruction")
@@ -64,15 +61,14 @@ def without_blanks(parts: list[Any]) -> list[Any]:
     return [part for part in parts if part.get("text", "said").strip()]
 
 
-def contents(given: list[Any], *, signed_by_others: bool) -> list[Any]:
+def contents(given: list[Any]) -> list[Any]:
+    """Return what a Claude model gets of the contents: no signature of a text or a call, which are Gemini's."""
     kept = []
     for content in given:
         parts = [part for part in without_blanks(content["parts"]) if not part.get("thought")]
         for part in parts:
             part.pop("mediaResolution", None)
-            others = signed_by_others and "functionCall" in part
-            if part.get("thoughtSignature") == MADE_UP or others or "text" in part:
-                part.pop("thoughtSignature", None)
+            part.pop("thoughtSignature", None)
         kept += [{**content, "parts": parts}] if parts else []
     return kept if kept and kept[0]["role"] == "user" else [CONTINUE, *kept]
 

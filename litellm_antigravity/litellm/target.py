@@ -43,6 +43,13 @@ class Target:
     is_anthropic: bool = False
     thinks_unasked: bool = False
 
+    @property
+    def signer(self) -> str:
+        """The family whose signatures the model takes back; narrower than the quota family."""
+        if self.is_gemini:
+            return "gemini"
+        return "claude" if self.is_anthropic else "gpt-oss"
+
     @classmethod
     def of(cls, model: str) -> Target:
         """Return how to translate for ``model``, with or without the provider's prefix."""

@@ -10,6 +10,7 @@ from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices, Us
 
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.target import Target
+from litellm_antigravity.litellm.translation.provenance import signatures_in
 from litellm_antigravity.litellm.translation.replies import one_kind_each, parts_of, prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
@@ -55,7 +56,8 @@ class ChunkTranslator:
             streaming_response=None, sync_stream=False, logging_obj=seams.parsers_logging(logging_obj)
         )
         self._thoughts = thoughts
-        self._is_gemini = Target.of(model).is_gemini
+        target = Target.of(model)
+        self._is_gemini, self._signer = target.is_gemini, target.signer
         self._usage: Usage | None = None
         self._finish: str | None = None
         self._calls: list[str | None] = []
@@ -66,6 +68,8 @@ class ChunkTranslator:
 
     def chunks(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
         """Yield the content of one reply; its usage and finish reason are kept for the end."""
+        for signature in signatures_in(reply.get("candidates")):
+            self._thoughts.note_maker(signature, self._signer)
         for piece in one_kind_each(prepare_reply(reply, self._names)):
             for chunk in (*self._beginning_of_thought(piece), *self._chunk(piece)):
                 if not self._begun:
@@ -130,7 +134,7 @@ class ChunkTranslator:
     def last_chunks(self) -> Iterator[ModelResponseStream]:
         """Yield the usage and the finish reason, which end the stream."""
         if self._signed and not self._is_gemini:
-            self._thoughts.remember(self._signed, self._calls)
+            self._thoughts.remember(self._signed, self._calls, self._signer)
         if self._usage is not None:
             chunk = self._empty()
             chunk.usage = self._usage

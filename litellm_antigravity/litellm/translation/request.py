@@ -11,10 +11,11 @@ from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation import claude
 from litellm_antigravity.litellm.translation.media import FETCHER, Fetcher, inline_media
 from litellm_antigravity.litellm.translation.messages import prepare_messages
+from litellm_antigravity.litellm.translation.provenance import leave_out_foreign_signatures
 from litellm_antigravity.litellm.translation.schemas import prepare_schema
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.spelling import in_camel_case
-from litellm_antigravity.litellm.translation.thoughts import set_thoughts_aside, sign_calls
+from litellm_antigravity.litellm.translation.thoughts import set_thoughts_aside
 from litellm_antigravity.litellm.translation.tool_names import ToolNames, functions_of
 
 _NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", "service_tier")  # Cloud Code has no tiers
@@ -55,12 +56,11 @@ def to_gemini(
     mapped, schemas = _params(params, target, names)
     prepared = prepare_messages(messages, target, names)
     inline_media(prepared, model, fetcher)
+    leave_out_foreign_signatures(prepared, target, thoughts)
     aside: list[Any] = []
-    if target.is_gemini:
-        sign_calls(prepared, thoughts)
-    else:
+    if not target.is_gemini:
         asked = bool((mapped.get("thinkingConfig") or {}).get("includeThoughts"))
-        aside = set_thoughts_aside(prepared, thoughts, thinks=asked or target.thinks_unasked)
+        aside = set_thoughts_aside(prepared, thoughts, thinks=asked or target.thinks_unasked, family=target.signer)
     body = in_camel_case(
         seams.transform_request_body(
             messages=prepared,

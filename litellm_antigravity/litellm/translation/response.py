@@ -11,6 +11,7 @@ from litellm.types.utils import ModelResponse
 
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.target import Target
+from litellm_antigravity.litellm.translation.provenance import signatures_in
 from litellm_antigravity.litellm.translation.replies import prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
@@ -59,12 +60,15 @@ def from_gemini(
         api_key="",
     )
     translated.model = model
+    for signature in signatures_in(prepared.get("candidates")):
+        thoughts.note_maker(signature, target.signer)
     for choice in translated.choices:
         calls = getattr(choice.message, "tool_calls", None) or ()
         if target.is_gemini:
             thoughts.remember_calls(calls)
         else:
-            thoughts.remember(getattr(choice.message, "thinking_blocks", None) or (), [call.id for call in calls])
+            blocks = getattr(choice.message, "thinking_blocks", None) or ()
+            thoughts.remember(blocks, [call.id for call in calls], target.signer)
     return translated
 
 

@@ -7,8 +7,10 @@ thought: too long for any id. So they are remembered: by this process, and where
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +23,12 @@ from litellm_antigravity.state.shared_thoughts import SharedThoughts
 MAX_CHARACTERS: Final = 32_000_000
 """Of thoughts and signatures that are remembered; then the oldest go."""
 
+ALTERED: Final = "altered"
+"""The maker of a signature whose thought is no longer what was signed: nobody takes it."""
+
 _NOT_IN_IDS: Final = re.compile(r"[^A-Za-z0-9_-]")
+_ABSENT_SECONDS: Final = 10.0  # for which a signature that nobody knows is not looked for again
+_MAX_ABSENT: Final = 4096
 
 
 class SignedThoughts(ForkAware):
@@ -44,6 +51,7 @@ class SignedThoughts(ForkAware):
         self._lock = threading.Lock()  # the parent's might be held
         self._blocks: OrderedDict[str, list[dict[str, str]]] = OrderedDict()
         self._characters = 0
+        self._absent: dict[str, float] = {}
 
     def share(self, directory: Path) -> None:
         """Share them with the processes that use the same folder; nothing is opened yet."""
@@ -51,19 +59,30 @@ class SignedThoughts(ForkAware):
             if self._shared is None or self._shared.directory != directory:
                 self._shared = SharedThoughts(directory)
 
-    def remember(self, blocks: Sequence[Mapping[str, Any]], ids: Sequence[Any]) -> None:
-        """Remember the signed ones of LiteLLM's thinking blocks under the first of a message's call ids."""
+    def remember(self, blocks: Sequence[Mapping[str, Any]], ids: Sequence[Any], family: str | None = None) -> None:
+        """Remember the signed ones of LiteLLM's thinking blocks under the first of a message's call ids.
+
+        Args:
+            blocks: of one reply.
+            ids: of the calls in it; without any, only who made the signatures is remembered.
+            family: whose they are.
+        """
         signed = [
             {"thinking": str(block.get("thinking") or ""), "signature": str(block["signature"])}
             for block in blocks
             if block.get("signature")
         ]
+        for block in signed if family is not None else ():
+            self.note_maker(block["signature"], str(family), block["thinking"])
         if signed and ids and isinstance(ids[0], str):
             self._write(_key(ids[0]), signed)
 
-    def recall(self, ids: Sequence[Any]) -> list[dict[str, str]]:
-        """Return the thoughts that came before a message's calls, or none."""
-        return self._read(_key(ids[0])) if ids and isinstance(ids[0], str) else []
+    def recall(self, ids: Sequence[Any], family: str | None = None) -> list[dict[str, str]]:
+        """Return the thoughts that came before a message's calls, or none; with ``family``, no other family's."""
+        blocks = self._read(_key(ids[0])) if ids and isinstance(ids[0], str) else []
+        if family is not None and any(self.maker_of(block["signature"]) not in (None, family) for block in blocks):
+            return []
+        return blocks
 
     # Signatures of calls have keys of their own: no model takes another one's.
 
@@ -79,6 +98,33 @@ class SignedThoughts(ForkAware):
         """Return the signature of a call, if it is known."""
         blocks = self._read(f"call:{_key(call_id)}") if isinstance(call_id, str) else []
         return blocks[0]["signature"] if blocks else None
+
+    # Who made a signature: its family, and a digest of the thought that it is about.
+
+    def note_maker(self, signature: str, family: str, thought: str | None = None) -> None:
+        """Remember that a model of ``family`` made a signature; with ``thought``, for that text and no other."""
+        about = "" if thought is None else _digest(thought)
+        key = _maker_key(signature)
+        with self._lock:
+            known = self._blocks.get(key)
+            if known is not None and (not about or known[0]["thinking"] == about):
+                return
+            self._absent.pop(key, None)
+        self._write(key, [{"thinking": about, "signature": family}])
+
+    def maker_of(self, signature: str, thought: str | None = None) -> str | None:
+        """Return the family that made a signature, `ALTERED` if for another text, ``None`` if nobody knows."""
+        key = _maker_key(signature)
+        if time.monotonic() < self._absent.get(key, 0.0):
+            return None
+        blocks = self._read(key)
+        if not blocks:
+            if len(self._absent) >= _MAX_ABSENT:
+                self._absent = {}
+            self._absent[key] = time.monotonic() + _ABSENT_SECONDS
+            return None
+        about = blocks[0]["thinking"]
+        return blocks[0]["signature"] if thought is None or about in ("", _digest(thought)) else ALTERED
 
     def _write(self, key: str, blocks: list[dict[str, str]]) -> None:
         self._keep(key, blocks)
@@ -109,8 +155,24 @@ class SignedThoughts(ForkAware):
 
 
 def _key(call_id: str) -> str:
-    """Return what all spellings of a call's id have in common: LiteLLM changes it for clients of ``/v1/messages``."""
-    return _NOT_IN_IDS.sub("_", call_id.partition(seams.SIGNATURE_IN_ID)[0])
+    """Return what all spellings of a call's id have in common.
+
+    LiteLLM changes it for clients of ``/v1/messages``, and clients shorten it, perhaps within the mark of a signature.
+    """
+    base = call_id.partition(seams.SIGNATURE_IN_ID)[0]
+    for length in range(len(seams.SIGNATURE_IN_ID) - 1, 0, -1):
+        if base.endswith(seams.SIGNATURE_IN_ID[:length]):
+            base = base[:-length]
+            break
+    return _NOT_IN_IDS.sub("_", base)
+
+
+def _maker_key(signature: str) -> str:
+    return f"maker:{_digest(signature)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _size(blocks: Sequence[Mapping[str, str]]) -> int:
@@ -120,4 +182,4 @@ def _size(blocks: Sequence[Mapping[str, str]]) -> int:
 THOUGHTS: Final = SignedThoughts()
 """Those of this process."""
 
-__all__ = ["MAX_CHARACTERS", "THOUGHTS", "SignedThoughts"]
+__all__ = ["ALTERED", "MAX_CHARACTERS", "THOUGHTS", "SignedThoughts"]

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
 
 Json = dict[str, Any]
@@ -19,7 +18,7 @@ Json = dict[str, Any]
 _MARK: Final = "\x00thoughts-"
 
 
-def set_thoughts_aside(messages: Sequence[Json], remembered: SignedThoughts, *, thinks: bool) -> list[Any]:
+def set_thoughts_aside(messages: Sequence[Json], remembered: SignedThoughts, *, thinks: bool, family: str) -> list[Any]:
     """Put marks in the place of the messages' thoughts; `restored` puts the signed ones back.
 
     LiteLLM sends thoughts without their signatures, which Claude rejects.
@@ -28,6 +27,7 @@ def set_thoughts_aside(messages: Sequence[Json], remembered: SignedThoughts, *, 
         messages: prepared ones; changed.
         remembered: the thoughts of former replies, for histories that hold none.
         thinks: whether the model is to think now; else only what the history itself holds is kept.
+        family: whose signatures the model takes.
 
     Returns:
         list: per mark, the blocks that it stands for.
@@ -38,25 +38,14 @@ def set_thoughts_aside(messages: Sequence[Json], remembered: SignedThoughts, *, 
             continue
         message.pop("reasoning_content", None)
         blocks = _signed(message.pop("thinking_blocks", None))
-        if not blocks and thinks:
+        known = bool(blocks) and all(remembered.maker_of(block["signature"]) == family for block in blocks)
+        if thinks and not known:  # what is remembered beats what a client made of it
             ids = [call.get("id") for call in message.get("tool_calls") or () if isinstance(call, dict)]
-            blocks = remembered.recall(ids)
+            blocks = remembered.recall(ids, family) or blocks
         if blocks:
             message["reasoning_content"] = f"{_MARK}{len(aside)}"
             aside.append(blocks)
     return aside
-
-
-def sign_calls(messages: Sequence[Json], remembered: SignedThoughts) -> None:
-    """Give Gemini's calls back the signatures that their client has lost, in place; it signs the first of a message."""
-    for message in messages:
-        calls = [call for call in message.get("tool_calls") or () if isinstance(call, dict)]
-        if message["role"] != "assistant" or not calls or seams.signature_of(calls[0]):
-            continue
-        signature = remembered.recall_call(calls[0].get("id"))
-        if signature is not None:
-            fields = calls[0].get("provider_specific_fields") or {}
-            calls[0]["provider_specific_fields"] = {**fields, "thought_signature": signature}
 
 
 def _signed(blocks: Any) -> list[dict[str, str]]:
@@ -127,4 +116,4 @@ def without_last_thoughts(parts: list[Json]) -> list[Json]:
     return parts[:end]
 
 
-__all__ = ["may_think", "restored", "set_thoughts_aside", "sign_calls", "without_last_thoughts", "without_thoughts"]
+__all__ = ["may_think", "restored", "set_thoughts_aside", "without_last_thoughts", "without_thoughts"]
