@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from litellm.types.utils import ModelResponse
+from upstream_rules import THOUGHTS as THOUGHT_RULES
+from upstream_rules import check_rules
 
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, to_gemini
 from litellm_antigravity.litellm.translation.claude import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET
 from litellm_antigravity.litellm.translation.media import Fetcher
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
-from litellm_antigravity.simulator.thinking import GivenThoughts, check_thinking
 from litellm_antigravity.simulator.validation import check_request
 
 CLAUDE = "claude-sonnet-4-6"
@@ -41,7 +42,7 @@ class Logging:
 def request(messages: Any = HELLO, model: str = CLAUDE, thoughts: SignedThoughts | None = None, **params: Any) -> Any:
     body = to_gemini(model, messages, params, thoughts=thoughts or SignedThoughts())
     check_request(body, "request")
-    check_thinking(model, body, GivenThoughts())
+    check_rules(model, body, only=THOUGHT_RULES)
     return body
 
 
