@@ -15,7 +15,7 @@ from upstream_rules import THOUGHTS as THOUGHT_RULES
 from upstream_rules import check_rules
 
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, to_gemini
-from litellm_antigravity.litellm.translation.claude import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET
+from litellm_antigravity.litellm.translation.parameters import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET
 from litellm_antigravity.litellm.translation.media import Fetcher
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames

@@ -25,7 +25,7 @@ from serving import settings_of
 from test_parity import CASES, MESSAGES, NEW, OLD, Body, Case, Outcome, ask, comparable
 
 import litellm_antigravity
-from litellm_antigravity.litellm.translation.claude import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET
+from litellm_antigravity.litellm.translation.parameters import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET
 from litellm_antigravity.simulator import Simulator
 
 CLAUDE, GPT_OSS = "claude-sonnet-4-6", "gpt-oss-120b-medium"
