@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ Message = dict[str, Any]
 CANCELLED: Final = "Cancelled by the user: there is no result."
 """The result of a call that has none."""
 
+_NOT_IN_IDS: Final = re.compile(r"[^A-Za-z0-9_-]")
 _TWIN: Final = "\x00twin"
 _RESULTS: Final = ("tool", "function")
 
@@ -74,9 +76,9 @@ class _Turn:
     def add_calls(self, calls: Sequence[Message]) -> None:
         """Take calls that the model made; those of one turn have different ids, and differ for LiteLLM."""
         for call in calls:
-            ids = {_base(one["id"]) for one in self._calls}
+            ids = {_plain_id(one["id"]) for one in self._calls}
             base, mark, signature = str(call["id"]).partition(seams.SIGNATURE_IN_ID)
-            if base in ids:
+            if _plain_id(base) in ids:
                 call["id"] = f"{base}_{len(self._calls)}{mark}{signature}"
                 call["_own_id"] = base
             twins = sum(_is_same(one, call) for one in self._calls)
@@ -86,7 +88,11 @@ class _Turn:
 
     def add_result(self, result: Message) -> None:
         """Take a result of one of the calls; what is none of theirs becomes the user's text."""
-        call = next((one for one in self._calls if self._is_open(one) and _belongs(result, one)), None)
+        open_calls = [one for one in self._calls if self._is_open(one)]
+        call = next((one for one in open_calls if _belongs(result, one)), None)
+        if call is None:  # some clients write ids anew
+            given_id = _plain_id(str(result.get("tool_call_id") or ""))
+            call = next((one for one in open_calls if given_id and _plain_id(one["id"]) == given_id), None)
         if call is not None:
             result |= {"role": "tool", "tool_call_id": call["id"], "name": _name(call)}
             self._answered.append((call, result))
@@ -160,6 +166,11 @@ def _belongs(result: Message, call: Message) -> bool:
 
 def _base(call_id: str) -> str:
     return call_id.partition(seams.SIGNATURE_IN_ID)[0]
+
+
+def _plain_id(call_id: str) -> str:
+    """Return what all spellings of an id have in common: LiteLLM and Anthropic allow fewer characters than others."""
+    return _NOT_IN_IDS.sub("_", _base(call_id))
 
 
 def _name(call: Message) -> str:
