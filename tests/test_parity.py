@@ -44,7 +44,7 @@ Deliberately not here:
 - images and files fetched from URLs: ours are fetched by other rules (``tests/test_remote_media.py``);
 - ``streamFunctionCallArguments``, which LiteLLM's request does not turn on; blocked prompts
   (``tests/test_streaming.py``); candidates without content and broken streams, which are a failure of upstream's here
-  (``tests/test_wire.py``);
+  (``tests/test_wire.py``); calls without a result, which upstream refuses (``tests/test_upstream_rules.py``);
 - errors and their mapping (``tests/test_litellm_errors.py``), time-outs (``tests/test_bad_input.py``), costs
   (``tests/test_models.py``), counting tokens;
 - embeddings, image generation and editing, speech, transcription, video and realtime, which are not offered.
@@ -68,9 +68,11 @@ from serving import settings_of
 
 import litellm_antigravity
 from litellm_antigravity.simulator import ModelReply, Simulator
+from litellm_antigravity.simulator.signatures import signature_for
 
 NEW = "gemini-3-flash-preview"
 OLD = "gemini-2.5-pro"
+SIGNATURE = signature_for(NEW)
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PNG_URL = f"data:image/png;base64,{PNG}"
@@ -192,7 +194,7 @@ PROBABLE = {
     },
 }
 CALLED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}}]
-SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": "c2lnbmVk"}]
+SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": SIGNATURE}]
 THOUGHT: list[dict[str, Any]] = [{"text": "Let me think about this.", "thought": True}, {"text": "Here is the answer."}]
 
 
@@ -568,7 +570,6 @@ CASES = [
     Case("a very long result", history(assistant(tool_calls=[call("1")]), result("1", "line\n" * 50_000))),
     Case("a result that names its tool", history(assistant(tool_calls=[call("1")]), result("1", name="weather"))),
     Case("a result and words", history(assistant(tool_calls=[call("1")]), result("1"), user("And Rome?"))),
-    Case("a call without a result", history(assistant(tool_calls=[call("1")]), user("Never mind."))),
     Case("one id for two calls", history(*[assistant(tool_calls=[call("1")]), result("1")] * 2)),
     Case(
         "deep arguments",
@@ -605,12 +606,12 @@ CASES = [
     ),
     Case(
         "a signature in the id",
-        history(assistant(tool_calls=[call("1__thought__c2lnbmVk")]), result("1__thought__c2lnbmVk")),
+        history(assistant(tool_calls=[call(f"1__thought__{SIGNATURE}")]), result(f"1__thought__{SIGNATURE}")),
     ),
     Case(
         "a signature in the fields",
         history(
-            assistant(tool_calls=[call("1", provider_specific_fields={"thought_signature": "c2lnbmVk"})]), result("1")
+            assistant(tool_calls=[call("1", provider_specific_fields={"thought_signature": SIGNATURE})]), result("1")
         ),
     ),
     Case(
@@ -624,7 +625,7 @@ CASES = [
                         "function": {
                             "name": "weather",
                             "arguments": "{}",
-                            "provider_specific_fields": {"thought_signature": "c2lnbmVk"},
+                            "provider_specific_fields": {"thought_signature": SIGNATURE},
                         },
                     }
                 ]
@@ -635,8 +636,8 @@ CASES = [
     Case(
         "a signature of the first of parallel calls",
         history(
-            assistant("I look.", tool_calls=[call("1__thought__c2lnbmVk"), call("2", arguments="{}")]),
-            result("1__thought__c2lnbmVk"),
+            assistant("I look.", tool_calls=[call(f"1__thought__{SIGNATURE}"), call("2", arguments="{}")]),
+            result(f"1__thought__{SIGNATURE}"),
             result("2"),
         ),
     ),
@@ -645,10 +646,10 @@ CASES = [
         history(
             assistant(
                 "I look.",
-                tool_calls=[call("1__thought__c2lnbmVk")],
-                provider_specific_fields={"thought_signatures": ["c2lnbmVk"]},
+                tool_calls=[call(f"1__thought__{SIGNATURE}")],
+                provider_specific_fields={"thought_signatures": [SIGNATURE]},
             ),
-            result("1__thought__c2lnbmVk"),
+            result(f"1__thought__{SIGNATURE}"),
         ),
     ),
     Case(
@@ -659,7 +660,7 @@ CASES = [
     Case(
         "a signature of a text",
         says(
-            user("Hello"), assistant("Hi", provider_specific_fields={"thought_signatures": ["c2lnbmVk"]}), user("Good")
+            user("Hello"), assistant("Hi", provider_specific_fields={"thought_signatures": [SIGNATURE]}), user("Good")
         ),
     ),
     # Replies
@@ -679,7 +680,7 @@ CASES = [
     Case("reply: a function call of old", {"functions": [WEATHER["function"]]}, CALLED),
     Case("reply: thoughts", {"reasoning_effort": "low"}, ModelReply(THOUGHT)),
     Case("reply: thoughts and a call", {"tools": [WEATHER]}, [THOUGHT[0], *SIGNED]),
-    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": "c2lnbmVk"}]),
+    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": SIGNATURE}]),
     Case("reply: an image", {"modalities": ["image"]}, [{"inlineData": {"mimeType": "image/png", "data": PNG}}]),
     Case("reply: of many scripts", {}, "Grüße, 世界, \U0001f600."),  # LiteLLM breaks synchronous streams at U+2028
     Case("reply: cut off", {}, ModelReply([{"text": "Not the whole"}], "MAX_TOKENS")),
