@@ -47,7 +47,7 @@ Deliberately not here:
 - images and files fetched from URLs: ours are fetched by other rules (``tests/test_remote_media.py``);
 - ``streamFunctionCallArguments``, which LiteLLM's request does not turn on; blocked prompts
   (``tests/test_streaming.py``); candidates without content and broken streams, which are a failure of upstream's here
-  (``tests/test_wire.py``);
+  (``tests/test_wire.py``); calls without a result, which upstream refuses (``tests/test_upstream_rules.py``);
 - errors and their mapping (``tests/test_litellm_errors.py``), time-outs (``tests/test_bad_input.py``), costs
   (``tests/test_models.py``), counting tokens;
 - embeddings, image generation and editing, speech, transcription, video and realtime, which are not offered.
@@ -73,9 +73,11 @@ from test_schemas import ANYTHING
 import litellm_antigravity
 from litellm_antigravity.litellm.translation.histories import CANCELLED
 from litellm_antigravity.simulator import ModelReply, Simulator
+from litellm_antigravity.simulator.signatures import signature_for
 
 NEW = "gemini-3-flash-preview"
 OLD = "gemini-2.5-pro"
+SIGNATURE = signature_for(NEW)
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PNG_URL = f"data:image/png;base64,{PNG}"
@@ -197,7 +199,7 @@ PROBABLE = {
     },
 }
 CALLED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}}]
-SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": "c2lnbmVk"}]
+SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": SIGNATURE}]
 THOUGHT: list[dict[str, Any]] = [{"text": "Let me think about this.", "thought": True}, {"text": "Here is the answer."}]
 
 
@@ -622,12 +624,12 @@ CASES = [
     ),
     Case(
         "a signature in the id",
-        history(assistant(tool_calls=[call("1__thought__c2lnbmVk")]), result("1__thought__c2lnbmVk")),
+        history(assistant(tool_calls=[call(f"1__thought__{SIGNATURE}")]), result(f"1__thought__{SIGNATURE}")),
     ),
     Case(
         "a signature in the fields",
         history(
-            assistant(tool_calls=[call("1", provider_specific_fields={"thought_signature": "c2lnbmVk"})]), result("1")
+            assistant(tool_calls=[call("1", provider_specific_fields={"thought_signature": SIGNATURE})]), result("1")
         ),
     ),
     Case(
@@ -641,7 +643,7 @@ CASES = [
                         "function": {
                             "name": "weather",
                             "arguments": "{}",
-                            "provider_specific_fields": {"thought_signature": "c2lnbmVk"},
+                            "provider_specific_fields": {"thought_signature": SIGNATURE},
                         },
                     }
                 ]
@@ -652,8 +654,8 @@ CASES = [
     Case(
         "a signature of the first of parallel calls",
         history(
-            assistant("I look.", tool_calls=[call("1__thought__c2lnbmVk"), call("2", arguments="{}")]),
-            result("1__thought__c2lnbmVk"),
+            assistant("I look.", tool_calls=[call(f"1__thought__{SIGNATURE}"), call("2", arguments="{}")]),
+            result(f"1__thought__{SIGNATURE}"),
             result("2"),
         ),
     ),
@@ -662,10 +664,10 @@ CASES = [
         history(
             assistant(
                 "I look.",
-                tool_calls=[call("1__thought__c2lnbmVk")],
-                provider_specific_fields={"thought_signatures": ["c2lnbmVk"]},
+                tool_calls=[call(f"1__thought__{SIGNATURE}")],
+                provider_specific_fields={"thought_signatures": [SIGNATURE]},
             ),
-            result("1__thought__c2lnbmVk"),
+            result(f"1__thought__{SIGNATURE}"),
         ),
     ),
     Case(
@@ -676,7 +678,7 @@ CASES = [
     Case(
         "a signature of a text",
         says(
-            user("Hello"), assistant("Hi", provider_specific_fields={"thought_signatures": ["c2lnbmVk"]}), user("Good")
+            user("Hello"), assistant("Hi", provider_specific_fields={"thought_signatures": [SIGNATURE]}), user("Good")
         ),
     ),
     # Replies
@@ -696,7 +698,7 @@ CASES = [
     Case("reply: a function call of old", {"functions": [WEATHER["function"]]}, CALLED),
     Case("reply: thoughts", {"reasoning_effort": "low"}, ModelReply(THOUGHT)),
     Case("reply: thoughts and a call", {"tools": [WEATHER]}, [THOUGHT[0], *SIGNED]),
-    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": "c2lnbmVk"}]),
+    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": SIGNATURE}]),
     Case("reply: an image", {"modalities": ["image"]}, [{"inlineData": {"mimeType": "image/png", "data": PNG}}]),
     Case("reply: of many scripts", {}, "Grüße, 世界, \U0001f600."),  # LiteLLM breaks synchronous streams at U+2028
     Case("reply: cut off", {}, ModelReply([{"text": "Not the whole"}], "MAX_TOKENS")),
@@ -761,12 +763,11 @@ CASES = [
 ]
 
 MESSAGES = [user("Hello")]
-MADE_UP_SIGNATURES = ("gemini-signatures", "claude-signatures")  # as those of the histories above are
 
 
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with Simulator(2, models=(NEW, OLD), without_rules=MADE_UP_SIGNATURES) as simulator:
+    with Simulator(2, models=(NEW, OLD)) as simulator:
         folder: Path = tmp_path_factory.mktemp("parity")
         litellm_antigravity.register(settings_of(simulator, folder, account_selection_strategy="sticky"))
         yield simulator

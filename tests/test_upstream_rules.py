@@ -199,17 +199,16 @@ SENT: dict[str, tuple[str, str, Any, Any]] = {
 }
 
 
-# The rules that today's translation breaks; the others it keeps.
-_HOLD = {
-    "Gemini's calls first",
-    "blank words",
-    "a budget above the limit",
-    "a thought at the end of a message",
-    "a turn whose thought is lost",
-    "a thought though none is wanted",
-    "an unsigned call of Gemini 3",
+# What is still refused: a signature says nothing of its family, nor whether it is whole.
+_SIGNATURES = {
+    "Gemini's thought",
+    "Claude's thought, cut",
+    "Gemini's signature on a call for Claude",
+    "Claude's signature on a call for Gemini",
+    "Gemini's signature, cut",
+    "Gemini's signature, in another alphabet",
 }
-_LATER = pytest.mark.xfail(strict=False, reason="mended in translation")
+_LATER = pytest.mark.xfail(strict=False, reason="a signature carries no family")
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +220,10 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.mark.parametrize(
     ("model", "messages", "params"),
-    [pytest.param(*sent[1:], id=name, marks=() if name in _HOLD else _LATER) for name, sent in SENT.items()],
+    [pytest.param(*sent[1:], id=name, marks=_LATER if name in _SIGNATURES else ()) for name, sent in SENT.items()],
 )
 def test_what_upstream_would_refuse_is_mended(simulator: Simulator, model: str, messages: Any, params: Any) -> None:
-    """Before, upstream's refusal came back as a 400, for all that is not in ``_HOLD``."""
+    """Before, upstream's refusal came back as a 400 for all but seven of these."""
     reply: Any = litellm.completion(model=f"antigravity/{model}", messages=messages, **params)
     assert reply.choices[0].message.content
     assert simulator.log[-1].kind == "served"
