@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import httpx
@@ -11,19 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from litellm.types.utils import ModelResponse
+from upstream_rules import THOUGHTS as THOUGHT_RULES
+from upstream_rules import check_rules
 
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, to_gemini
-from litellm_antigravity.litellm.translation.claude import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET
 from litellm_antigravity.litellm.translation.media import Fetcher
+from litellm_antigravity.litellm.translation.parameters import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
-from litellm_antigravity.simulator.thinking import GivenThoughts, check_thinking
+from litellm_antigravity.models import FAMILIES
 from litellm_antigravity.simulator.validation import check_request
 
 CLAUDE = "claude-sonnet-4-6"
 MODELS = [CLAUDE, "claude-opus-4-6-thinking", "gpt-oss-120b-medium"]
 HELLO = [{"role": "user", "content": "Hello"}]
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+LARGE = {"type": "enabled", "budget_tokens": 63_999}
 THINKING = {"type": "enabled", "budget_tokens": 4000}
 
 
@@ -41,7 +45,7 @@ class Logging:
 def request(messages: Any = HELLO, model: str = CLAUDE, thoughts: SignedThoughts | None = None, **params: Any) -> Any:
     body = to_gemini(model, messages, params, thoughts=thoughts or SignedThoughts())
     check_request(body, "request")
-    check_thinking(model, body, GivenThoughts())
+    check_rules(model, body, only=THOUGHT_RULES)
     return body
 
 
@@ -83,6 +87,7 @@ def turns(**assistant: Any) -> list[dict[str, Any]]:
     return [*HELLO, {"role": "assistant", "content": None, **assistant}, *results]
 
 
+ALPHABETS = {"claude": r"[a-zA-Z0-9_-]{1,64}", "gemini": r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}"}
 every_model = pytest.mark.parametrize("model", MODELS)
 
 
@@ -92,18 +97,19 @@ every_model = pytest.mark.parametrize("model", MODELS)
 @every_model
 def test_no_temperature_is_forced(model: str) -> None:
     assert "temperature" not in request(model=model).get("generationConfig", {})
-    assert request(model=model, temperature=0.3)["generationConfig"]["temperature"] == 0.3
+    config = request(model=model, temperature=0.3).get("generationConfig", {})
+    assert config.get("temperature") == (None if "thinking" in model else 0.3)
 
 
 @every_model
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])
 def test_an_effort_becomes_a_budget_below_the_output_limit(model: str, effort: str) -> None:
-    config = request(model=model, reasoning_effort=effort, max_tokens=500)["generationConfig"]
-    thinking = config["thinkingConfig"]
-    assert thinking["includeThoughts"] is True
-    assert "thinkingLevel" not in thinking
-    assert thinking["thinkingBudget"] >= MIN_THINKING_BUDGET
-    assert config["maxOutputTokens"] == thinking["thinkingBudget"] + 500
+    for limit in (2000, 40_000):
+        config = request(model=model, reasoning_effort=effort, max_tokens=limit)["generationConfig"]
+        thinking = config["thinkingConfig"]
+        assert thinking["includeThoughts"] is True
+        assert "thinkingLevel" not in thinking
+        assert MIN_THINKING_BUDGET <= thinking["thinkingBudget"] < config["maxOutputTokens"] <= limit
 
 
 def test_more_effort_is_a_larger_budget() -> None:
@@ -117,7 +123,14 @@ def test_more_effort_is_a_larger_budget() -> None:
     [
         pytest.param({"thinking": THINKING}, 4000, 4000 + ANSWER_TOKENS, id="no limit"),
         pytest.param({"thinking": THINKING, "max_tokens": 9000}, 4000, 9000, id="a limit above"),
-        pytest.param({"thinking": THINKING, "max_tokens": 4000}, 4000, 8000, id="a limit that is not above"),
+        pytest.param({"thinking": THINKING, "max_tokens": 4000}, 3000, 4000, id="a limit that is not above"),
+        pytest.param({"thinking": THINKING, "max_tokens": 1025}, 1024, 1025, id="a limit that just lets it think"),
+        pytest.param({"thinking": LARGE}, 64_000 - ANSWER_TOKENS, 64_000, id="more than leaves an answer"),
+        pytest.param({"thinking": LARGE, "max_tokens": 128_000}, 63_999, 64_000, id="a limit above the model's"),
+        pytest.param({"thinking": LARGE, "max_tokens": 60_000}, 45_000, 60_000, id="a budget above the limit"),
+        pytest.param(
+            {"thinking": {"type": "adaptive"}, "reasoning_effort": "max"}, 32_768, 32_768 + ANSWER_TOKENS, id="effort"
+        ),
         pytest.param(
             {"thinking": {"type": "adaptive"}}, ADAPTIVE_BUDGET, ADAPTIVE_BUDGET + ANSWER_TOKENS, id="adaptive"
         ),
@@ -173,7 +186,7 @@ def test_a_real_signature_of_a_call_goes_back() -> None:
     assert contents[1]["parts"][0]["functionCall"]["id"] == "toolu_1"
 
 
-@pytest.mark.parametrize("name", ["weather in town", "9lives", "größe", "x" * 200, "a/b"])
+@pytest.mark.parametrize("name", ["weather in town", "größe", "x" * 200, "a/b", "a.b", "a:b"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_name_that_upstream_rejects_is_mapped_both_ways(name: str, *, stream: bool) -> None:
     tools = [{"type": "function", "function": {"name": name}}]
@@ -190,12 +203,21 @@ def test_a_name_that_upstream_rejects_is_mapped_both_ways(name: str, *, stream: 
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.text(min_size=1, max_size=80), max_size=5, unique=True))
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=80), st.sampled_from(["a.b", "a:b", "a b", "a_b", "_a", ".a", "1"])),
+        max_size=6,
+        unique=True,
+    )
+)
 def test_no_two_tools_get_one_name(declared: list[str]) -> None:
-    names = ToolNames(declared)
-    written = [names.upstream(name) for name in declared]
-    assert len(set(written)) == len(declared)
-    assert [names.callers(name) for name in written] == declared
+    for family in FAMILIES:
+        names = ToolNames(declared, family)
+        written = [names.upstream(name) for name in declared]
+        assert len(set(written)) == len(declared)
+        assert [names.callers(name) for name in written] == declared
+        assert all(re.fullmatch(ALPHABETS[family], name) for name in written)
+        assert names.upstream("not.declared") not in written or "not.declared" in declared
 
 
 # Thoughts

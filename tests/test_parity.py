@@ -11,7 +11,10 @@ comes back is compared after these differences, and no others:
 5. Empty arguments of a call in the history stay empty; LiteLLM writes ``{"type": "object"}``.
 6. A stream's deltas carry ``thinking_blocks`` with signatures, and a thought begins with an empty delta; LiteLLM's
    Gemini streams have only the text.
-7. Made-up ids (``call_<random>``) and creation times are random, the model is the name that was asked for, and LiteLLM
+7. A call that nobody answered is answered, and calls of old (``function_call``) get an id, and their results the same.
+8. Hints that change no answer (``prompt_cache_key``, ``store``, ``verbosity``, ...) are taken and go nowhere, since
+   agents send them with every request; LiteLLM refuses them.
+9. Made-up ids (``call_<random>``) and creation times are random, the model is the name that was asked for, and LiteLLM
    adds a price.
 
 For Claude and GPT-OSS models see `tests/test_parity_claude.py`: the same table against stated expectations.
@@ -44,7 +47,7 @@ Deliberately not here:
 - images and files fetched from URLs: ours are fetched by other rules (``tests/test_remote_media.py``);
 - ``streamFunctionCallArguments``, which LiteLLM's request does not turn on; blocked prompts
   (``tests/test_streaming.py``); candidates without content and broken streams, which are a failure of upstream's here
-  (``tests/test_wire.py``);
+  (``tests/test_wire.py``); calls without a result, which upstream refuses (``tests/test_upstream_rules.py``);
 - errors and their mapping (``tests/test_litellm_errors.py``), time-outs (``tests/test_bad_input.py``), costs
   (``tests/test_models.py``), counting tokens;
 - embeddings, image generation and editing, speech, transcription, video and realtime, which are not offered.
@@ -65,12 +68,16 @@ import litellm
 import pytest
 from pydantic import BaseModel
 from serving import settings_of
+from test_schemas import ANYTHING
 
 import litellm_antigravity
+from litellm_antigravity.litellm.translation.histories import CANCELLED
 from litellm_antigravity.simulator import ModelReply, Simulator
+from litellm_antigravity.simulator.signatures import signature_for
 
 NEW = "gemini-3-flash-preview"
 OLD = "gemini-2.5-pro"
+SIGNATURE = signature_for(NEW)
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PNG_URL = f"data:image/png;base64,{PNG}"
@@ -192,7 +199,7 @@ PROBABLE = {
     },
 }
 CALLED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}}]
-SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": "c2lnbmVk"}]
+SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": SIGNATURE}]
 THOUGHT: list[dict[str, Any]] = [{"text": "Let me think about this.", "thought": True}, {"text": "Here is the answer."}]
 
 
@@ -213,6 +220,17 @@ def _no_arguments(body: Body) -> None:
 
 def _rename(body: Body) -> None:
     body["tools"][0]["functionDeclarations"][0]["name"] = "weather_in_town"
+
+
+def _cancel(body: Body) -> None:
+    called = body["contents"][1]["parts"][0]["functionCall"]
+    said = {"id": called["id"], "name": called["name"], "response": {"content": CANCELLED}}
+    body["contents"].insert(2, {"role": "user", "parts": [{"functionResponse": said}]})
+
+
+def _with_ids(body: Body) -> None:
+    body["contents"][1]["parts"][0]["functionCall"]["id"] = "call_made_up"
+    body["contents"][2]["parts"][0]["functionResponse"]["id"] = "call_made_up"
 
 
 def with_schema(name: str, schema: dict[str, Any], expected: dict[str, Any] | None = None) -> Case:
@@ -359,7 +377,7 @@ CASES = [
     with_schema(
         "array of objects", {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "number"}}}}
     ),
-    with_schema("array of anything", {"type": "array"}),
+    with_schema("array of anything", {"type": "array"}, {"type": "array", "items": ANYTHING}),
     with_schema(
         "nested objects",
         {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "boolean"}}}}},
@@ -368,7 +386,7 @@ CASES = [
     with_schema("date-time", {"type": "string", "format": "date-time"}),
     with_schema("another format", {"type": "string", "format": "uuid"}),
     with_schema("anyOf", {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
-    with_schema("anything", {}),
+    with_schema("anything", {}, ANYTHING),
     with_schema("title and description", {"type": "string", "title": "T", "description": "D"}),
     with_schema(
         "additionalProperties",
@@ -568,7 +586,7 @@ CASES = [
     Case("a very long result", history(assistant(tool_calls=[call("1")]), result("1", "line\n" * 50_000))),
     Case("a result that names its tool", history(assistant(tool_calls=[call("1")]), result("1", name="weather"))),
     Case("a result and words", history(assistant(tool_calls=[call("1")]), result("1"), user("And Rome?"))),
-    Case("a call without a result", history(assistant(tool_calls=[call("1")]), user("Never mind."))),
+    Case("a call without a result", history(assistant(tool_calls=[call("1")]), user("Never mind.")), change=_cancel),
     Case("one id for two calls", history(*[assistant(tool_calls=[call("1")]), result("1")] * 2)),
     Case(
         "deep arguments",
@@ -602,15 +620,16 @@ CASES = [
             {"role": "function", "name": "weather", "content": "grey"},
         )
         | {"functions": [WEATHER["function"]]},
+        change=_with_ids,
     ),
     Case(
         "a signature in the id",
-        history(assistant(tool_calls=[call("1__thought__c2lnbmVk")]), result("1__thought__c2lnbmVk")),
+        history(assistant(tool_calls=[call(f"1__thought__{SIGNATURE}")]), result(f"1__thought__{SIGNATURE}")),
     ),
     Case(
         "a signature in the fields",
         history(
-            assistant(tool_calls=[call("1", provider_specific_fields={"thought_signature": "c2lnbmVk"})]), result("1")
+            assistant(tool_calls=[call("1", provider_specific_fields={"thought_signature": SIGNATURE})]), result("1")
         ),
     ),
     Case(
@@ -624,7 +643,7 @@ CASES = [
                         "function": {
                             "name": "weather",
                             "arguments": "{}",
-                            "provider_specific_fields": {"thought_signature": "c2lnbmVk"},
+                            "provider_specific_fields": {"thought_signature": SIGNATURE},
                         },
                     }
                 ]
@@ -635,8 +654,8 @@ CASES = [
     Case(
         "a signature of the first of parallel calls",
         history(
-            assistant("I look.", tool_calls=[call("1__thought__c2lnbmVk"), call("2", arguments="{}")]),
-            result("1__thought__c2lnbmVk"),
+            assistant("I look.", tool_calls=[call(f"1__thought__{SIGNATURE}"), call("2", arguments="{}")]),
+            result(f"1__thought__{SIGNATURE}"),
             result("2"),
         ),
     ),
@@ -645,10 +664,10 @@ CASES = [
         history(
             assistant(
                 "I look.",
-                tool_calls=[call("1__thought__c2lnbmVk")],
-                provider_specific_fields={"thought_signatures": ["c2lnbmVk"]},
+                tool_calls=[call(f"1__thought__{SIGNATURE}")],
+                provider_specific_fields={"thought_signatures": [SIGNATURE]},
             ),
-            result("1__thought__c2lnbmVk"),
+            result(f"1__thought__{SIGNATURE}"),
         ),
     ),
     Case(
@@ -659,7 +678,7 @@ CASES = [
     Case(
         "a signature of a text",
         says(
-            user("Hello"), assistant("Hi", provider_specific_fields={"thought_signatures": ["c2lnbmVk"]}), user("Good")
+            user("Hello"), assistant("Hi", provider_specific_fields={"thought_signatures": [SIGNATURE]}), user("Good")
         ),
     ),
     # Replies
@@ -679,7 +698,7 @@ CASES = [
     Case("reply: a function call of old", {"functions": [WEATHER["function"]]}, CALLED),
     Case("reply: thoughts", {"reasoning_effort": "low"}, ModelReply(THOUGHT)),
     Case("reply: thoughts and a call", {"tools": [WEATHER]}, [THOUGHT[0], *SIGNED]),
-    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": "c2lnbmVk"}]),
+    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": SIGNATURE}]),
     Case("reply: an image", {"modalities": ["image"]}, [{"inlineData": {"mimeType": "image/png", "data": PNG}}]),
     Case("reply: of many scripts", {}, "Grüße, 世界, \U0001f600."),  # LiteLLM breaks synchronous streams at U+2028
     Case("reply: cut off", {}, ModelReply([{"text": "Not the whole"}], "MAX_TOKENS")),
@@ -854,6 +873,15 @@ def with_roles(body: Body) -> Body:
     return {**body, "contents": [{"role": "user", **content} for content in body["contents"]]}
 
 
+MADE_UP_ID = re.compile(r"call_[0-9a-f]{24}")
+
+
+def with_made_up_ids(body: Body) -> Body:
+    """Return a body with one id in the place of all that the package makes up."""
+    made_up: Body = json.loads(MADE_UP_ID.sub("call_made_up", json.dumps(body)))
+    return made_up
+
+
 RANDOM_ID = re.compile(r"call_[0-9a-f]{28}")
 
 
@@ -876,7 +904,7 @@ def test_the_same_request_arrives_and_the_same_answer_comes_back(
     expected = with_roles(spelled(theirs.body))
     if case.change is not None:
         case.change(expected)
-    assert ours.body == expected
+    assert with_made_up_ids(ours.body) == expected
     assert comparable(ours.answer) == comparable(theirs.answer)
 
 
@@ -895,9 +923,6 @@ def _refused(simulator: Simulator, params: dict[str, Any], provider: str) -> boo
 
 UNSUPPORTED: list[dict[str, Any]] = [
     {"logit_bias": {"1": 1}},
-    {"verbosity": "low"},
-    {"prediction": {"type": "content", "content": "x"}},
-    {"store": True},
     {"top_logprobs": 3},
     {"audio": {"voice": "Kore", "format": "pcm16"}},
 ]
@@ -960,9 +985,41 @@ def test_cache_markers_are_ignored(simulator: Simulator) -> None:
     assert bodies[0] == bodies[1]
 
 
-def test_a_result_without_its_call_is_the_callers_mistake(simulator: Simulator) -> None:
-    with pytest.raises(litellm.BadRequestError, match=r"messages\[1\]"):
-        ask(simulator, Case("x", history(result("9"))), stream=False, provider="antigravity")
+HINTS: dict[str, Any] = {
+    "prompt_cache_key": "conversation-1",
+    "prompt_cache_retention": "24h",
+    "store": False,
+    "safety_identifier": "user-1",
+    "verbosity": "low",
+    "service_tier": "auto",
+    "prediction": {"type": "content", "content": "x"},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "user": "somebody",
+}
+
+
+@pytest.mark.parametrize("model", [NEW, OLD, "claude-sonnet-4-6", "gpt-oss-120b-medium"])
+@pytest.mark.parametrize("name", HINTS)
+def test_a_hint_that_changes_no_answer_is_taken_and_goes_nowhere(simulator: Simulator, name: str, model: str) -> None:
+    """Before, all but two were a 400 (``UnsupportedParamsError``) unless ``drop_params`` was set."""
+    bodies = [
+        ask(simulator, Case("x", params, model=model), stream=False, provider="antigravity").body
+        for params in ({}, {name: HINTS[name]}, HINTS)
+    ]
+    assert bodies[0] == bodies[1] == bodies[2]
+
+
+@pytest.mark.parametrize("model", [NEW, OLD, "claude-sonnet-4-6"])
+def test_what_litellm_is_told_of_the_parameters_is_what_is_taken(model: str) -> None:
+    """Before, LiteLLM named those of OpenAI itself: without ``thinking``, and with ``logit_bias``."""
+    for asked in ((model, "antigravity"), (f"antigravity/{model}", None)):
+        taken = litellm.get_supported_openai_params(*asked)
+        assert taken is not None
+        assert {"reasoning_effort", "thinking", "tools", "max_tokens", *HINTS} <= set(taken)
+        assert not {"logit_bias", "audio", "top_logprobs"} & set(taken)
+    others = litellm.get_supported_openai_params("some-model", "openai")
+    assert others is not None
+    assert "logit_bias" in others
 
 
 def test_a_renamed_tool_comes_back_under_the_callers_name(simulator: Simulator) -> None:

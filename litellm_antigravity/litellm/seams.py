@@ -6,6 +6,9 @@ Checked on LiteLLM 1.90.0, 1.106.2, 1.108.7 and 1.110.2. Public names are import
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +27,7 @@ from litellm.llms.vertex_ai import common_utils as _schemas
 from litellm.llms.vertex_ai.gemini import transformation as _gemini
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator, VertexGeminiConfig
 
+from litellm_antigravity.litellm.blocks import known_blocks, known_system
 from litellm_antigravity.litellm.target import translation_model
 from litellm_antigravity.litellm.wrapping import wrap
 from litellm_antigravity.models import PROVIDER
@@ -36,7 +40,29 @@ transform_request_body: Callable[..., Any] = (
 ALWAYS_ALLOWED_PARAMS = ("reasoning_effort", "thinking", "include_server_side_tool_invocations")
 """OpenAI parameters that LiteLLM rejects for custom providers, though ours takes them."""
 
+HINTS = (
+    "context_management",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "verbosity",
+)
+"""OpenAI parameters that change nothing in what an answer means; agents send them with every request.
+
+LiteLLM's Gemini refuses most of them (`litellm #20989`). Ours takes them, and upstream, which knows none, gets none.
+"""
+
 _NEVER_REJECTED = ("user", "stream", "stream_options", "max_retries", "extra_headers", "tool_choice", "function_call")
+_ASKED_FOR_PARAMS = (
+    "litellm.litellm_core_utils.get_supported_openai_params",
+    "litellm.utils",
+    "litellm",
+    "litellm.responses.litellm_completion_transformation.transformation",
+    "litellm.proxy.common_request_processing",
+)
 _ABOUT_PARAMS = (
     "model",
     "custom_llm_provider",
@@ -82,8 +108,12 @@ class OpensLater:
 
 
 def install() -> None:
-    """Put the three wrappers below around LiteLLM's functions, once; none touches another provider's calls."""
+    """Put the wrappers below around LiteLLM's functions, once; none touches another provider's calls."""
     wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
+    for module in _ASKED_FOR_PARAMS:
+        holder = litellm if module == "litellm" else sys.modules.get(module)
+        wrap(holder, "get_supported_openai_params", _saying_what_is_taken)
+    wrap(_messages_handler(), "_prepare_completion_kwargs", _keeping_blocks)
     wrap(litellm.main, "completion", _opening_streams)
     wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
 
@@ -112,10 +142,49 @@ def _taking_what_gemini_takes(original: Callable[..., Any]) -> Callable[..., Any
     return get_optional_params
 
 
+def _supported(model: str) -> set[str]:
+    config = GoogleAIStudioGeminiConfig()
+    return {*config.get_supported_openai_params(translation_model(model)), *_NEVER_REJECTED, *HINTS}
+
+
+def _saying_what_is_taken(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Have LiteLLM name the parameters that we take; for any custom provider it names OpenAI's own."""
+
+    def get_supported_openai_params(model: str, custom_llm_provider: Any = None, *args: Any, **kwargs: Any) -> Any:
+        kind = kwargs.get("request_type", args[0] if args else "chat_completion")
+        ours = custom_llm_provider == PROVIDER or (not custom_llm_provider and model.startswith(f"{PROVIDER}/"))
+        if ours and kind == "chat_completion":
+            return sorted(_supported(model) | set(ALWAYS_ALLOWED_PARAMS))
+        return original(model, custom_llm_provider, *args, **kwargs)
+
+    return get_supported_openai_params
+
+
+def _messages_handler() -> Any:
+    """Return what makes chat completions of ``/v1/messages``; it has moved since 1.90."""
+    for name in ("pass_through", "experimental_pass_through"):
+        with contextlib.suppress(ImportError):
+            module = importlib.import_module(f"litellm.llms.anthropic.{name}.adapters.handler")
+            return getattr(module, "LiteLLMMessagesToCompletionTransformationHandler", None)
+    return None
+
+
+def _keeping_blocks(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Have ``/v1/messages`` pass on blocks that LiteLLM does not know, as text; it leaves them out."""
+
+    def prepare_completion_kwargs(**kwargs: Any) -> Any:
+        provider = (kwargs.get("extra_kwargs") or {}).get("custom_llm_provider")
+        if provider == PROVIDER or (not provider and str(kwargs.get("model")).startswith(f"{PROVIDER}/")):
+            kwargs["messages"] = known_blocks(kwargs.get("messages") or ())
+            kwargs["system"] = known_system(kwargs.get("system"))
+        return original(**kwargs)
+
+    return prepare_completion_kwargs
+
+
 def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     model = str(kwargs.get("model") or "")
-    config = GoogleAIStudioGeminiConfig()
-    supported = {*config.get_supported_openai_params(translation_model(model)), *_NEVER_REJECTED}
+    supported = _supported(model)
     allowed = list(kwargs.get("allowed_openai_params") or ())
     dropped = kwargs.get("additional_drop_params") or ()
     given = [
@@ -134,7 +203,7 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         raise litellm.UnsupportedParamsError(message=msg, model=model, llm_provider=PROVIDER)
     taken = dict(kwargs) | dict.fromkeys(rejected)
     # Only what was given: older LiteLLM passes on an allowed one that is None.
-    taken["allowed_openai_params"] = [*allowed, *(one for one in ALWAYS_ALLOWED_PARAMS if one in given)]
+    taken["allowed_openai_params"] = [*allowed, *(one for one in (*ALWAYS_ALLOWED_PARAMS, *HINTS) if one in given)]
     if isinstance(taken.get("response_format"), type):
         # For others LiteLLM writes OpenAI's strict schema, in which everything is required.
         taken["response_format"] = VertexGeminiConfig().get_json_schema_from_pydantic_object(taken["response_format"])
@@ -182,6 +251,7 @@ async def _opened(wrapper: Any) -> Any:
 
 __all__ = [
     "ALWAYS_ALLOWED_PARAMS",
+    "HINTS",
     "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB",
     "OPENAI_PARAMS",
     "SIGNATURE_IN_ID",

@@ -8,6 +8,7 @@ Claude and GPT-OSS that of a Gemini model that has none of these peculiarities.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ import litellm
 from litellm_antigravity.models import canonical_model, family_of
 
 _PLAIN_MODEL: Final = "gemini-2.5-pro"
+_CLAUDE_VERSION: Final = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?!\d)(?:[.-](\d{1,2})(?!\d))?")
+_LAST_WITH_PREFILL: Final = (4, 5)  # "This model does not support assistant message prefill" since Claude 4.6
 _RELATIVES: Final = {
     "flash": ("gemini-3-flash-preview", "gemini-2.5-flash"),
     "pro": ("gemini-3.1-pro-preview", "gemini-3-pro-preview", "gemini-2.5-pro"),
@@ -34,6 +37,7 @@ class Target:
         is_gemini: whether it is a Gemini model; else Claude's rules hold (`claude`).
         is_anthropic: whether Anthropic's own checks of thoughts wait behind upstream; not so for GPT-OSS.
         thinks_unasked: whether its name says that it thinks (``claude-...-thinking``), perhaps without being asked to.
+        takes_prefill: whether it goes on with a last turn of its own; Claude 4.6 and newer refuse that.
     """
 
     model: str
@@ -42,6 +46,7 @@ class Target:
     is_gemini: bool
     is_anthropic: bool = False
     thinks_unasked: bool = False
+    takes_prefill: bool = True
 
     @property
     def signer(self) -> str:
@@ -63,6 +68,7 @@ class Target:
                 is_gemini=False,
                 is_anthropic=anthropic,
                 thinks_unasked=anthropic and "thinking" in name,
+                takes_prefill=not anthropic or _takes_prefill(name),
             )
         nearest = name if _knows(name) else _nearest(name)
         return cls(model, nearest, nearest, is_gemini=True)
@@ -71,6 +77,11 @@ class Target:
 def translation_model(model: str) -> str:
     """Return the name under which LiteLLM is to translate parameters and replies for ``model``."""
     return Target.of(model).params_model
+
+
+def _takes_prefill(name: str) -> bool:
+    found = _CLAUDE_VERSION.search(name)
+    return found is not None and (int(found[1]), int(found[2] or 0)) <= _LAST_WITH_PREFILL
 
 
 def _nearest(name: str) -> str:

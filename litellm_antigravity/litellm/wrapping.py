@@ -22,7 +22,8 @@ def wrap(holder: Any, name: str, wrapper: Callable[[Callable[..., Any]], Callabl
         return
     wrapped = functools.wraps(known)(wrapper(known))
     setattr(wrapped, _MARK, True)
-    setattr(holder, name, wrapped)
+    is_static = isinstance(holder, type) and isinstance(vars(holder).get(name), staticmethod)
+    setattr(holder, name, staticmethod(wrapped) if is_static else wrapped)
 
 
 __all__ = ["wrap"]

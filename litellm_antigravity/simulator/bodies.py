@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -190,6 +191,17 @@ def invalid_argument(message: str, field: str | None = None) -> dict[str, Any]:
         return google_error(400, message)
     violation = {"@type": f"{_TYPE}BadRequest", "fieldViolations": [{"field": field, "description": message}]}
     return google_error(400, message, [violation])
+
+
+def invalid_request(message: str, request_id: str) -> dict[str, Any]:
+    """Return the refusal of a request by Anthropic's API, as upstream wraps it: its JSON is the message.
+
+    Args:
+        message: Anthropic's.
+        request_id: of the request at Anthropic.
+    """
+    said = {"type": "error", "error": {"type": "invalid_request_error", "message": message}, "request_id": request_id}
+    return google_error(400, json.dumps(said, separators=(",", ":")))
 
 
 def quota_info(remaining: float, full_at: float | None) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class LoggedRequest:
         in_flight: the model requests of this account that were under way when it arrived, itself included.
         body: decoded; of a form only what is no secret; ``None`` when it is no JSON.
         headers: names in lower case, without ``authorization`` and API keys.
+        rule: the name of the rule that it broke, if any (kind ``invalid-request``).
     """
 
     at: float
@@ -42,6 +43,7 @@ class LoggedRequest:
     in_flight: int
     body: Any
     headers: Mapping[str, str]
+    rule: str | None = None
 
 
 class RequestLog:

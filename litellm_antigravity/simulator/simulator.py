@@ -49,6 +49,7 @@ class Simulator:
         models: that exist beside the known ones (`upstream.MODELS`).
         log_limit: how many requests `log` keeps.
         on_request: called with every request, from the server's thread.
+        without_rules: names of rules that upstream is not to have; all there are: `rules.RULES`, docs/simulator.md.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Simulator:
         models: Iterable[str] = (),
         log_limit: int = _LOG_LIMIT,
         on_request: Callable[[LoggedRequest], object] | None = None,
+        without_rules: Iterable[str] = (),
     ) -> None:
         self._clock = clock or SystemClock()
         self._log = RequestLog(log_limit)
@@ -76,6 +78,7 @@ class Simulator:
             models=(*MODELS, *models),
             log=self._log,
             on_request=on_request,
+            without_rules=without_rules,
         )
         self._wanted_port = port
         self._port: int | None = None

@@ -31,7 +31,8 @@ from litellm_antigravity.simulator.replies import (
     reply_to,
     whole_reply,
 )
-from litellm_antigravity.simulator.thinking import GivenThoughts, check_thinking
+from litellm_antigravity.simulator.rules import Asked, first_broken, known_rules
+from litellm_antigravity.simulator.signatures import GivenSignatures
 from litellm_antigravity.simulator.validation import InvalidRequestError, check_envelope, check_plain_request
 
 GENERATE_PATH: Final = "/v1internal:generateContent"
@@ -41,6 +42,12 @@ MODELS_PATH: Final = "/v1internal:fetchAvailableModels"
 
 MODELS: Final = tuple(BUILT_IN_MODELS)
 """The models upstream is known to have (UPSTREAM, F2)."""
+
+RULE_HEADER: Final = "x-simulator-rule"
+"""Beside a refusal: the name of the rule that the request breaks. Upstream has no such header."""
+
+FIELD_HEADER: Final = "x-simulator-field"
+"""Beside it: the path of what breaks the rule."""
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "x-goog-api-key", "cookie"})
 _PUBLIC_FORM_FIELDS: Final = frozenset({"grant_type", "scope"})
@@ -122,6 +129,7 @@ class _Facts:
     stream: bool = False
     body: Any = None
     counts: bool = False  # as a model request in flight
+    rule: str | None = None  # that it breaks
 
 
 class Upstream:
@@ -136,9 +144,10 @@ class Upstream:
         models: that exist.
         log: where requests go.
         on_request: called with every request, from the server's thread.
+        without_rules: names of rules that do not hold; see `rules`.
 
     Raises:
-        ValueError: when accounts are missing or not distinct.
+        ValueError: when accounts are missing or not distinct, or when there is no such rule.
     """
 
     def __init__(
@@ -152,6 +161,7 @@ class Upstream:
         models: Iterable[str],
         log: RequestLog,
         on_request: Callable[[LoggedRequest], object] | None = None,
+        without_rules: Iterable[str] = (),
     ) -> None:
         self._accounts = {account.email: account for account in accounts}
         self._grants = {account.refresh_token: account.email for account in accounts}
@@ -171,7 +181,8 @@ class Upstream:
         self._faults: list[Fault] = []
         self._in_flight: Counter[str] = Counter()
         self._numbers = itertools.count(1)
-        self._thoughts = GivenThoughts()
+        self._given = GivenSignatures()
+        self._without_rules = known_rules(without_rules)
         self.client_id = f"sim-client-{secrets.token_hex(8)}"
         self.client_secret = f"sim-secret-{secrets.token_urlsafe(18)}"
         self.latency = Latency()
@@ -280,6 +291,7 @@ class Upstream:
                 in_flight=0 if facts.email is None else self._in_flight[facts.email],
                 body=facts.body,
                 headers={name: value for name, value in incoming.headers.items() if name not in _SECRET_HEADERS},
+                rule=facts.rule,
             )
             self._log.add(entry)
         if self._on_request is not None:
@@ -413,10 +425,9 @@ class Upstream:
             facts.model = facts.body["model"]
         try:
             body = check_envelope(facts.body)
-            check_thinking(body["model"], body["request"], self._thoughts)
         except InvalidRequestError as error:
             return _invalid(error.field, error.message)
-        rejected = _rejected_alt(incoming, facts)
+        rejected = self._broken_rule(body, facts) or _rejected_alt(incoming, facts)
         if rejected is not None:
             return rejected
         served = Served(facts.email or "", body["model"], body["request"])
@@ -426,6 +437,20 @@ class Upstream:
             return Answer.of_json("wrong-project", 403, bodies.not_available(403))
         trace = f"sim-trace-{next(self._numbers):x}"
         return self._serve(served, now, stream=facts.stream, wrap=lambda reply: envelope(reply, trace))
+
+    def _broken_rule(self, body: Mapping[str, Any], facts: _Facts) -> Answer | None:
+        asked = Asked(body["model"], body["request"], self._given)
+        found = first_broken(asked, without=self._without_rules)
+        if found is None:
+            return None
+        rule, broken = found
+        facts.rule = rule.name
+        if asked.maker == "claude":
+            told = bodies.invalid_request(broken.message, f"req_vrtx_sim{next(self._numbers):x}")
+        else:
+            told = bodies.google_error(400, broken.message)
+        headers = {RULE_HEADER: rule.name, FIELD_HEADER: broken.field}
+        return Answer.of_json("invalid-request", 400, told, headers)
 
     # The Gemini API with keys, for LiteLLM's own provider on the same server
 
@@ -483,7 +508,7 @@ class Upstream:
         wrap: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     ) -> Action:
         reply_id = f"sim-{next(self._numbers):x}"
-        self._thoughts.add(served.model, reply.parts)
+        self._given.add(served.model, reply.parts)
         if stream:
             return Stream("served", tuple(event(wrap(chunk)) for chunk in reply_chunks(served, reply, reply_id)))
         return Answer.of_json("served", 200, wrap(whole_reply(served, reply, reply_id)))

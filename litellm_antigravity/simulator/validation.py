@@ -6,7 +6,6 @@ Names are checked wherever they are upstream's; inside schemas, arguments, resul
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -129,7 +128,6 @@ def check_request(request: Mapping[str, Any], at: str) -> None:
         _content(content, f"{at}.contents[{index}]", needs_role=True)
     if contents[0]["role"] != "user":
         raise InvalidRequestError(f"{at}.contents[0].role", "The first content must be of role user.")
-    _check_responses(contents, at)
     if "systemInstruction" in request:
         _content(_object(request, "systemInstruction", at), f"{at}.systemInstruction", needs_role=False)
     if "tools" in request:
@@ -232,22 +230,6 @@ def _function(value: Mapping[str, Any], value_field: str, at: str) -> None:
 def _function_name(name: Any, at: str) -> None:
     if not isinstance(name, str) or not _FUNCTION_NAME.fullmatch(name):
         raise InvalidRequestError(f"{at}.name", f"Invalid value at '{at}.name': a function name is expected.")
-
-
-def _check_responses(contents: list[Any], at: str) -> None:
-    """Check that results come right after the model's calls, and that each belongs to one of them."""
-    open_calls: Counter[str] = Counter()
-    for index, content in enumerate(contents):
-        for number, part in enumerate(content["parts"]):
-            if "functionResponse" not in part:
-                continue
-            name = part["functionResponse"]["name"]
-            if not open_calls[name]:
-                path = f"{at}.contents[{index}].parts[{number}].functionResponse"
-                raise InvalidRequestError(path, f"The response for {name!r} must follow a call of that function.")
-            open_calls[name] -= 1
-        if content["role"] == "model":
-            open_calls = Counter(part["functionCall"]["name"] for part in content["parts"] if "functionCall" in part)
 
 
 def _tool(tool: Any, at: str) -> None:

@@ -14,6 +14,7 @@ from litellm_antigravity.litellm.translation.provenance import signatures_in
 from litellm_antigravity.litellm.translation.replies import one_kind_each, parts_of, prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
+from litellm_antigravity.models import family_of
 
 _CONTENT: Final = (
     "content",
@@ -51,7 +52,7 @@ class ChunkTranslator:
         thoughts: SignedThoughts = THOUGHTS,
     ) -> None:
         self._model = model
-        self._names = ToolNames.of(optional_params or {})
+        self._names = ToolNames.of(optional_params or {}, family_of(model))
         self._parser = seams.ModelResponseIterator(
             streaming_response=None, sync_stream=False, logging_obj=seams.parsers_logging(logging_obj)
         )

@@ -10,35 +10,56 @@ from typing import Any, Final
 import litellm
 from pydantic import BaseModel
 
+from litellm_antigravity.litellm.blocks import known_elements
 from litellm_antigravity.litellm.target import Target
+from litellm_antigravity.litellm.translation.histories import mark_twins, repair_history
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 from litellm_antigravity.models import PROVIDER
 
 Message = dict[str, Any]
 
 _ROLES: Final = ("system", "user", "assistant", "tool", "function")
+_THOUGHTS: Final = ("thinking", "redacted_thinking")
 
 
 def prepare_messages(messages: Sequence[Any], target: Target, names: ToolNames) -> list[Message]:
-    """Return copies of the messages that LiteLLM's converter understands.
+    """Return copies of the messages that LiteLLM's converter understands, in an order that upstream accepts.
 
-    Names of tools become upstream's, results of tools get the name of their call, arguments become an object, and
-    developer messages system messages.
+    Names of tools become upstream's, results of tools get the name of their call, arguments become an object,
+    developer messages system messages, and unknown elements text; for the order see `repair_history`.
 
     Raises:
-        litellm.BadRequestError: for an unknown role, and for a result without its call.
+        litellm.BadRequestError: for an unknown role.
     """
     prepared = [_as_dict(message, target) for message in messages]
-    called: dict[str, str] = {}
     for index, message in enumerate(prepared):
         role = message["role"] = "system" if message.get("role") == "developer" else message.get("role")
         if role not in _ROLES:
             raise _bad_request(f"messages[{index}].role is {role!r}; it must be one of {', '.join(_ROLES)}.", target)
         if role == "assistant":
-            _prepare_calls(message, names, called)
-        elif role in ("tool", "function"):
-            _name_result(message, index, names, called, target)
-    return prepared
+            _take_thoughts_out(message)
+        if "content" in message:
+            message["content"] = known_elements(message["content"], role)
+    repaired = repair_history(prepared)
+    for message in repaired:
+        if message["role"] == "assistant":
+            _prepare_calls(message, names)
+            mark_twins(message)
+        elif message["role"] == "tool":
+            message["name"] = names.upstream(message["name"])
+    return repaired
+
+
+def _take_thoughts_out(message: Message) -> None:
+    """Put thoughts among an assistant's words where LiteLLM has them, and pictures too; in place."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return
+    thoughts = [one for one in content if isinstance(one, Mapping) and one.get("type") in _THOUGHTS]
+    if thoughts:
+        message["content"] = [one for one in content if one not in thoughts]
+        if not message.get("thinking_blocks"):
+            message["thinking_blocks"] = thoughts
 
 
 def _as_dict(message: Any, target: Target) -> Message:
@@ -49,17 +70,11 @@ def _as_dict(message: Any, target: Target) -> Message:
     raise _bad_request(f"A message must be an object, not {type(message).__name__}.", target)
 
 
-def _prepare_calls(message: Message, names: ToolNames, called: dict[str, str]) -> None:
-    calls = [call for call in message.get("tool_calls") or () if isinstance(call, dict)]
-    functions = [(call.get("id"), call.get("function")) for call in calls]
-    functions.append((None, message.get("function_call")))
-    for call_id, function in functions:
-        if not isinstance(function, dict):
-            continue
+def _prepare_calls(message: Message, names: ToolNames) -> None:
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
         function["name"] = names.upstream(str(function.get("name") or ""))
         function["arguments"] = _arguments(function.get("arguments"))
-        if isinstance(call_id, str):
-            called[call_id] = function["name"]
 
 
 def _arguments(given: Any) -> str:
@@ -76,17 +91,6 @@ def _arguments(given: Any) -> str:
     if isinstance(value, dict):
         return text
     return "{}" if value is None else json.dumps({"arguments": value}, ensure_ascii=False)
-
-
-def _name_result(message: Message, index: int, names: ToolNames, called: Mapping[str, str], target: Target) -> None:
-    call_id = message.get("tool_call_id")
-    if isinstance(call_id, str) and call_id in called:
-        message["name"] = called[call_id]
-    elif message.get("name"):
-        message["name"] = names.upstream(str(message["name"]))
-    else:
-        msg = f"messages[{index}] is the result of a tool call ({call_id!r}) that no message before it makes."
-        raise _bad_request(msg, target)
 
 
 def _bad_request(message: str, target: Target) -> Exception:

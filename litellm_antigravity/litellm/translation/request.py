@@ -9,19 +9,21 @@ from typing import Any, Final
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation import claude
+from litellm_antigravity.litellm.translation.histories import without_twins
 from litellm_antigravity.litellm.translation.media import FETCHER, Fetcher, inline_media
 from litellm_antigravity.litellm.translation.messages import prepare_messages
+from litellm_antigravity.litellm.translation.parameters import fit_gemini, prepare_params
 from litellm_antigravity.litellm.translation.provenance import leave_out_foreign_signatures
-from litellm_antigravity.litellm.translation.schemas import prepare_schema
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.spelling import in_camel_case
 from litellm_antigravity.litellm.translation.thoughts import set_thoughts_aside
-from litellm_antigravity.litellm.translation.tool_names import ToolNames, functions_of
+from litellm_antigravity.litellm.translation.tool_names import ToolNames
+from litellm_antigravity.litellm.translation.tools import prepare_tools, put_schemas_back
+from litellm_antigravity.models import family_of
 
-_NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", "service_tier")  # Cloud Code has no tiers
+_NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", *seams.HINTS)
 _OWN_OF_LITELLM: Final = "litellm_param_"
 _BLANK: Final = {"role": "user", "parts": [{"text": " "}]}  # what LiteLLM sends where a message says nothing
-_SCHEMA_MARK: Final = "\x00schema-"
 
 
 def to_gemini(
@@ -47,7 +49,7 @@ def to_gemini(
         litellm.BadRequestError: when something cannot be translated or fetched.
     """
     target = Target.of(model)
-    names = ToolNames.of(optional_params)
+    names = ToolNames.of(optional_params, family_of(model))
     params = {
         name: copy.deepcopy(value)
         for name, value in optional_params.items()
@@ -71,9 +73,12 @@ def to_gemini(
             cached_content=params.get("cached_content"),
         )
     )
-    _put_schemas_back(body, schemas)
+    put_schemas_back(body, schemas, target)
+    without_twins(body["contents"])
     if target.is_gemini:
         _begin_with_user(body)
+        if isinstance(body.get("generationConfig"), dict):
+            fit_gemini(body["generationConfig"], target)
     else:
         claude.finish_request(body, aside, target)
     return body
@@ -81,12 +86,9 @@ def to_gemini(
 
 def _params(params: dict[str, Any], target: Target, names: ToolNames) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the parameters as LiteLLM maps them for Gemini, and the schemas of the tools."""
-    schemas = _take_schemas(params)
-    for function in functions_of(params):
-        function["name"] = names.upstream(function["name"])
-    _rename_choice(params, names)
+    schemas = prepare_tools(params, target, names)
     if not target.is_gemini:
-        claude.prepare_params(params)
+        prepare_params(params)
     before = set(params)
     config = seams.GoogleAIStudioGeminiConfig()
     mapped: dict[str, Any] = config.map_openai_params(params, {}, target.params_model, True)
@@ -96,42 +98,6 @@ def _params(params: dict[str, Any], target: Target, names: ToolNames) -> tuple[d
         if not name.startswith(_OWN_OF_LITELLM):
             mapped[name] = params[name]
     return mapped, schemas
-
-
-def _take_schemas(params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Take the schemas out of the tools, with a mark in the place of each.
-
-    LiteLLM takes ``strict`` and ``additionalProperties`` out of tools wherever it finds them, names of properties
-    included.
-    """
-    schemas: list[dict[str, Any]] = []
-    for function in functions_of(params):
-        if isinstance(function.get("parameters"), (Mapping, bool)):
-            schema = prepare_schema(function["parameters"])
-            # The parameters as a whole are an object's.
-            schemas.append(schema if schema.get("type") == "object" or "anyOf" in schema else {"type": "object"})
-            function["parameters"] = {"type": "object", "title": f"{_SCHEMA_MARK}{len(schemas) - 1}"}
-        elif "parameters" in function and not function["parameters"]:
-            function.pop("parameters")
-    return schemas
-
-
-def _put_schemas_back(body: dict[str, Any], schemas: Sequence[dict[str, Any]]) -> None:
-    for tool in body.get("tools") or ():
-        for declaration in tool.get("functionDeclarations") or ():
-            title = (declaration.get("parameters") or {}).get("title", "")
-            if isinstance(title, str) and title.startswith(_SCHEMA_MARK):
-                declaration["parameters"] = schemas[int(title.removeprefix(_SCHEMA_MARK))]
-
-
-def _rename_choice(params: dict[str, Any], names: ToolNames) -> None:
-    old = params.pop("function_call", None)  # what `tool_choice` was called once; LiteLLM's Gemini does not know it
-    if old is not None:
-        params.setdefault("tool_choice", {"type": "function", "function": old} if isinstance(old, dict) else old)
-    choice = params.get("tool_choice")
-    function = choice.get("function") if isinstance(choice, dict) else None
-    if isinstance(function, dict) and isinstance(function.get("name"), str):
-        function["name"] = names.upstream(function["name"])
 
 
 def _begin_with_user(body: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from litellm_antigravity.litellm.translation.provenance import signatures_in
 from litellm_antigravity.litellm.translation.replies import prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
+from litellm_antigravity.models import family_of
 
 _REQUEST: Final = httpx.Request("POST", "https://antigravity.invalid/")
 
@@ -45,7 +46,7 @@ def from_gemini(
         thoughts: where signed thoughts are kept for later requests; see `signatures`.
     """
     target = Target.of(model)
-    prepared = prepare_reply(reply, ToolNames.of(optional_params), join_thoughts=not target.is_gemini)
+    prepared = prepare_reply(reply, ToolNames.of(optional_params, family_of(model)), join_thoughts=not target.is_gemini)
     prepared.setdefault("usageMetadata", _NO_USAGE)  # LiteLLM fails without it
     translated: ModelResponse = seams.VertexGeminiConfig().transform_response(
         model=target.params_model,
