@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from litellm_antigravity.masking import shown
@@ -14,10 +15,11 @@ class _FitToBeShown(logging.Filter):
     """Takes secrets, line breaks and control characters out of every line of ours, whoever it quotes."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said = record.getMessage()
-        fit = shown(said)
-        if fit != said:
-            record.msg, record.args = fit, None
+        with contextlib.suppress(TypeError, ValueError):  # arguments that do not fit: the handlers say so
+            said = record.getMessage()
+            fit = shown(said)
+            if fit != said:
+                record.msg, record.args = fit, None
         return True
 
 

@@ -1,4 +1,4 @@
-"""How texts of others are made fit to be shown: on one line, without what steers a terminal, e-mail addresses masked."""
+"""How texts of others are made fit to be shown: without secrets and what steers a terminal, e-mail addresses masked."""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ from litellm.llms.vertex_ai.gemini import transformation as _gemini
 from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator, VertexGeminiConfig
 
 from litellm_antigravity.litellm.target import translation_model
+from litellm_antigravity.litellm.timeouts import check_timeouts
 from litellm_antigravity.litellm.wrapping import wrap
+from litellm_antigravity.masking import shown
 from litellm_antigravity.models import PROVIDER
 
 # Public since some release after 1.90; the private name is older and has the same parameters.
@@ -82,10 +84,11 @@ class OpensLater:
 
 
 def install() -> None:
-    """Put the three wrappers below around LiteLLM's functions, once; none touches another provider's calls."""
+    """Put the four wrappers below around LiteLLM's functions, once; none touches another provider's calls."""
     wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
     wrap(litellm.main, "completion", _opening_streams)
     wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
+    wrap(getattr(litellm.main, "CompletionTimeout", None), "resolve", _refusing_odd_timeouts)
 
 
 def add_callback(hook: Any) -> None:
@@ -112,6 +115,18 @@ def _taking_what_gemini_takes(original: Callable[..., Any]) -> Callable[..., Any
     return get_optional_params
 
 
+def _refusing_odd_timeouts(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Have LiteLLM refuse a time-out that is none (400), before it fails to make a number of it (500)."""
+
+    def resolve(model_timeout: Any, kwargs: Any, custom_llm_provider: Any, *args: Any, **more: Any) -> Any:
+        if custom_llm_provider == PROVIDER:
+            given = {} if model_timeout is None else {"timeout": model_timeout}
+            check_timeouts({**(kwargs or {}), **given}, PROVIDER)
+        return original(model_timeout, kwargs, custom_llm_provider, *args, **more)
+
+    return resolve
+
+
 def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     model = str(kwargs.get("model") or "")
     config = GoogleAIStudioGeminiConfig()
@@ -131,7 +146,7 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
             f"{PROVIDER} does not support parameters: {rejected}, for model={model}. To drop these, set "
             "`litellm.drop_params=True` or pass `drop_params=True`."
         )
-        raise litellm.UnsupportedParamsError(message=msg, model=model, llm_provider=PROVIDER)
+        raise litellm.UnsupportedParamsError(message=shown(msg), model=shown(model), llm_provider=PROVIDER)
     taken = dict(kwargs) | dict.fromkeys(rejected)
     # Only what was given: older LiteLLM passes on an allowed one that is None.
     taken["allowed_openai_params"] = [*allowed, *(one for one in ALWAYS_ALLOWED_PARAMS if one in given)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from litellm_antigravity.redaction import HIDDEN
 from litellm_antigravity.refusals.words import clean, https_url
-
 
 ADDRESS = "(an address that `litellm-antigravity status` shows)"
 """What stands in a message in the place of a page to open."""
@@ -59,10 +59,18 @@ class Refusal:
     def __post_init__(self) -> None:
         # Here rather than in the parser: it goes into logs, exceptions and the store whoever made it.
         url = https_url(self.url)
-        message = self.message if self.url is None else self.message.replace(self.url, ADDRESS)
+        message = self.message
+        for spelling in () if self.url is None else (self.url, *_without_query(self.url)):
+            message = message.replace(spelling, ADDRESS)
         object.__setattr__(self, "url", url)
         object.__setattr__(self, "message", clean(message))
         for name in ("reason", "model", "grpc_status"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, clean(value)[:_MAX_NAME])
+
+
+def _without_query(url: str) -> tuple[str, str]:
+    """Return an address as `clean` leaves it, and its beginning alone."""
+    bare = url.partition("?")[0].partition("#")[0]
+    return f"{bare}?{HIDDEN}", bare
