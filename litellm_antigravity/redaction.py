@@ -12,7 +12,7 @@ import html
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -29,7 +29,7 @@ PART: Final = 12
 """As many characters from the beginning or the end of a secret are hidden like the whole: others shorten, too."""
 
 _MAX_EACH: Final = 2048
-_MAX_CHARACTERS: Final = 2_000_000  # per kind; tokens have a few hundred
+_MAX_CHARACTERS: Final = 1_000_000  # per kind; tokens have a few hundred, and all their spellings ten times as many
 _DEPTH: Final = 4  # an escape inside an escape inside ...
 _LONGEST_ESCAPE: Final = 6  # characters for one: \u002f, &#x2f;
 
@@ -41,7 +41,7 @@ _ESCAPE: Final = re.compile(
 _FOLD: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ-_", "abcdefghijklmnopqrstuvwxyz+/")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Spelling:
     """One way to write a secret, folded.
 
@@ -54,6 +54,11 @@ class _Spelling:
     text: str
     ahead: int = 0
     behind: int = 0
+
+    @property
+    def anchors(self) -> tuple[str, str]:
+        """What a search of a text finds first: either end."""
+        return self.text[:SHORTEST], self.text[-SHORTEST:]
 
     def __repr__(self) -> str:
         return f"_Spelling({len(self.text)} characters)"
@@ -82,7 +87,8 @@ class KnownSecrets(ForkAware):
         self._staying: OrderedDict[str, None] = OrderedDict()
         self._passing: OrderedDict[str, None] = OrderedDict()
         self._characters = {id(self._staying): 0, id(self._passing): 0}
-        self._anchors: dict[str, dict[str, None]] = {}  # eight characters at either end of a spelling -> its secrets
+        self._spellings: dict[str, tuple[_Spelling, ...]] = {}
+        self._anchors: dict[str, dict[_Spelling, None]] = {}  # by its first and its last eight characters
         self._longest = 0
 
     def __repr__(self) -> str:
@@ -115,8 +121,10 @@ class KnownSecrets(ForkAware):
             kind[secret] = None
             self._characters[id(kind)] += len(secret)
             if secret not in other:
-                for anchor in _anchors_of(secret):
-                    self._anchors.setdefault(anchor, {})[secret] = None
+                self._spellings[secret] = tuple(_spellings(secret))
+                for spelling in self._spellings[secret]:
+                    for anchor in spelling.anchors:
+                        self._anchors.setdefault(anchor, {})[spelling] = None
             self._longest = max(self._longest, len(secret))
             while len(kind) > _MAX_EACH or self._characters[id(kind)] > _MAX_CHARACTERS:
                 self._forget_oldest(kind, other)
@@ -126,11 +134,22 @@ class KnownSecrets(ForkAware):
         self._characters[id(kind)] -= len(secret)
         if secret in other:
             return
-        for anchor in _anchors_of(secret):
-            found = self._anchors.get(anchor, {})
-            found.pop(secret, None)
-            if not found:
-                self._anchors.pop(anchor, None)
+        for spelling in self._spellings.pop(secret):
+            for anchor in spelling.anchors:
+                found = self._anchors.get(anchor, {})
+                found.pop(spelling, None)
+                if not found:
+                    self._anchors.pop(anchor, None)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._staying.clear()
+            self._passing.clear()
+            self._characters = dict.fromkeys(self._characters, 0)
+            self._spellings.clear()
+            self._anchors.clear()
+            self._longest = 0
 
     @property
     def longest(self) -> int:
@@ -179,31 +198,35 @@ class KnownSecrets(ForkAware):
         return merged
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        folded, anchors = _folded(text), self._anchors
-        for at in range(len(folded) - SHORTEST + 1):
+        folded, anchors, at = _folded(text), self._anchors, 0
+        while at <= len(folded) - SHORTEST:
             anchor = folded[at : at + SHORTEST]
+            at += 1
             if anchor not in anchors:
                 continue
             with self._lock:
-                secrets = tuple(anchors.get(anchor, ()))
-            for secret in secrets:
-                for spelling in _spellings(secret):
-                    if (span := _span_of(spelling, folded, at, anchor)) is not None:
-                        yield span
+                spellings = tuple(anchors.get(anchor, ()))
+            for spelling in spellings:
+                if (span := _span_of(spelling, folded, at - 1)) is not None:
+                    yield span
+                    if span[1] - span[0] >= len(spelling.text):
+                        at = max(at, span[1] - spelling.behind)  # behind the whole of it
 
 
-def _span_of(spelling: _Spelling, text: str, at: int, anchor: str) -> tuple[int, int] | None:
-    """Return what of a text is this spelling, or a large enough part of it, given an anchor at a place."""
+def _span_of(spelling: _Spelling, text: str, at: int) -> tuple[int, int] | None:
+    """Return what of a text is this spelling, or a large enough part of it, where one of its anchors is."""
     wanted = spelling.text
-    enough = min(PART, len(wanted))
     start, end = at, at + SHORTEST
-    if wanted.startswith(anchor):
+    if text.startswith(wanted, at):
+        end = at + len(wanted)
+    elif len(wanted) <= PART:
+        return None
+    elif text.startswith(wanted[:PART], at):
         end = at + _equal(wanted, text[at : at + len(wanted)])
-    if end - start < enough and wanted.endswith(anchor):
-        end = at + SHORTEST
+    elif text.endswith(wanted[-PART:], 0, end):
         before = text[max(0, end - len(wanted)) : end]
         start = end - _equal(wanted[::-1], before[::-1])
-    if end - start < enough:
+    else:
         return None
     start, end = max(0, start - spelling.ahead), min(len(text), end + spelling.behind)
     while spelling.behind and end < len(text) and text[end] == "=":  # padding tells the length
@@ -213,20 +236,16 @@ def _span_of(spelling: _Spelling, text: str, at: int, anchor: str) -> tuple[int,
 
 def _equal(one: str, other: str) -> int:
     """Return how many characters are equal from the beginning."""
-    if one == other:
-        return len(one)
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
 
 
 def _folded(text: str) -> str:
     """Return a text in one case, with the two alphabets of base64 (RFC 4648, sections 4 and 5) as one; as long."""
     return text.lower().replace("-", "+").replace("_", "/") if text.isascii() else text.translate(_FOLD)
-
-
-def _anchors_of(secret: str) -> Iterable[str]:
-    for spelling in _spellings(secret):
-        yield spelling.text[:SHORTEST]
-        yield spelling.text[-SHORTEST:]
 
 
 def _spellings(secret: str) -> Iterator[_Spelling]:
