@@ -124,7 +124,8 @@ class TestProxy:
     @pytest.mark.parametrize("name", ["timeout", "request_timeout", "stream_timeout"])
     def test_the_proxy_answers_400_at_every_endpoint(self, name: str, path: str, proxy: Proxy) -> None:
         """Before: 500, and 200 with another time-out for what the Router takes for absent."""
-        for odd in ("abc", {}, True, math.nan, 0):
+        odds: tuple[Any, ...] = ("abc", {}, True, math.nan, 0)
+        for odd in odds:
             for stream in (False, True) if odd == "abc" else (False,):
                 content = {"input": "Hello"} if path.endswith("responses") else {"messages": MESSAGES}
                 body = {"model": "claude-sonnet-4-6", "max_tokens": 50, "stream": stream, **content, name: odd}
