@@ -17,7 +17,9 @@ from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
+from litellm_antigravity.masking import shown
 from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals import RefusalKind, connection_refusal, not_json_refusal, parse_refusal
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
@@ -167,7 +169,7 @@ def models_in(body: bytes) -> tuple[AvailableModel, ...] | None:
     return tuple(
         _model(name, known if isinstance(known, dict) else {})
         for name, known in sorted(models.items())[:_MOST_MODELS]
-        if name.strip() and len(name) <= _LONGEST_NAME and not _INTERNAL.fullmatch(name)
+        if name.strip() and len(name) <= _LONGEST_NAME and not _INTERNAL.fullmatch(name) and not SECRETS.holds(name)
     )
 
 
@@ -177,7 +179,7 @@ def _model(name: str, known: Mapping[str, Any]) -> AvailableModel:
     title, remaining = known.get("displayName"), quota.get("remainingFraction")
     return AvailableModel(
         name,
-        title[:_LONGEST_NAME] if isinstance(title, str) and title.strip() else None,
+        shown(title, _LONGEST_NAME) if isinstance(title, str) and title.strip() else None,
         _part(remaining),
         _epoch(quota.get("resetTime")),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from litellm_antigravity.masking import shown
+
 if TYPE_CHECKING:
     from litellm_antigravity.refusals.refusal import Refusal
 
 
 class AntigravityError(Exception):
-    """Root of this package's exceptions.
+    """Root of this package's exceptions. What they say is fit to be shown, whoever said it; see `shown`.
 
     Attributes:
         retryable: whether the same call may succeed later without anybody changing anything.
@@ -18,10 +20,16 @@ class AntigravityError(Exception):
 
     retryable: bool = False
     retry_after: float | None = None
+    _has_lines = False
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(shown(one, lines=self._has_lines) if isinstance(one, str) else one for one in args))
 
 
 class SettingsError(AntigravityError):
     """A setting has a value it cannot have. The message names setting, source, value and what is allowed."""
+
+    _has_lines = True  # one for each of several problems
 
 
 class AccountsFileError(AntigravityError):
@@ -62,7 +70,7 @@ class AllAccountsLimitedError(AntigravityError):
         super().__init__(message)
         self.retry_after = retry_after
         self.retryable = retry_after is not None
-        self.accounts = accounts
+        self.accounts = tuple(map(shown, accounts))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild_limited, (str(self), self.retry_after, self.accounts)

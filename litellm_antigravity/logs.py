@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+
+from litellm_antigravity.masking import shown
 
 LOGGER = logging.getLogger("litellm_antigravity")
 _LITELLM = logging.getLogger("LiteLLM")
+
+
+class _FitToBeShown(logging.Filter):
+    """Takes secrets, line breaks and control characters out of every line of ours, whoever it quotes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        with contextlib.suppress(TypeError, ValueError):  # arguments that do not fit: the handlers say so
+            said = record.getMessage()
+            fit = shown(said)
+            if fit != said:
+                record.msg, record.args = fit, None
+        return True
+
+
+LOGGER.addFilter(_FitToBeShown())
 
 
 def show_decisions() -> None:
@@ -30,7 +48,7 @@ def decision(message: str, *args: object) -> None:
     if LOGGER.isEnabledFor(logging.DEBUG):
         LOGGER.debug(message, *args)
     else:
-        _LITELLM.debug(message, *args)
+        _LITELLM.debug("%s", shown(message % args))
 
 
 def spell_duration(seconds: float) -> str:

@@ -16,6 +16,8 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download when litellm 
 
 from support import FakeClock
 
+from litellm_antigravity.redaction import SECRETS
+
 # The same examples in every run. To search further: HYPOTHESIS_PROFILE=default.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
@@ -69,6 +71,12 @@ def _own_home(_nobodys_home: None, tmp_path_factory: pytest.TempPathFactory) -> 
     with pytest.MonkeyPatch.context() as patch:
         _use_home(patch, tmp_path_factory.mktemp("home"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets() -> None:
+    """Let each test begin without other tests' secrets, some of which are ordinary words."""
+    SECRETS.clear()
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ def test_a_bad_request_is_told_apart_by_upstreams_own_words(
         ("quota", {}, litellm.RateLimitError, 429, "Every account (4) is limited"),
         ("rate", {}, litellm.RateLimitError, 429, "Every account (4) is limited"),
         ("refused-request", {}, litellm.RateLimitError, 429, "check quota"),
-        ("banned", {}, litellm.PermissionDeniedError, 403, "https://forms.example.com/appeal"),
+        ("banned", {}, litellm.PermissionDeniedError, 403, "`litellm-antigravity status`"),
         ("server-error", {}, litellm.InternalServerError, 500, "Internal error encountered."),
         ("not-available", {"status": 403}, litellm.NotFoundError, 404, "does not have permission"),
     ],

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from litellm_antigravity.accounts.credential import Credential, digest16
-from litellm_antigravity.masking import mask_email
+from litellm_antigravity.masking import mask_email, printable
 from litellm_antigravity.models import ModelFamily
+
+_LONGEST_LABEL = 330  # characters; an e-mail address has 320 at the very most
 
 
 def account_id_for(email: str | None, credential: Credential) -> str:
@@ -66,6 +68,10 @@ class Account:
     last_used: float | None = None
     cooldowns: tuple[FileCooldown, ...] = ()
     position: int = 0
+
+    def __post_init__(self) -> None:
+        # Names of other providers' accounts come from model lists, whatever they hold.
+        object.__setattr__(self, "label", printable(self.label)[:_LONGEST_LABEL])
 
     @classmethod
     def create(

@@ -11,6 +11,8 @@ from typing import ClassVar, TypeAlias
 
 from pydantic import SecretStr
 
+from litellm_antigravity.redaction import SECRETS
+
 _MAX_TOKEN_LENGTH = 16_384
 
 
@@ -57,6 +59,9 @@ class RefreshToken(_Fingerprinted):
 
     kind: ClassVar[str] = "refresh_token"
     token: SecretStr
+
+    def __post_init__(self) -> None:
+        SECRETS.remember(self.token.get_secret_value())
 
     def _material(self) -> tuple[str, ...]:
         return (self.token.get_secret_value(),)
@@ -116,6 +121,9 @@ class StaticToken(_Fingerprinted):
 
     kind: ClassVar[str] = "static_token"
     token: SecretStr
+
+    def __post_init__(self) -> None:
+        SECRETS.remember(self.token.get_secret_value())
 
     def _material(self) -> tuple[str, ...]:
         return (self.token.get_secret_value(),)

@@ -23,5 +23,7 @@ def new_console(*, no_color: bool = False) -> Console:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` without what could steer a terminal: control characters, line breaks, direction marks."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    """Return ``text`` without what could steer a terminal, and without secrets; see `masking.shown`."""
+    from litellm_antigravity.masking import shown
+
+    return shown(text)

@@ -12,6 +12,7 @@ import click
 
 from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.logs import LOGGER
+from litellm_antigravity.masking import shown
 
 STOPPED = 130
 """The exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
@@ -46,8 +47,9 @@ class ReportingGroup(click.Group):
             except Exception as error:
                 if os.environ.get(_DEBUG_VARIABLE, "").lower() in ("1", "true"):
                     raise
+                said = shown(str(error), lines=True)
                 msg = (
-                    f"something unexpected happened ({type(error).__name__}: {error}). "
+                    f"something unexpected happened ({type(error).__name__}: {said}). "
                     f"Set {_DEBUG_VARIABLE}=1 and try again to see where."
                 )
                 raise click.ClickException(msg) from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.masking import shown
 from litellm_antigravity.models import FAMILIES, canonical_model, family_of
 from litellm_antigravity.pool import AccountPool, AccountState
+from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence
@@ -48,7 +50,7 @@ class PoolReport:
     remaining_seconds: float | None = None
     fact: bool = False
     message: str | None = None
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     processes: tuple[Holder, ...] = ()
 
 
@@ -193,10 +195,10 @@ def _cooled(
     return PoolReport(
         pool or cooldown.pool,
         "out" if endless else "cooling down",
-        cooldown.reason,
+        shown(cooldown.reason),
         None if endless else remaining,
         cooldown.fact,
-        None if inherited else cooldown.message,
-        None if inherited else cooldown.url,
+        None if inherited or cooldown.message is None else shown(cooldown.message),
+        None if inherited or SECRETS.holds(cooldown.url or "") else cooldown.url,
         processes,
     )

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
+from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals import RefusalKind, connection_refusal, parse_refusal, timeout_refusal
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
@@ -121,4 +122,4 @@ def _project_in(body: bytes) -> str | None:
     project = fields.get("cloudaicompanionProject") if isinstance(fields, dict) else None
     if isinstance(project, dict):
         project = project.get("id")
-    return project if isinstance(project, str) and project else None
+    return project if isinstance(project, str) and project and not SECRETS.holds(project) else None

@@ -20,6 +20,7 @@ from litellm_antigravity.credentials.rotation import RotatedTokens
 from litellm_antigravity.credentials.sources import Grant, fetch
 from litellm_antigravity.errors import AccountsFileError, AntigravityError, CredentialError, GrantRevokedError
 from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, TokenRow
@@ -52,6 +53,9 @@ class _Known:
     token: SecretStr
     expires_at: float
     credential: str
+
+    def __post_init__(self) -> None:
+        SECRETS.remember(self.token.get_secret_value(), passes=True)  # perhaps another process fetched it
 
     def left(self, now: float) -> float:
         return self.expires_at - now

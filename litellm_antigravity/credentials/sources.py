@@ -15,6 +15,8 @@ from pydantic import SecretStr
 from litellm_antigravity.accounts import Account, AuthorizedUser, RefreshToken, StaticToken, TokenCommand
 from litellm_antigravity.accounts.credential import may_be_token
 from litellm_antigravity.errors import CredentialError, GrantRevokedError
+from litellm_antigravity.redaction import SECRETS
+from litellm_antigravity.refusals.words import clean_name
 from litellm_antigravity.settings import Settings
 
 COMMAND_TIMEOUT_SECONDS = 30.0
@@ -24,6 +26,7 @@ DEFAULT_LIFETIME_SECONDS = 900.0
 """How long a token is used whose source does not say when it expires: well within the hour that Google gives."""
 
 _MAX_REPLY_BYTES = 1_000_000
+_LONGEST_CODE = 60  # characters; OAuth's have up to 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class Grant:
     token: SecretStr
     lifetime: float
     refresh_token: SecretStr | None = None
+
+    def __post_init__(self) -> None:
+        SECRETS.remember(self.token.get_secret_value(), passes=True)
+        if self.refresh_token is not None:
+            SECRETS.remember(self.refresh_token.get_secret_value())
 
 
 def fetch(account: Account, settings: Settings, client: httpx.Client, timeout: float) -> Grant:
@@ -109,6 +117,8 @@ def _form(client_id: str, client_secret: str | None, refresh_token: SecretStr) -
     }
     if client_secret is not None:
         form["client_secret"] = client_secret
+        SECRETS.remember(client_secret)
+    SECRETS.remember(form["refresh_token"])  # not only when it was read: it counts as new, see `KnownSecrets`
     return form
 
 
@@ -174,8 +184,9 @@ def _oauth_error(account: Account, fields: Mapping[str, object], status: int, ho
             "refresh token was issued to.",
             retryable=code == "unauthorized_client",  # another account's token may have been issued to it
         )
-    shown = f" ({code})" if isinstance(code, str) and len(code) <= 60 and code.isprintable() else ""
-    return CredentialError(f"{account.label}: the token endpoint at {host} answered HTTP {status}{shown}")
+    word = clean_name(code)
+    said = f" ({word})" if word is not None and len(word) <= _LONGEST_CODE else ""
+    return CredentialError(f"{account.label}: the token endpoint at {host} answered HTTP {status}{said}")
 
 
 def _from_command(account: Account, credential: TokenCommand, timeout: float) -> Grant:

@@ -17,11 +17,15 @@ from litellm_antigravity.errors import (
     SettingsError,
 )
 from litellm_antigravity.litellm import proxy_seams
+from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model
 from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.refusals.words import clean
 
 ACCOUNT_HEADER: Final = "x-litellm-antigravity-account"
 """Among LiteLLM's additional headers of a response: the masked account that served it."""
+
+_LONGEST_MODEL: Final = 256  # characters of a name
 
 _REQUEST: Final = httpx.Request("POST", f"https://{PROVIDER}.invalid/")  # LiteLLM's errors insist on having one
 
@@ -32,6 +36,7 @@ def as_litellm(error: AntigravityError, model: str) -> Exception:
     A rate limit carries ``Retry-After`` in ``response.headers`` and in ``headers`` (from where the proxy copies it),
     and ``num_retries = 0``: the Router would otherwise sleep and ask again, though every account has been asked.
     """
+    _forget_contexts(error)
     if isinstance(error, AllAccountsLimitedError):
         if error.retry_after is None:
             return _make(litellm.AuthenticationError, 401, str(error), model)
@@ -44,6 +49,16 @@ def as_litellm(error: AntigravityError, model: str) -> Exception:
     return _make(litellm.AuthenticationError, 401, str(error), model)
 
 
+def bad_request(message: str, model: str) -> Exception:
+    """Return the error for a request that cannot be sent as it is.
+
+    Args:
+        message: why; it may quote the request, which is cleaned like what upstream says.
+        model: that was asked for.
+    """
+    return _make(litellm.BadRequestError, 400, clean(message), model)
+
+
 def not_offered(what: str, model: str) -> Exception:
     """Return the error for a kind of call that upstream has no answer to.
 
@@ -51,6 +66,7 @@ def not_offered(what: str, model: str) -> Exception:
         what: the kind of call, in the plural or as a noun.
         model: that it was asked of.
     """
+    model = shown(model, _LONGEST_MODEL)
     message = (
         f"{what} on {PROVIDER}/{model}: not offered by this provider. It offers chat: completion, text_completion and "
         f"responses, streamed or not, with these models: {', '.join(BUILT_IN_MODELS)}."
@@ -70,7 +86,8 @@ def _refused(error: RequestRefusedError, model: str) -> Exception:
     if refusal.kind in (RefusalKind.AUTH, RefusalKind.REVOKED):
         return _make(litellm.AuthenticationError, 401, message, model)
     if refusal.kind in (RefusalKind.VERIFICATION, RefusalKind.BANNED):
-        where = f" See {refusal.url}" if refusal.url else ""
+        # Not the address itself: whoever opens it acts for the account, and callers are not its owners.
+        where = " Its owner finds the address to open in `litellm-antigravity status`." if refusal.url else ""
         return _make(litellm.PermissionDeniedError, 403, message + where, model)
     if refusal.kind is RefusalKind.NOT_AVAILABLE:
         if refusal.status == 403:
@@ -88,6 +105,15 @@ def _known_models(model: str) -> str:
         f"{hint}Known models: {', '.join(BUILT_IN_MODELS)}; "
         "`litellm-antigravity models` asks upstream which there are now."
     )
+
+
+def _forget_contexts(error: BaseException) -> None:
+    """Forget the errors in whose place ours were raised (``from None``): httpx's may quote what was sent or came."""
+    known: BaseException | None = error
+    while known is not None:
+        if known.__suppress_context__:
+            known.__context__ = None
+        known = known.__cause__ or known.__context__
 
 
 # What upstream's models say of a request that does not fit: Gemini, Gemini's front end, Claude (two), GPT-OSS.
@@ -121,6 +147,7 @@ def _make(
     kind: Any, status: int, message: str, model: str, *, retry_after: float | None = None, **more: object
 ) -> Exception:
     headers = {} if retry_after is None else {"retry-after": str(max(1, math.ceil(retry_after)))}
+    message, model = shown(message), shown(model, _LONGEST_MODEL)
     if kind is litellm.Timeout:  # the only one that cannot be given a response
         error = kind(message=message, model=model, llm_provider=PROVIDER, **more)
     else:

@@ -6,13 +6,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
-import httpx
 from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import ModelResponse, ModelResponseStream
 
 from litellm_antigravity.accounts import RefreshToken
 from litellm_antigravity.dispatch import (
-    DEFAULT_TIMEOUT_SECONDS,
     Answer,
     AsyncStreamedAnswer,
     Dispatcher,
@@ -24,10 +22,11 @@ from litellm_antigravity.litellm import router_seams, seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
 from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
+from litellm_antigravity.litellm.timeouts import timeout_of
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media, to_gemini
 from litellm_antigravity.litellm.translation.headers import callers_headers
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS
-from litellm_antigravity.masking import mask_email
+from litellm_antigravity.masking import header_value, mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.settings import Settings
@@ -134,7 +133,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             additional_args={"complete_input_dict": body, "api_base": dispatcher.settings.endpoint, "headers": {}},
         )
         account_id, pool = self._pinned(call)
-        return GeminiRequest(model, body, stream, _timeout(call.get("timeout")), account_id, pool, headers)
+        return GeminiRequest(model, body, stream, timeout_of(call.get("timeout"), model), account_id, pool, headers)
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
         """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.
@@ -266,19 +265,6 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         raise not_offered("image_edit", model)
 
 
-def _timeout(given: object) -> float | httpx.Timeout:
-    """Return the call's time-out in seconds until the first content."""
-    if isinstance(given, httpx.Timeout):
-        return given
-    if isinstance(given, (int, float, str)) and not isinstance(given, bool):
-        try:
-            seconds = float(given)
-        except ValueError:
-            return DEFAULT_TIMEOUT_SECONDS
-        return seconds if seconds > 0 else DEFAULT_TIMEOUT_SECONDS
-    return DEFAULT_TIMEOUT_SECONDS
-
-
 def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse:
     response = from_gemini(
         answer.reply,
@@ -299,12 +285,13 @@ def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse
 
 def _remember_account(logging_obj: Any, lease: Lease) -> None:
     """Leave the account where the proxy's hook finds it, whatever the proxy makes of the response."""
-    logging_obj.model_call_details[ACCOUNT_HEADER] = lease.account.label
+    logging_obj.model_call_details[ACCOUNT_HEADER] = header_value(lease.account.label)
 
 
 def _name_account(response: Any, lease: Lease) -> None:
     hidden = response._hidden_params
-    hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), ACCOUNT_HEADER: lease.account.label}
+    account = {ACCOUNT_HEADER: header_value(lease.account.label)}
+    hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), **account}
 
 
 def _deployment_id(call: Mapping[str, Any]) -> object:

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
 from litellm_antigravity.litellm import router_seams
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing import Deployment, Group, Member
+from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.models import PROVIDER, family_of
 from litellm_antigravity.pool import SERVED, Lease, Outcome
 
@@ -216,16 +216,18 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         data: dict[str, Any],
         call_type: str,
     ) -> None:
-        """Turn Gemini's native routes away with a clear answer: LiteLLM would fail on a custom provider (500)."""
-        if "generate_content" in str(call_type) and self._handler.serves(data.get("model")):
-            raise litellm.BadRequestError(
-                message=(
-                    f"{data.get('model')} is not offered on Gemini's native routes; use /v1/chat/completions, "
-                    "/v1/messages or /v1/responses"
-                ),
-                model=str(data.get("model")),
-                llm_provider=PROVIDER,
-            )
+        """Turn away what LiteLLM would fail on (500): Gemini's native routes, and time-outs that are none."""
+        is_native = "generate_content" in str(call_type)
+        if not is_native and not any(name in data for name in NAMES):
+            return
+        model = data.get("model")
+        if not self._handler.serves(model):
+            return
+        if is_native:
+            what = f"{model} is not offered on Gemini's native routes"
+            msg = f"{what}; use /v1/chat/completions, /v1/messages or /v1/responses"
+            raise bad_request(msg, str(model))
+        check_timeouts(data, str(model))
 
     async def async_post_call_response_headers_hook(
         self,

@@ -29,7 +29,9 @@ from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import Mod
 
 from litellm_antigravity.litellm.blocks import known_blocks, known_system
 from litellm_antigravity.litellm.target import translation_model
+from litellm_antigravity.litellm.timeouts import check_timeouts
 from litellm_antigravity.litellm.wrapping import wrap
+from litellm_antigravity.masking import shown
 from litellm_antigravity.models import PROVIDER
 
 # Public since some release after 1.90; the private name is older and has the same parameters.
@@ -116,6 +118,7 @@ def install() -> None:
     wrap(_messages_handler(), "_prepare_completion_kwargs", _keeping_blocks)
     wrap(litellm.main, "completion", _opening_streams)
     wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
+    wrap(getattr(litellm.main, "CompletionTimeout", None), "resolve", _refusing_odd_timeouts)
 
 
 def add_callback(hook: Any) -> None:
@@ -182,6 +185,18 @@ def _keeping_blocks(original: Callable[..., Any]) -> Callable[..., Any]:
     return prepare_completion_kwargs
 
 
+def _refusing_odd_timeouts(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Have LiteLLM refuse a time-out that is none (400), before it fails to make a number of it (500)."""
+
+    def resolve(model_timeout: Any, kwargs: Any, custom_llm_provider: Any, *args: Any, **more: Any) -> Any:
+        if custom_llm_provider == PROVIDER:
+            given = {} if model_timeout is None else {"timeout": model_timeout}
+            check_timeouts({**(kwargs or {}), **given}, PROVIDER)
+        return original(model_timeout, kwargs, custom_llm_provider, *args, **more)
+
+    return resolve
+
+
 def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     model = str(kwargs.get("model") or "")
     supported = _supported(model)
@@ -200,7 +215,7 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
             f"{PROVIDER} does not support parameters: {rejected}, for model={model}. To drop these, set "
             "`litellm.drop_params=True` or pass `drop_params=True`."
         )
-        raise litellm.UnsupportedParamsError(message=msg, model=model, llm_provider=PROVIDER)
+        raise litellm.UnsupportedParamsError(message=shown(msg), model=shown(model), llm_provider=PROVIDER)
     taken = dict(kwargs) | dict.fromkeys(rejected)
     # Only what was given: older LiteLLM passes on an allowed one that is None.
     taken["allowed_openai_params"] = [*allowed, *(one for one in (*ALWAYS_ALLOWED_PARAMS, *HINTS) if one in given)]

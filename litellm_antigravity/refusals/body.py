@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import unescape
 from typing import Any, Final
 
-from litellm_antigravity.refusals.words import clean, clean_name, mask_emails
+from litellm_antigravity.masking import mask_emails
+from litellm_antigravity.refusals.words import clean, clean_name
 
 _MAX_JSON_BYTES: Final = 2_000_000  # upstream's error bodies are a few hundred bytes
-_MAX_TEXT_BYTES: Final = 16_384
 _MAX_WORDS: Final = 200
-_TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]{1,300})", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]+)<", re.IGNORECASE)  # whole: half a secret would not be known
 
 NOT_JSON: Final = object()
 """Stands for a body that is not JSON; ``None`` is ``null``."""
@@ -30,7 +30,7 @@ class ErrorBody:
         grpc_status: ``error.status``.
         word: ``error`` itself when it is text, as OAuth has it (RFC 6749, section 5.2).
         reasons: ``reason`` of every ``google.rpc.ErrorInfo``.
-        metadata: the ``metadata`` of every ``ErrorInfo``.
+        metadata: the ``metadata`` of every ``ErrorInfo``, as it came.
         retry_delays: ``retryDelay`` of every ``google.rpc.RetryInfo``.
         quota_ids: ``quotaId`` of every violation in ``google.rpc.QuotaFailure``.
     """
@@ -40,7 +40,7 @@ class ErrorBody:
     grpc_status: str | None = None
     word: str | None = None
     reasons: tuple[str, ...] = ()
-    metadata: tuple[Mapping[str, Any], ...] = ()
+    metadata: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     retry_delays: tuple[object, ...] = ()
     quota_ids: tuple[str, ...] = ()
 
@@ -73,7 +73,7 @@ def error_in(value: object) -> ErrorBody | None:
 
 def text_of(body: bytes) -> str:
     """Return the first words of a body that is not JSON; of a page its title."""
-    text = body[:_MAX_TEXT_BYTES].decode("utf-8-sig", "replace")
+    text = body[:_MAX_JSON_BYTES].decode("utf-8-sig", "replace")
     if text.lstrip().startswith("<"):
         title = _TITLE.search(text)
         text = unescape(title.group(1)) if title else ""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from litellm_antigravity.refusals.words import clean
+from litellm_antigravity.redaction import HIDDEN
+from litellm_antigravity.refusals.words import clean, https_url
+
+ADDRESS = "(an address that `litellm-antigravity status` shows)"
+"""What stands in a message in the place of a page to open."""
+
+_MAX_NAME = 256  # as long as a model's name may be
 
 
 class RefusalKind(str, Enum):
@@ -27,7 +33,7 @@ class RefusalKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An upstream error, classified. Picklable; holds no secret.
+    """An upstream error, classified. Picklable; holds no secret that is known, whatever it was made of.
 
     Attributes:
         kind: its class.
@@ -35,7 +41,8 @@ class Refusal:
         message: upstream's words on one line, at most 1000 characters, without control characters and tokens.
         reason: ``reason`` of ``google.rpc.ErrorInfo``.
         retry_after: seconds from when it was parsed; ``None`` when upstream gave no hint.
-        url: what the user has to open (``validation_url``, ``appeal_url``); https only.
+        url: what the user has to open (``validation_url``, ``appeal_url``); https only. For the accounts' owner alone:
+            whoever has it may act for the account, so it is in no ``repr`` and, if the message repeats it, not there.
         model: upstream's name of the model that the refusal is about.
         grpc_status: the name of the gRPC code, such as ``RESOURCE_EXHAUSTED``.
     """
@@ -45,10 +52,25 @@ class Refusal:
     message: str
     reason: str | None = None
     retry_after: float | None = None
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     model: str | None = None
     grpc_status: str | None = None
 
     def __post_init__(self) -> None:
-        # Here rather than in the parser: the message goes into logs, exceptions and the store whoever made it.
-        object.__setattr__(self, "message", clean(self.message))
+        # Here rather than in the parser: it goes into logs, exceptions and the store whoever made it.
+        url = https_url(self.url)
+        message = self.message
+        for spelling in () if self.url is None else (self.url, *_without_query(self.url)):
+            message = message.replace(spelling, ADDRESS)
+        object.__setattr__(self, "url", url)
+        object.__setattr__(self, "message", clean(message))
+        for name in ("reason", "model", "grpc_status"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, clean(value)[:_MAX_NAME])
+
+
+def _without_query(url: str) -> tuple[str, str]:
+    """Return an address as `clean` leaves it, and its beginning alone."""
+    bare = url.partition("?")[0].partition("#")[0]
+    return f"{bare}?{HIDDEN}", bare

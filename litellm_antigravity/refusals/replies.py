@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from litellm_antigravity.masking import mask_emails
 from litellm_antigravity.refusals.body import error_in
 from litellm_antigravity.refusals.parser import not_json_message, refusal_from
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
-from litellm_antigravity.refusals.words import clean, mask_emails
+from litellm_antigravity.refusals.words import clean
 
 # What upstream says as the model's text when it does not like the client (UPSTREAM, F1).
 _UNSUPPORTED: Final = "this version of antigravity is no longer supported"

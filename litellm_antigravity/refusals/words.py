@@ -7,15 +7,15 @@ import unicodedata
 from typing import Final
 from urllib.parse import urlsplit
 
-from litellm_antigravity.masking import mask_email
+from litellm_antigravity.redaction import HIDDEN, SECRETS
 
 MAX_MESSAGE: Final = 1000
 """The longest message, in characters."""
 
-_MAX_INPUT: Final = 8000  # read no more than this of a message: it is only to be shown
+_MAX_INPUT: Final = 32_000  # characters; what is left of them on one line is only to be shown
+_MAX_LINE: Final = 3 * MAX_MESSAGE  # what is hidden makes it shorter
 _MAX_NAME: Final = 200
 _MAX_URL: Final = 2000  # as many as a row of the state store takes
-_HIDDEN: Final = "[hidden]"
 
 # Controls (terminal escapes among them), format characters (bidirectional overrides), halves of surrogate pairs.
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs"})
@@ -30,21 +30,29 @@ _SECRETS: Final = re.compile(
     r"|(?<=bearer )[\w.~+/\-]{16,}=*",  # anything else that was sent as a bearer token
     re.IGNORECASE,
 )
-# The first part starts at a boundary and is bounded, so that a long run of letters is not searched again and again.
-_EMAIL: Final = re.compile(r"(?<![\w.+\-%*])[\w.+\-%]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+")
+# What an address carries behind its path: one-time tokens of pages to open, keys, signatures.
+_QUERY: Final = re.compile(r"(?<=://)([^\s?#\"'<>]{1,2000})[?#][^\s\"'<>]+")
 
 
 def clean(text: str) -> str:
-    """Return a text on one line, at most `MAX_MESSAGE` characters, without control characters and tokens."""
-    one_line = " ".join(text[:_MAX_INPUT].split())
-    printable = "".join(char for char in one_line if unicodedata.category(char) not in _UNPRINTABLE)
-    hidden = _SECRETS.sub(_HIDDEN, " ".join(printable.split()))
+    """Return a text on one line, at most `MAX_MESSAGE` characters, without control characters and secrets.
+
+    What is known to be a secret is taken out by value before anything is cut, what looks like one by pattern; of
+    addresses the query and the fragment are hidden.
+    """
+    line = _one_line(text[:_MAX_INPUT])
+    if len(text) > _MAX_INPUT and len(line) <= _MAX_LINE + SECRETS.longest:
+        line = line[: max(0, len(line) - SECRETS.longest)]  # the cut may have gone through a secret
+    hidden = SECRETS.hide(line, _MAX_LINE)
+    hidden = _QUERY.sub(rf"\1?{HIDDEN}", _SECRETS.sub(HIDDEN, hidden))
     return hidden if len(hidden) <= MAX_MESSAGE else hidden[: MAX_MESSAGE - 1] + "…"
 
 
-def mask_emails(text: str) -> str:
-    """Return a text with every e-mail address masked."""
-    return _EMAIL.sub(lambda found: mask_email(found.group()), text)
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return " ".join("".join(char for char in line if unicodedata.category(char) not in _UNPRINTABLE).split())
 
 
 def clean_name(value: object) -> str | None:
@@ -55,7 +63,7 @@ def clean_name(value: object) -> str | None:
 
 
 def https_url(value: object) -> str | None:
-    """Return an address that a user may be sent to; ``None`` for anything but a plain https one."""
+    """Return an address that a user may be sent to; ``None`` for anything but a plain https one, or with a secret."""
     if not isinstance(value, str) or len(value) > _MAX_URL:
         return None
     url = value.strip()
@@ -63,7 +71,8 @@ def https_url(value: object) -> str | None:
         return None
     try:
         parts = urlsplit(url)
-        if parts.scheme == "https" and parts.hostname and parts.username is None and parts.password is None:
+        plain = parts.username is None and parts.password is None
+        if parts.scheme == "https" and parts.hostname and plain and not SECRETS.holds(url):
             return url
     except ValueError:
         pass

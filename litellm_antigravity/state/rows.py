@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from litellm_antigravity.masking import shown
+from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.selection.vitals import Failures, Vitals
 
 MAX_COOLDOWN_SECONDS = 31 * 24 * 3600.0
@@ -41,7 +43,7 @@ class Cooldown:
         since: when it was recorded or last extended, in epoch seconds.
         fact: upstream said so, rather than this package inferring it.
         credential: fingerprint of the credential it is about; the cooldown lapses when the credential changes.
-        url: what the user has to open to end it.
+        url: what the user has to open to end it; in no ``repr``.
         message: upstream's own words, for ``status``.
     """
 
@@ -52,7 +54,7 @@ class Cooldown:
     since: float
     fact: bool = False
     credential: str | None = None
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     message: str | None = None
 
     def remaining(self, now: float) -> float:
@@ -170,19 +172,22 @@ def _text(value: object, limit: int = _LONG) -> str | None:
 
 
 def encode_cooldown(cooldown: Cooldown) -> str:
-    """Return the text of a cooldown's row; an open end is ``null``, and texts keep to what `decode_cooldown` takes."""
+    """Return the text of a cooldown's row; an open end is ``null``, and texts keep to what `decode_cooldown` takes.
+
+    An address that is too long or holds a secret is left out: half an address is none.
+    """
     fields: dict[str, object] = {
         "until": None if math.isinf(cooldown.until) else cooldown.until,
-        "reason": cooldown.reason[:_SHORT],
+        "reason": shown(cooldown.reason, _SHORT),
         "since": cooldown.since,
         "fact": cooldown.fact,
     }
     if cooldown.credential is not None:
         fields["credential"] = cooldown.credential
-    if cooldown.url is not None and len(cooldown.url) <= _LONG:  # half an address is none
+    if cooldown.url is not None and len(cooldown.url) <= _LONG and not SECRETS.holds(cooldown.url):
         fields["url"] = cooldown.url
     if cooldown.message is not None:
-        fields["message"] = cooldown.message[:_LONG]
+        fields["message"] = shown(cooldown.message, _LONG)
     return encode(fields)
 
 

@@ -6,9 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import litellm
-
-from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.litellm.errors import bad_request
 
 # Who asks, for whom, and how a message is read is not the caller's to say: a request must not choose its account.
 _OURS: Final = re.compile(
@@ -33,7 +31,7 @@ def callers_headers(given: Any, model: str) -> dict[str, str]:
         text = str(value)
         if not _NAME.fullmatch(lower) or not _VALUE.fullmatch(text):
             msg = f"The header {name!r} cannot be sent: it has characters that headers do not have."
-            raise litellm.BadRequestError(message=msg, model=model, llm_provider=PROVIDER)
+            raise bad_request(msg, model)
         kept[lower] = text.strip()
     return kept
 

@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
-import litellm
 
 from litellm_antigravity.litellm import seams
-from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.litellm.errors import bad_request
 
 FETCH_SECONDS: Final = 20.0
 """For one URL, redirects included."""
@@ -69,7 +68,7 @@ class Fetcher:
             else:
                 reason = f"the server answered {response.status_code}"
         msg = f"{url} cannot be fetched: {reason}."
-        raise litellm.BadRequestError(message=msg, model=model, llm_provider=PROVIDER)
+        raise bad_request(msg, model)
 
 
 def _as_data_url(url: str, response: httpx.Response) -> str | None:

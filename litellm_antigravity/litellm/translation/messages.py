@@ -7,14 +7,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import litellm
 from pydantic import BaseModel
 
 from litellm_antigravity.litellm.blocks import known_elements
+from litellm_antigravity.litellm.errors import bad_request
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.histories import mark_twins, repair_history
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
-from litellm_antigravity.models import PROVIDER
 
 Message = dict[str, Any]
 
@@ -94,8 +93,7 @@ def _arguments(given: Any) -> str:
 
 
 def _bad_request(message: str, target: Target) -> Exception:
-    error: Exception = litellm.BadRequestError(message=message, model=target.model, llm_provider=PROVIDER)
-    return error
+    return bad_request(message, target.model)
 
 
 def on_text(parts: Sequence[dict[str, Any]], keep: Callable[[str], bool]) -> list[dict[str, Any]]:
