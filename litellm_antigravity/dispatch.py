@@ -45,9 +45,10 @@ from litellm_antigravity.refusals import (
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
 from litellm_antigravity.wire import envelope
-from litellm_antigravity.wire.exchange import AsyncReplyStream, Call, Exchange, Json, ReplyStream
+from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits, TimeLimits
+from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
