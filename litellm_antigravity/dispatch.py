@@ -167,7 +167,7 @@ class Dispatcher(ForkAware):
         self.pool = AccountPool(self.settings, accounts=accounts, store=store, clock=self.clock)
         self._tokens = SharedTokens(self.settings, self.pool.accounts, self.pool.store, self.clients, self.clock)
         self._projects = Projects(self.settings, self.pool.store, self.clients, self.clock)
-        self._exchange = Exchange(self.clients, self.clock)
+        self._exchange = Exchange(self.clients, self.clock, int(self.settings.max_reply_megabytes * 1e6))
         self._jitter = jitter
         self._after_fork_in_child()
         self._watch_forks()
