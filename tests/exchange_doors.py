@@ -21,25 +21,35 @@ def call(url: str, *, content: bytes = b"{}") -> Call:
 
 # The doors: whole replies and streams, for threads and on an event loop. Each returns texts and a refusal.
 
+MOST = 64_000_000
+"""Bytes of a reply."""
+
+
+def reads_on() -> None:
+    """Do what a reader does who reads on at once."""
+
+
 Outcome = tuple[list[str], "Refusal | None"]
 
 
 def text_of(reply: dict[str, Any]) -> str:
-    return str(reply["candidates"][0]["content"]["parts"][0]["text"])
+    return str(reply["candidates"][0]["content"]["parts"][0]["text"]) if reply else ""
 
 
-def send(clients: HttpClients, call: Call, limits: Any) -> Outcome:
-    reply = Exchange(clients, FakeClock()).send(call, limits)
+def send(clients: HttpClients, call: Call, limits: Any, *, most: int = MOST) -> Outcome:
+    reply = Exchange(clients, FakeClock(), most).send(call, limits)
     return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
 
 
-def asend(clients: HttpClients, call: Call, limits: Any) -> Outcome:
-    reply = asyncio.run(Exchange(clients, FakeClock()).asend(call, limits))
+def asend(clients: HttpClients, call: Call, limits: Any, *, most: int = MOST) -> Outcome:
+    reply = asyncio.run(Exchange(clients, FakeClock(), most).asend(call, limits))
     return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
 
 
-def read(clients: HttpClients, call: Call, limits: Any, between: Callable[[], object] = lambda: None) -> Outcome:
-    stream = Exchange(clients, FakeClock()).open(call, limits)
+def read(
+    clients: HttpClients, call: Call, limits: Any, between: Callable[[], object] = reads_on, *, most: int = MOST
+) -> Outcome:
+    stream = Exchange(clients, FakeClock(), most).open(call, limits)
     if isinstance(stream, Refusal):
         return [], stream
     texts: list[str] = []
@@ -54,9 +64,11 @@ def read(clients: HttpClients, call: Call, limits: Any, between: Callable[[], ob
     return texts, None
 
 
-def aread(clients: HttpClients, call: Call, limits: Any, between: Callable[[], object] = lambda: None) -> Outcome:
+def aread(
+    clients: HttpClients, call: Call, limits: Any, between: Callable[[], object] = reads_on, *, most: int = MOST
+) -> Outcome:
     async def reading() -> Outcome:
-        stream = await Exchange(clients, FakeClock()).aopen(call, limits)
+        stream = await Exchange(clients, FakeClock(), most).aopen(call, limits)
         if isinstance(stream, Refusal):
             return [], stream
         texts: list[str] = []

@@ -143,3 +143,28 @@ class Dripping:
         except OSError:
             pass
         self.given_up.set()
+
+
+class Flood:
+    """Says something again and again, as fast as it is read, up to a size that nobody should take.
+
+    Args:
+        before: what comes at once.
+        piece: what comes again and again.
+
+    Attributes:
+        sent: bytes, when it is over.
+    """
+
+    MOST = 500_000_000
+
+    def __init__(self, *before: bytes, piece: bytes) -> None:
+        self.sent = 0
+        self._before = before
+        self._piece = piece
+
+    def __call__(self, connection: socket.socket) -> None:
+        saying(*self._before)(connection)
+        while self.sent < self.MOST:
+            connection.sendall(self._piece)
+            self.sent += len(self._piece)

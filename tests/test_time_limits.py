@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def test_a_client_that_was_given_up_serves_the_next_request(door: Any, clients: 
     dripping = Dripping(HEADERS, piece=b"x")
     body = b'{"response": {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}}'
     answer = WHOLE if door in (read, aread) else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    serves = [saying(answer), dripping]
+    serves: list[Callable[[socket.socket], None]] = [saying(answer), dripping]
 
     def serve(connection: socket.socket) -> None:
         serves.pop()(connection)
