@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from exchange_doors import aread, asend, both_streams, call, message_of, send
-from raw_server import CHUNKED, WHOLE, Dripping, asked, chunk, event, resetting, saying, serving, silent
+from raw_server import CHUNKED, WHOLE, Dripping, Flood, asked, chunk, event, resetting, saying, serving, silent
 from test_dripping import READY, both_kinds, register
 
 from litellm_antigravity.simulator import bodies
@@ -54,6 +54,7 @@ AFTERWARDS = [
     pytest.param(silent(CHUNKED, LAST), id="open"),
     pytest.param(Dripping(CHUNKED, LAST, piece=chunk(b": still here\n\n")), id="open and dripping"),
     pytest.param(Dripping(CHUNKED, LAST, piece=chunk(event(""))), id="empty events without end"),
+    pytest.param(Flood(CHUNKED, LAST, piece=chunk(b": still here\n" * 4000)), id="comments as fast as can be"),
     pytest.param(saying(CHUNKED, LAST), id="hung up"),
     pytest.param(resetting(CHUNKED, LAST), id="reset"),
     pytest.param(no_more_http, id="no chunk"),
@@ -73,7 +74,7 @@ def test_what_comes_after_the_finish_reason_is_no_error(
     door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
 ) -> None:
     with serving(serve) as server:
-        texts, refusal = door(clients, call(server.url), LIMITS)
+        texts, refusal = door(clients, call(server.url), LIMITS, most=1_000_000)
         assert refusal is None
         assert "".join(texts) == "ab"
         assert server.done.wait(30)  # the connection is not left open
