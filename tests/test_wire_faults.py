@@ -267,9 +267,8 @@ def test_a_stream_is_served_where_no_more_threads_can_be_started(
 
 ABANDONING = """
     import gc, sys, threading
-    from exchange_doors import aread, call, message_of
     from raw_server import serving
-    from test_wire_faults import without_a_chunk
+    from test_wire_faults import begun, paused
     from support import FakeClock
     from litellm_antigravity.wire.exchange import Exchange
     from litellm_antigravity.wire.http import HttpClients
