@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import json
 import os
 import socket
-import struct
 import subprocess
 import sys
 import textwrap
@@ -19,109 +16,17 @@ from typing import Any
 
 import httpx
 import pytest
+from exchange_doors import both_streams, call, every_door, message_of, text_of
+from raw_server import CHUNKED, WHOLE, Server, asked, chunk, event, resetting, saying, serving, silent
 from support import ROOT, FakeClock, run_python
 
-from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.wire.closing import ClosingThread
 from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.limits import TimeLimits
 
 pytestmark = pytest.mark.once
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def event(text: str, *, last: bool = False) -> bytes:
-    candidate = {"content": {"parts": [{"text": text}]}, **({"finishReason": "STOP"} if last else {})}
-    return b"data: " + json.dumps({"response": {"candidates": [candidate]}}).encode() + b"\r\n\r\n"
-
-
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-WHOLE = CHUNKED + chunk(event("a")) + chunk(event("b", last=True)) + chunk(b"")
-
-
-class Server:
-    """Does with each connection what it is told; raw, since what it does is no HTTP."""
-
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
-        self.connections = 0
-        self.done = threading.Event()
-        self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
-
-    def _one(self, connection: socket.socket) -> None:
-        with connection:
-            with contextlib.suppress(OSError):  # the client has gone
-                self._serve(connection)
-            self.done.set()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-
-@contextlib.contextmanager
-def serving(serve: Callable[[socket.socket], None]) -> Iterator[Server]:
-    server = Server(serve)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def asked(connection: socket.socket) -> bool:
-    """Read one request without looking at it; false when the client has closed the connection instead."""
-    received = b""
-    while not received.endswith(b"{}"):
-        more = connection.recv(65_536)
-        if not more:
-            return False
-        received += more
-    return True
-
-
-def saying(*pieces: bytes) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        asked(connection)
-        for piece in pieces:
-            connection.sendall(piece)
-
-    return serve
-
-
-def resetting(*pieces: bytes) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        saying(*pieces)(connection)
-        if pieces:
-            threading.Event().wait(0.5)  # else the reset overtakes what was said
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    return serve
-
-
-def silent(*pieces: bytes) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        saying(*pieces)(connection)
-        connection.recv(1)  # until the client gives up
-
-    return serve
 
 
 def without_a_chunk(connection: socket.socket) -> None:
@@ -143,74 +48,6 @@ def clients() -> Iterator[HttpClients]:
     clients = HttpClients()
     yield clients
     clients.close()
-
-
-def call(url: str, *, content: bytes = b"{}", gap: float | None = None) -> Call:
-    return Call(url, {"authorization": "Bearer canary-token", "content-type": "application/json"}, content, gap)
-
-
-# The doors: whole replies and streams, for threads and on an event loop. Each returns texts and a refusal.
-
-Outcome = tuple[list[str], "Refusal | None"]
-
-
-def text_of(reply: dict[str, Any]) -> str:
-    return str(reply["candidates"][0]["content"]["parts"][0]["text"])
-
-
-def send(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
-    reply = Exchange(clients, FakeClock()).send(call, timeout)
-    return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
-
-
-def asend(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
-    reply = asyncio.run(Exchange(clients, FakeClock()).asend(call, timeout))
-    return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
-
-
-def read(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
-    stream = Exchange(clients, FakeClock()).open(call, timeout)
-    if isinstance(stream, Refusal):
-        return [], stream
-    texts: list[str] = []
-    try:
-        texts.extend(text_of(reply) for reply in stream)
-    except RequestRefusedError as error:
-        return texts, error.refusal
-    finally:
-        stream.close()
-    return texts, None
-
-
-def aread(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
-    async def reading() -> Outcome:
-        stream = await Exchange(clients, FakeClock()).aopen(call, timeout)
-        if isinstance(stream, Refusal):
-            return [], stream
-        texts: list[str] = []
-        try:
-            async for reply in stream:
-                texts.append(text_of(reply))  # noqa: PERF401 - what has come counts also when the stream breaks off
-        except RequestRefusedError as error:
-            return texts, error.refusal
-        finally:
-            await stream.aclose()
-        return texts, None
-
-    return asyncio.run(reading())
-
-
-def message_of(outcome: Outcome, *, texts: list[str], status: int) -> str:
-    """Return what is said of a transport problem that follows these texts."""
-    given, refusal = outcome
-    assert given == texts
-    assert refusal is not None
-    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, status)
-    return refusal.message
-
-
-every_door = pytest.mark.parametrize("door", [send, asend, read, aread])
-both_streams = pytest.mark.parametrize("door", [read, aread])
 
 
 @every_door
@@ -238,7 +75,7 @@ def test_an_answer_that_is_none_is_a_transport_problem_of_its_host(
     door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
 ) -> None:
     with serving(serve) as server:
-        message = message_of(door(clients, call(server.url), 30.0), texts=[], status=503)
+        message = message_of(door(clients, call(server.url), TimeLimits(30.0)), texts=[], status=503)
     assert "127.0.0.1" in message
     assert "canary" not in message
 
@@ -256,7 +93,7 @@ def test_a_stream_that_breaks_off_gives_what_has_come_and_then_a_refusal(
     door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
 ) -> None:
     with serving(serve) as server:
-        assert message_of(door(clients, call(server.url), 30.0), texts=["a", "b"], status=503)
+        assert message_of(door(clients, call(server.url), TimeLimits(30.0)), texts=["a", "b"], status=503)
 
 
 @every_door
@@ -284,7 +121,7 @@ def test_a_request_that_upstream_does_not_take_is_a_time_out(door: Any, clients:
         given_up.wait(60)
 
     with serving(serve) as server:
-        outcome = door(clients, call(server.url, content=b" " * 30_000_000 + b"{}"), 0.2)
+        outcome = door(clients, call(server.url, content=b" " * 30_000_000 + b"{}"), TimeLimits(0.2))
         given_up.set()
     assert "expected to answer" in message_of(outcome, texts=[], status=408)
 
@@ -309,7 +146,7 @@ def test_a_connection_that_does_not_come_about_is_a_time_out_of_its_own(door: An
 def test_a_header_that_cannot_be_sent_is_not_quoted(door: Any, clients: HttpClients) -> None:
     with serving(kept_alive) as server:
         wrong = Call(server.url, {"authorization": "Bearer canary-token\n"}, b"{}")
-        message = message_of(door(clients, wrong, 30.0), texts=[], status=503)
+        message = message_of(door(clients, wrong, TimeLimits(30.0)), texts=[], status=503)
     assert "canary" not in message
 
 
@@ -327,19 +164,19 @@ def test_a_stream_that_has_begun_may_pause_for_longer_than_its_beginning_may_tak
         connection.sendall(chunk(event("b", last=True)) + chunk(b""))
 
     with serving(serve) as server:
-        assert door(clients, call(server.url, gap=30.0), 2.0) == (["a", "b"], None)
+        assert door(clients, call(server.url), TimeLimits(2.0, gap=30.0)) == (["a", "b"], None)
 
 
 @both_streams
 def test_a_stream_that_pauses_for_longer_than_it_may_is_a_time_out(door: Any, clients: HttpClients) -> None:
     with serving(silent(CHUNKED + chunk(event("a")), chunk(event("b")))) as server:
-        assert message_of(door(clients, call(server.url, gap=0.2), 30.0), texts=["a", "b"], status=408)
+        assert message_of(door(clients, call(server.url), TimeLimits(30.0, gap=0.2)), texts=["a", "b"], status=408)
 
 
 @both_streams
 def test_a_stream_that_stops_being_http_ends_with_a_refusal(door: Any, clients: HttpClients) -> None:
     with serving(without_a_chunk) as server:
-        texts, refusal = door(clients, call(server.url, gap=1.0), 30.0)
+        texts, refusal = door(clients, call(server.url), TimeLimits(30.0, gap=1.0))
     assert texts == ["a", "b"]
     assert refusal is not None
     assert refusal.kind is RefusalKind.TRANSPORT
@@ -351,7 +188,7 @@ def test_a_stream_that_stops_being_http_ends_with_a_refusal(door: Any, clients: 
 def test_whoever_is_cancelled_lets_the_connection_go(pieces: tuple[bytes, ...], clients: HttpClients) -> None:
     async def given_up(server: Server) -> None:
         async def reading() -> None:
-            stream = await Exchange(clients, FakeClock()).aopen(call(server.url), 60.0)
+            stream = await Exchange(clients, FakeClock()).aopen(call(server.url), TimeLimits(60.0))
             assert not isinstance(stream, Refusal)
             try:
                 async for _ in stream:
@@ -380,7 +217,7 @@ def test_whoever_is_cancelled_lets_the_connection_go(pieces: tuple[bytes, ...], 
 
 def begun(exchange: Exchange, url: str) -> Iterator[dict[str, Any]]:
     """Return a stream whose first reply has been read."""
-    stream = exchange.open(call(url), 30.0)
+    stream = exchange.open(call(url), TimeLimits(30.0))
     assert not isinstance(stream, Refusal)
     replies = iter(stream)
     assert text_of(next(replies)) == "a"
@@ -399,7 +236,7 @@ def paused(ended: threading.Semaphore) -> Callable[[socket.socket], None]:
 def test_a_stream_that_is_closed_before_its_end_lets_the_connection_go(clients: HttpClients) -> None:
     ended = threading.Semaphore(0)
     with serving(paused(ended)) as server:
-        stream = Exchange(clients, FakeClock()).open(call(server.url), 30.0)
+        stream = Exchange(clients, FakeClock()).open(call(server.url), TimeLimits(30.0))
         assert not isinstance(stream, Refusal)
         assert not ended.acquire(blocking=False)
         stream.close()
@@ -420,7 +257,7 @@ def test_a_stream_is_served_where_no_more_threads_can_be_started(
     with serving(paused(ended)) as server:
         with monkeypatch.context() as fault:
             fault.setattr("litellm_antigravity.wire.closing.threading", none_left)
-            fault.setattr("litellm_antigravity.wire.exchange.CLOSING", ClosingThread())
+            fault.setattr("litellm_antigravity.wire.streams.CLOSING", ClosingThread())
             exchange = Exchange(clients, FakeClock())
             begun(exchange, server.url)
             fault.setattr("litellm_antigravity.wire.closing.threading", threading)
@@ -430,10 +267,12 @@ def test_a_stream_is_served_where_no_more_threads_can_be_started(
 
 ABANDONING = """
     import gc, sys, threading
-    import test_wire_faults as faults
+    from raw_server import serving
+    from test_wire_faults import begun, paused
     from support import FakeClock
     from litellm_antigravity.wire.exchange import Exchange
     from litellm_antigravity.wire.http import HttpClients
+    from litellm_antigravity.wire.limits import TimeLimits
 
     calls = 0  # of httpx's functions for connections; in some of them its pool is locked
 
@@ -445,14 +284,14 @@ ABANDONING = """
                 gc.collect()
 
     ended = threading.Semaphore(0)
-    with faults.serving(faults.paused(ended)) as server:
+    with serving(paused(ended)) as server:
         exchange = Exchange(HttpClients(), FakeClock())
         gc.disable()
         gc.freeze()
         sys.setprofile(collecting)
         for turn in range(40):
             calls = 0
-            cycle = [faults.begun(exchange, server.url)]
+            cycle = [begun(exchange, server.url)]
             cycle.append(cycle)  # so that nothing else takes it away
             del cycle
         sys.setprofile(None)
@@ -510,7 +349,7 @@ def kept_alive(connection: socket.socket) -> None:
 def test_a_stream_that_was_read_gives_its_connection_back(clients: HttpClients) -> None:
     async def three_times(url: str) -> None:
         for _ in range(3):
-            stream = await Exchange(clients, FakeClock()).aopen(call(url), 30.0)
+            stream = await Exchange(clients, FakeClock()).aopen(call(url), TimeLimits(30.0))
             assert not isinstance(stream, Refusal)
             assert [text_of(reply) async for reply in stream] == ["a", "b"]
             await stream.aclose()
@@ -524,7 +363,7 @@ def test_a_stream_that_was_read_gives_its_connection_back(clients: HttpClients) 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_that_is_forked_and_ends_leaves_the_connections_of_an_event_loop_alone(clients: HttpClients) -> None:
     async def once(url: str) -> None:
-        stream = await Exchange(clients, FakeClock()).aopen(call(url), 30.0)
+        stream = await Exchange(clients, FakeClock()).aopen(call(url), TimeLimits(30.0))
         assert not isinstance(stream, Refusal)
         assert [text_of(reply) async for reply in stream] == ["a", "b"]
 
@@ -547,11 +386,15 @@ def test_a_child_that_is_forked_and_ends_leaves_the_connections_of_an_event_loop
 
 
 BROKEN = """
-    import test_wire_faults as faults
+    from exchange_doors import aread, call, message_of
+    from raw_server import serving
+    from test_wire_faults import without_a_chunk
     from litellm_antigravity.wire.http import HttpClients
+    from litellm_antigravity.wire.limits import TimeLimits
 
-    with faults.serving(faults.without_a_chunk) as server:
-        faults.message_of(faults.aread(HttpClients(), faults.call(server.url), 30.0), texts=["a", "b"], status=503)
+    with serving(without_a_chunk) as server:
+        outcome = aread(HttpClients(), call(server.url), TimeLimits(30.0))
+        message_of(outcome, texts=["a", "b"], status=503)
     """
 
 
@@ -564,10 +407,11 @@ ENDING = """
     from support import FakeClock
     from litellm_antigravity.wire.exchange import Call, Exchange
     from litellm_antigravity.wire.http import HttpClients
+    from litellm_antigravity.wire.limits import TimeLimits
 
     async def main(given_up):
         exchange = Exchange(HttpClients(), FakeClock())
-        stream = await exchange.aopen(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), 30.0)
+        stream = await exchange.aopen(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), TimeLimits(30.0))
         async for reply in stream:
             if given_up:
                 break
@@ -575,7 +419,7 @@ ENDING = """
 
     def begun():
         exchange = Exchange(HttpClients(), FakeClock())
-        stream = exchange.open(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), 30.0)
+        stream = exchange.open(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), TimeLimits(30.0))
         next(iter(stream))
         return exchange, stream
 

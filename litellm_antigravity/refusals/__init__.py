@@ -19,7 +19,9 @@ from litellm_antigravity.refusals.replies import (
     not_json_refusal,
     refusal_in_reply,
     timeout_refusal,
+    too_long_refusal,
     truncated_stream,
+    unreadable_refusal,
 )
 
 __all__ = [
@@ -38,5 +40,7 @@ __all__ = [
     "record_for",
     "refusal_in_reply",
     "timeout_refusal",
+    "too_long_refusal",
     "truncated_stream",
+    "unreadable_refusal",
 ]

@@ -45,6 +45,7 @@ class Refusal:
             whoever has it may act for the account, so it is in no ``repr`` and, if the message repeats it, not there.
         model: upstream's name of the model that the refusal is about.
         grpc_status: the name of the gRPC code, such as ``RESOURCE_EXHAUSTED``.
+        silent: whether the account's turn was over before anything had come, and the request's time was not.
     """
 
     kind: RefusalKind
@@ -55,6 +56,7 @@ class Refusal:
     url: str | None = field(default=None, repr=False)
     model: str | None = None
     grpc_status: str | None = None
+    silent: bool = False
 
     def __post_init__(self) -> None:
         # Here rather than in the parser: it goes into logs, exceptions and the store whoever made it.

@@ -67,13 +67,14 @@ def connection_refusal(error: Exception | str, *, host: str) -> Refusal:
     return Refusal(RefusalKind.TRANSPORT, 503, message)
 
 
-def timeout_refusal(phase: str) -> Refusal:
+def timeout_refusal(phase: str, *, silent: bool = False) -> Refusal:
     """Return the refusal for a time-out; status 408, as RFC 9110 has it for a request that took too long.
 
     Args:
         phase: what was being waited for.
+        silent: whether it was the account's turn that was over, rather than the request's time.
     """
-    return Refusal(RefusalKind.TRANSPORT, 408, f"timed out: {phase}")
+    return Refusal(RefusalKind.TRANSPORT, 408, f"timed out: {phase}", silent=silent)
 
 
 def truncated_stream(events: int) -> Refusal:
@@ -83,6 +84,20 @@ def truncated_stream(events: int) -> Refusal:
         events: how many events came before.
     """
     return _broken(f"upstream's stream broke off after {events} event{'' if events == 1 else 's'}, before its end")
+
+
+def too_long_refusal(most: int) -> Refusal:
+    """Return the refusal for a reply, or an event of a stream, without an end in sight.
+
+    Args:
+        most: how many bytes it may have.
+    """
+    return _broken(f"upstream's reply is longer than {most / 1e6:g} MB (the setting `max_reply_megabytes`)")
+
+
+def unreadable_refusal() -> Refusal:
+    """Return the refusal for an answer that is packed as nobody asked, or is longer than any such answer."""
+    return _broken("what upstream answers cannot be unpacked, or is longer than it can be")
 
 
 def _broken(message: str, status: int = 502) -> Refusal:

@@ -17,6 +17,7 @@ import httpx
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.wire.aiohttp_transport import AiohttpTransport
+from litellm_antigravity.wire.backends import watch_deadlines
 
 _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 
@@ -72,7 +73,9 @@ class HttpClients(ForkAware):
             if kind is _AsyncClient and not proxies:
                 return kind(transport=AiohttpTransport(self._context, _KEEPALIVE_SECONDS))
             # Without a proxy, what NO_PROXY says is nothing to fail at.
-            return kind(limits=_LIMITS, verify=self._context, trust_env=proxies)
+            client = kind(limits=_LIMITS, verify=self._context, trust_env=proxies)
+            watch_deadlines(client)
+            return client
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = type(error).__name__
         # Raised out here: what httpx says may quote a proxy's password.
