@@ -17,7 +17,7 @@ from litellm_antigravity.errors import (
     SettingsError,
 )
 from litellm_antigravity.litellm import proxy_seams
-from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model
+from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, problem_with_name, shown_name
 from litellm_antigravity.refusals import Refusal, RefusalKind
 
 ACCOUNT_HEADER: Final = "x-litellm-antigravity-account"
@@ -44,6 +44,21 @@ def as_litellm(error: AntigravityError, model: str) -> Exception:
     return _make(litellm.AuthenticationError, 401, str(error), model)
 
 
+def check_name(model: str) -> None:
+    """Turn away a name that no model can have, before it becomes a key of anything.
+
+    Args:
+        model: as the caller gave it.
+
+    Raises:
+        litellm.BadRequestError: when it is too long, empty, or not printable.
+    """
+    problem = problem_with_name(model)
+    if problem is not None:
+        name = shown_name(model)
+        raise _make(litellm.BadRequestError, 400, f"The model's name {problem}: {PROVIDER}/{name}", name)
+
+
 def not_offered(what: str, model: str) -> Exception:
     """Return the error for a kind of call that upstream has no answer to.
 
@@ -51,6 +66,7 @@ def not_offered(what: str, model: str) -> Exception:
         what: the kind of call, in the plural or as a noun.
         model: that it was asked of.
     """
+    model = shown_name(model)
     message = (
         f"{what} on {PROVIDER}/{model}: not offered by this provider. It offers chat: completion, text_completion and "
         f"responses, streamed or not, with these models: {', '.join(BUILT_IN_MODELS)}."
