@@ -23,7 +23,7 @@ _PREFIX: Final = f"SELECT {_COLUMNS} FROM Cache WHERE key >= ? AND key < ? ORDER
 _WALK: Final = (
     f"SELECT {_COLUMNS}, rowid FROM Cache WHERE rowid > ? AND (tag IS NULL OR tag <= ?) ORDER BY rowid LIMIT ?"  # noqa: S608
 )
-_DELETE: Final = f"DELETE FROM Cache WHERE key = ? AND raw = 1 AND tag IS NOT ({_LAST_TAG})"  # noqa: S608
+_DELETE: Final = f"DELETE FROM Cache WHERE key = ? AND raw = 1 AND tag IS NOT COALESCE(({_LAST_TAG}), 0)"  # noqa: S608
 
 
 def news(cache: OneConnectionCache, seen: int) -> tuple[list[tuple[str, str]], int]:

@@ -1,23 +1,19 @@
-"""What made-up model names leave behind: rows, bytes, and the time that a new process takes for its first request.
-
-``python -m tests.benchmarks.growth SETTINGS SECRET`` is such a new process; it prints that time in milliseconds.
-"""
+"""What made-up model names leave behind: rows, bytes, and the time that a new process takes for its first request."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import litellm
+from processes import one_after_the_other
 from rich.table import Table
+from serving import MESSAGES, fields_of, settings_of
 
 import litellm_antigravity
 from litellm_antigravity.pool import AccountPool
@@ -28,7 +24,6 @@ from litellm_antigravity.simulator import Simulator
 from .memory import _resident
 
 MODEL = "claude-sonnet-4-6"
-MESSAGES = [{"role": "user", "content": "Hello"}]
 ASKED, REPORTED = 3_000, 40_000
 LONG = 100_000
 MONTH = 40 * 86_400.0
@@ -88,6 +83,7 @@ def table(*, asked: int = ASKED, reported: int = REPORTED, rounds: int = 5) -> T
         row("40 days and 50 names later", used)
         pool.store.close()
         litellm_antigravity.register(_settings(long, simulator))
+        litellm.completion(model=f"antigravity/{MODEL}", messages=MESSAGES)
         _ask((f"{number}-" * (LONG // len(f"{number}-")) for number in range(300)), Exception)
         row(f"300 names of {LONG // 1000} kB, each folder by itself", long)
     return result
@@ -95,18 +91,7 @@ def table(*, asked: int = ASKED, reported: int = REPORTED, rounds: int = 5) -> T
 
 def _settings(folder: Path, simulator: Simulator) -> Settings:
     folder.mkdir(exist_ok=True)
-    accounts = folder / "accounts.json"
-    if not accounts.exists():
-        simulator.write_accounts_file(accounts)
-    return Settings(
-        accounts_file=accounts,
-        state_dir=folder / "state",
-        endpoint=simulator.url,
-        token_url=simulator.token_url,
-        oauth_client_id=simulator.client_id,
-        oauth_client_secret=simulator.client_secret,
-        token_bucket={"regeneration_rate_per_minute": 1e9},
-    )
+    return settings_of(simulator, folder, token_bucket={"regeneration_rate_per_minute": 1e9})
 
 
 def _ask(names: Any, expected: type[BaseException]) -> None:
@@ -131,24 +116,14 @@ def _size(folder: Path) -> int:
 
 
 def _starts(one: Path, other: Path, simulator: Simulator, rounds: int) -> tuple[list[float], list[float]]:
-    taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for folder, times in zip((one, other), taken, strict=True):
-            fields = json.dumps(_settings(folder, simulator).model_dump(mode="json", exclude_unset=True))
-            command = [sys.executable, "-m", "tests.benchmarks.growth", fields, simulator.client_secret]
-            times.append(float(subprocess.check_output(command)))
-    return taken
+    fields = [fields_of(simulator, folder) for folder in (one, other)]
+    taken = [one_after_the_other(first_request, [(each,) for each in fields]) for _ in range(rounds)]
+    return [mine for mine, _ in taken], [fresh for _, fresh in taken]
 
 
-def main() -> None:
-    """Make the first request in this process."""
-    _, fields, secret = sys.argv
-    settings = Settings(**(json.loads(fields) | {"oauth_client_secret": secret}))
-    litellm_antigravity.register(settings)
+def first_request(fields: dict[str, Any]) -> float:
+    """Make a request in a process that has made none; return its milliseconds."""
+    litellm_antigravity.register(Settings(**fields))
     began = time.perf_counter()
     litellm.completion(model=f"antigravity/{MODEL}", messages=MESSAGES)
-    sys.stdout.write(f"{(time.perf_counter() - began) * 1e3:.3f}")
-
-
-if __name__ == "__main__":
-    main()
+    return (time.perf_counter() - began) * 1e3
