@@ -13,7 +13,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 from rich.console import Console
 from rich.table import Table
 
-from . import growth, memory, proxy, requests, selection, streams
+from . import eventloop, growth, memory, proxy, requests, selection, streams
 
 TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
@@ -21,10 +21,11 @@ TABLES: dict[str, Callable[[], Table]] = {
     "streams": streams.table,
     "memory": memory.table,
     "growth": growth.table,
+    "eventloop": eventloop.table,
     "proxy": proxy.table,
 }
 
-SLOW = ("growth", "proxy")
+SLOW = ("growth", "eventloop", "proxy")
 
 
 def main() -> None:
