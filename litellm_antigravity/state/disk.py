@@ -314,7 +314,7 @@ class DiskStore(ForkAware, RowStore):
         """Take a token and set the last use; see `StateStore.begin_request`."""
         vitals = self._view.vitals.get(account_id)
         affordable = vitals is not None and (not require_token or vitals.tokens_now(now, rules) >= 1.0)
-        if vitals is not None and affordable and self._replace_vitals(account_id, vitals, vitals.sent(now, rules)):
+        if vitals is not None and affordable and self._replace_row(account_id, vitals, vitals.sent(now, rules)):
             return True
         return super().begin_request(account_id, now, rules, require_token=require_token)
 
@@ -326,7 +326,7 @@ class DiskStore(ForkAware, RowStore):
             vitals is None
             or rewarded is None
             or rewarded is vitals
-            or not self._replace_vitals(account_id, vitals, rewarded)
+            or not self._replace_row(account_id, vitals, rewarded)
         ):
             super().record_success(account_id, family, now, rules)
 
@@ -344,6 +344,26 @@ class DiskStore(ForkAware, RowStore):
                 return False
             self._view.set_vitals(account_id, changed)
             self._seen += 1
+            return True
+
+    def _replace_row(self, account_id: str, known: Vitals, changed: Vitals) -> bool:
+        """Write vitals if they are still as in the view, whatever else was written; return whether it was done.
+
+        Where many write, hardly ever has nobody written anything, and whole transactions in a thread hold up the event
+        loop: on a busy machine each handing over of the interpreter's lock costs a turn of the scheduler's.
+        """
+        if self._quiet and self._replace_vitals(account_id, known, changed):
+            return True
+        with _Turn(self):
+            cache = self._opened()
+            if self._depth or self._view.vitals.get(account_id) is not known:
+                return False
+            tag = feed.replace_row(cache, vitals_key(account_id), encode_vitals(changed), encode_vitals(known))
+            if tag is None:
+                return False
+            self._view.set_vitals(account_id, changed)
+            if tag == self._seen + 1:  # as in `_atomic`
+                self._seen = tag
             return True
 
     # Locks

@@ -19,6 +19,12 @@ _REPLACE: Final = (
     "UPDATE Cache SET value = ?, tag = ? WHERE key = ? AND raw = 1 AND mode = 1 AND NOT EXISTS"  # noqa: S608
     f" (SELECT 1 FROM Cache WHERE tag > ? AND {_IS_NUMBER})"
 )
+_REPLACE_ROW: Final = (
+    "UPDATE Cache SET value = ?, tag = 1 + COALESCE("  # noqa: S608
+    f"(SELECT tag FROM Cache WHERE {_IS_NUMBER} ORDER BY tag DESC LIMIT 1), 0)"
+    " WHERE key = ? AND raw = 1 AND mode = 1 AND filename IS NULL AND value = ?"
+)
+_TAG: Final = "SELECT tag FROM Cache WHERE key = ? AND raw = 1"
 _PREFIX: Final = f"SELECT {_COLUMNS} FROM Cache WHERE key >= ? AND key < ? ORDER BY key"  # noqa: S608
 _WALK: Final = (
     f"SELECT {_COLUMNS}, rowid FROM Cache WHERE rowid > ? AND (tag IS NULL OR tag <= ?) ORDER BY rowid LIMIT ?"  # noqa: S608
@@ -41,6 +47,18 @@ def last_tag(cache: OneConnectionCache) -> int:
 def replace_if_current(cache: OneConnectionCache, key: str, text: str, seen: int) -> bool:
     """Write a watched row that exists, if nothing was written after ``seen``: one statement; return if it was done."""
     return bool(cache._sql(_REPLACE, (text, seen + 1, key, seen)).rowcount == 1)
+
+
+def replace_row(cache: OneConnectionCache, key: str, text: str, known: str) -> int | None:
+    """Write a watched row if it still reads as ``known``, whatever else was written.
+
+    Returns:
+        The row's number afterwards, perhaps a later writer's; ``None`` when it was not written.
+    """
+    if cache._sql(_REPLACE_ROW, (text, key, known)).rowcount != 1:
+        return None
+    found = cache._sql(_TAG, (key,)).fetchone()
+    return found[0] if found is not None and isinstance(found[0], int) else 0
 
 
 def rows(cache: OneConnectionCache, prefix: str) -> Iterator[tuple[str, str]]:
@@ -77,4 +95,4 @@ def _plain(
             cache.disk.dropped += 1
 
 
-__all__ = ["delete", "last_tag", "news", "replace_if_current", "rows", "walk"]
+__all__ = ["delete", "last_tag", "news", "replace_if_current", "replace_row", "rows", "walk"]
