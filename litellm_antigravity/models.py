@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,21 +18,61 @@ PROVIDER = "antigravity"
 """The LiteLLM provider name; ``antigravity/<model>`` in a model string."""
 
 
-@lru_cache(maxsize=1024)
+MAX_NAME_CHARS: Final = 256
+"""Of a model's name; upstream's have a tenth of it."""
+
+_SHOWN_CHARS: Final = 60
+
+
 def canonical_model(model: str) -> str:
-    """Return the name under which a model's cooldowns are written and read.
+    """Return the name under which a model's cooldowns are written and read: short and printable whatever was given.
 
     The provider prefix is dropped and the case folded, so that a refusal recorded under one spelling is found under
     every other one.
     """
-    return model.strip().removeprefix(f"{PROVIDER}/").lower()
+    return _canonical(model) if len(model) <= MAX_NAME_CHARS else _canonical.__wrapped__(model)
+
+
+def family_of(model: str) -> ModelFamily:
+    """Return the quota family of ``model``: ``claude`` for Claude and GPT-OSS models, else ``gemini``."""
+    return _family(model) if len(model) <= MAX_NAME_CHARS else _family.__wrapped__(model)
+
+
+# Names are the callers': what is remembered is bounded in number here, and in length above.
 
 
 @lru_cache(maxsize=1024)
-def family_of(model: str) -> ModelFamily:
-    """Return the quota family of ``model``: ``claude`` for Claude and GPT-OSS models, else ``gemini``."""
-    name = canonical_model(model)
+def _canonical(model: str) -> str:
+    name = _plain(model)
+    if len(name) <= MAX_NAME_CHARS and name.isprintable():
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{_short(name)}#{digest}"
+
+
+@lru_cache(maxsize=1024)
+def _family(model: str) -> ModelFamily:
+    name = _plain(model)
     return "claude" if "claude" in name or "gpt-oss" in name else "gemini"
+
+
+def _plain(model: str) -> str:
+    return model.strip().removeprefix(f"{PROVIDER}/").lower()
+
+
+def _short(model: str) -> str:
+    """Return a model's name for a message: whatever a caller gave, it is short and printable."""
+    short = model if len(model) <= MAX_NAME_CHARS else f"{model[:_SHOWN_CHARS]}..."
+    return short if short.isprintable() else "".join(one if one.isprintable() else "?" for one in short)
+
+
+def problem_with_name(model: str) -> str | None:
+    """Return why no model can have this name, to be put behind "the model's name"; ``None`` when one may have it."""
+    if len(model.removeprefix(f"{PROVIDER}/")) > MAX_NAME_CHARS:
+        return f"has {len(model):,} characters; {MAX_NAME_CHARS} is the most"
+    if not model.isprintable():
+        return "has characters that cannot be printed"
+    return None if _plain(model) else "is empty"
 
 
 Feature: TypeAlias = Literal[

@@ -352,6 +352,16 @@ def test_a_wildcard_deployment_serves_any_model(shapes: Served, name: str, strea
     assert asked.startswith(name.removeprefix("antigravity/"))
 
 
+@every_endpoint
+@streamed_or_not
+def test_a_name_that_no_model_can_have_is_a_bad_request_on_a_wildcard(shapes: Served, path: str, stream: bool) -> None:
+    """Each account was asked for it, and a row of that length stayed for each."""
+    answer = shapes.proxy.post(path, body_for(path, "antigravity/claude-" + "x" * 20_000, stream=stream))
+    assert answer.status_code == 400
+    assert "The model's name has 20," in answer.text
+    assert [entry for entry in shapes.simulator.log if entry.model is not None] == []
+
+
 def test_an_alias_of_a_group_works_like_the_group(shapes: Served) -> None:
     assert by_whom(ask(shapes, "sonnet").text) in shapes.emails
     contents = [{"role": "user", "parts": [{"text": "Hello"}]}]

@@ -358,6 +358,28 @@ def test_a_guess_holds_only_as_long_as_nobody_else_writes(place: Place) -> None:
     assert mine.guess() is mine.known()
 
 
+def test_beside_other_writers_a_request_takes_no_transaction(tmp_path: Path) -> None:
+    """It took one of six statements as soon as anybody had written anything."""
+    one, other = DiskStore(tmp_path / "state"), DiskStore(tmp_path / "state")
+    for store in (one, other):
+        store.begin_request("a", NOW, RULES, require_token=True)
+        store.begin_request("b", NOW, RULES, require_token=True)
+    one.refresh()
+    other.begin_request("b", NOW, RULES, require_token=True)
+    assert one._cache is not None
+    statements: list[str] = []
+    one._cache._con.set_trace_callback(statements.append)
+    assert one.begin_request("a", NOW, RULES, require_token=True)
+    one.record_success("a", "claude", NOW, RULES)
+    assert not [statement for statement in statements if statement.startswith("BEGIN")]
+    assert one.begin_request("b", NOW, RULES, require_token=True)  # changed meanwhile
+    assert [statement for statement in statements if statement.startswith("BEGIN")]
+    for store in (one, other):
+        vitals = store.refresh().vitals
+        assert [vitals[name].tokens_now(NOW, RULES) for name in "ab"] == [47.0, 46.0]
+        store.close()
+
+
 def test_a_guess_takes_no_token_that_is_not_there_and_makes_no_row(place: Place) -> None:
     store = place.open()
     for _ in range(50):

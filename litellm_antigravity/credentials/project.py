@@ -112,7 +112,7 @@ class Projects:
                 "accounts file."
             )
             raise CredentialError(msg)
-        fields = {"project": project, "credential": account.credential.fingerprint}
+        fields = {"project": project, "credential": account.credential.fingerprint, "at": self._clock.time()}
         self._store.write_note(f"project/{account.id}", fields)
         return project
 

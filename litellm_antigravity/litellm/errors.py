@@ -18,7 +18,7 @@ from litellm_antigravity.errors import (
 )
 from litellm_antigravity.litellm import proxy_seams
 from litellm_antigravity.masking import shown
-from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model
+from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, problem_with_name
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.refusals.words import clean
 
@@ -57,6 +57,21 @@ def bad_request(message: str, model: str) -> Exception:
         model: that was asked for.
     """
     return _make(litellm.BadRequestError, 400, clean(message), model)
+
+
+def check_name(model: str) -> None:
+    """Turn away a name that no model can have, before it becomes a key of anything.
+
+    Args:
+        model: as the caller gave it.
+
+    Raises:
+        litellm.BadRequestError: when it is too long, empty, or not printable.
+    """
+    problem = problem_with_name(model)
+    if problem is not None:
+        name = shown(model, _LONGEST_MODEL)
+        raise _make(litellm.BadRequestError, 400, f"The model's name {problem}: {PROVIDER}/{name}", name)
 
 
 def not_offered(what: str, model: str) -> Exception:

@@ -19,7 +19,7 @@ from litellm_antigravity.dispatch import (
 )
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm import router_seams, seams
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, not_offered
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
 from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
 from litellm_antigravity.litellm.timeouts import timeout_of
@@ -124,6 +124,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
 
     def request(self, model: str, call: dict[str, Any], *, stream: bool = False) -> GeminiRequest:
         """Return the request for a call of LiteLLM's: for the whole pool, or for the account its deployment names."""
+        check_name(model)
         dispatcher = self.dispatcher
         body = to_gemini(model, call["messages"], call["optional_params"])
         headers = callers_headers(call.get("headers"), model)
@@ -132,8 +133,8 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             api_key="",
             additional_args={"complete_input_dict": body, "api_base": dispatcher.settings.endpoint, "headers": {}},
         )
-        account_id, pool = self._pinned(call)
-        return GeminiRequest(model, body, stream, timeout_of(call.get("timeout"), model), account_id, pool, headers)
+        timeout = timeout_of(call.get("timeout"), model)
+        return GeminiRequest(model, body, stream, timeout, *self._pinned(call), headers)
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
         """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.

@@ -17,7 +17,7 @@ from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing import Deployment, Group, Member
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
-from litellm_antigravity.models import PROVIDER, family_of
+from litellm_antigravity.models import PROVIDER, canonical_model, family_of
 from litellm_antigravity.pool import SERVED, Lease, Outcome
 
 # LiteLLM serves ``/v1/responses`` and ``/v1/messages`` by a chat completion for most providers, and calls the hook for
@@ -201,7 +201,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         account = group.current().by_id.get(group.account_id(member.deployment_id) or "")
         if account is not None:
             model = _model(member, kwargs)
-            group.pool.report(Lease(account, model, family_of(model), time.time()), outcome)
+            group.pool.report(Lease(account, canonical_model(model), family_of(model), time.time()), outcome)
 
     def _foreign(self, model_info: object) -> tuple[Group, Member] | None:
         found = self._handler.routing.member_of(model_info)

@@ -4,9 +4,8 @@ It adds to what `strict_cache` gives:
 
 * The connection is closed before a fork, which waits until no thread is inside SQLite: SQLite's own table of locks
   would be copied into the child.
-* A change feed: watched rows carry a rising number in the ``tag`` column, which has an index, so that catching up
-  with other processes is one query that returns only what changed.
-* No eviction and no expiry.
+* A change feed (`feed`), so that catching up with other processes is one query that returns only what changed.
+* No eviction and no expiry of diskcache's: `expiry` says which rows are over.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +29,11 @@ from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
+from litellm_antigravity.state import feed
 from litellm_antigravity.state.private_files import create_private, identity_of, lock_on, prepare_directory
 from litellm_antigravity.state.rows import encode_vitals, vitals_key
 from litellm_antigravity.state.store import RowStore, StateView, StoreStatus
-from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt, is_plain
+from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,18 +43,6 @@ logger = logging.getLogger("litellm_antigravity")
 BUSY_TIMEOUT_SECONDS = 5.0
 
 _IDENTITY_CHECK_SECONDS = 1.0
-_FEED = (
-    "SELECT key, raw, mode, filename, value, tag FROM Cache"
-    " WHERE tag > ? AND tag < 9000000000000000000 AND typeof(tag) = 'integer' ORDER BY tag"
-)
-_LAST_TAG = (
-    "SELECT tag FROM Cache WHERE tag < 9000000000000000000 AND typeof(tag) = 'integer' ORDER BY tag DESC LIMIT 1"
-)
-_REPLACE = (
-    "UPDATE Cache SET value = ?, tag = ? WHERE key = ? AND raw = 1 AND mode = 1 AND NOT EXISTS"
-    " (SELECT 1 FROM Cache WHERE tag > ? AND tag < 9000000000000000000 AND typeof(tag) = 'integer')"
-)
-_PREFIX = "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
 
 
 class _Translated:
@@ -131,6 +119,7 @@ class DiskStore(ForkAware, RowStore):
         self._pending: list[tuple[str, str, int]] = []
         self._depth = 0
         self._next_tag = 0
+        self._swept_to = 0
         self._dropped = 0
         self._life: filelock.BaseFileLock | None = None
         self._life_owner: str | None = None
@@ -253,13 +242,9 @@ class DiskStore(ForkAware, RowStore):
         """Return the view, caught up with every change that any process has committed."""
         with _Turn(self):
             cache = self._opened()
-            news = cache._sql(_FEED, (self._seen,)).fetchall()
-            self._quiet = not news
-            for key, raw, mode, filename, value, tag in news:
-                self._seen = max(self._seen, tag)
-                plain = raw == 1 and isinstance(key, str) and is_plain(mode, filename, value)
-                if not plain or not self._view.apply(key, value):
-                    cache.disk.dropped += 1
+            rows, self._seen = feed.news(cache, self._seen)
+            self._quiet = not rows
+            cache.disk.dropped += self._view.apply(rows)
         return self._view
 
     @contextmanager
@@ -277,8 +262,8 @@ class DiskStore(ForkAware, RowStore):
                     yield
             finally:
                 self._depth = 0
-            for key, text, tag in self._pending:
-                self._view.apply(key, text)
+            self._view.apply([(key, text) for key, text, _ in self._pending])
+            for _, _, tag in self._pending:
                 if tag == self._seen + 1:  # else somebody else's change lies between: the next refresh reads both
                     self._seen = tag
 
@@ -293,24 +278,21 @@ class DiskStore(ForkAware, RowStore):
         tag: int | None = None
         if watched:
             if not self._next_tag:
-                last = cache._sql(_LAST_TAG).fetchone()
-                self._next_tag = 0 if last is None else last[0]
+                self._next_tag = feed.last_tag(cache)
             self._next_tag += 1
             tag = self._next_tag
             self._pending.append((key, text, tag))
         cache.set(key, text, tag=tag)
 
     def _rows(self, prefix: str) -> Iterator[tuple[str, str]]:
-        cache = self._opened()
-        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        for key, raw, mode, filename, value in cache._sql(_PREFIX, (prefix, end)).fetchall():
-            if raw == 1 and isinstance(key, str) and isinstance(value, str) and is_plain(mode, filename, value):
-                yield key, value
-            else:
-                cache.disk.dropped += 1
+        return feed.rows(self._opened(), prefix)
+
+    def _next_rows(self, count: int) -> Iterable[tuple[str, str]]:
+        rows, self._swept_to = feed.walk(self._opened(), self._swept_to, self._seen, count)
+        return rows
 
     def _delete(self, key: str) -> None:
-        self._opened().delete(key)
+        feed.delete(self._opened(), key)
 
     # The short way, for what every request does
 
@@ -332,7 +314,7 @@ class DiskStore(ForkAware, RowStore):
         """Take a token and set the last use; see `StateStore.begin_request`."""
         vitals = self._view.vitals.get(account_id)
         affordable = vitals is not None and (not require_token or vitals.tokens_now(now, rules) >= 1.0)
-        if vitals is not None and affordable and self._replace_vitals(account_id, vitals, vitals.sent(now, rules)):
+        if vitals is not None and affordable and self._replace_row(account_id, vitals, vitals.sent(now, rules)):
             return True
         return super().begin_request(account_id, now, rules, require_token=require_token)
 
@@ -344,7 +326,7 @@ class DiskStore(ForkAware, RowStore):
             vitals is None
             or rewarded is None
             or rewarded is vitals
-            or not self._replace_vitals(account_id, vitals, rewarded)
+            or not self._replace_row(account_id, vitals, rewarded)
         ):
             super().record_success(account_id, family, now, rules)
 
@@ -358,12 +340,30 @@ class DiskStore(ForkAware, RowStore):
             cache = self._opened()
             if self._depth or self._view.vitals.get(account_id) is not known:
                 return False
-            tag = self._seen + 1
-            values = (encode_vitals(changed), tag, vitals_key(account_id), self._seen)
-            if cache._sql(_REPLACE, values).rowcount != 1:
+            if not feed.replace_if_current(cache, vitals_key(account_id), encode_vitals(changed), self._seen):
                 return False
             self._view.set_vitals(account_id, changed)
-            self._seen = tag
+            self._seen += 1
+            return True
+
+    def _replace_row(self, account_id: str, known: Vitals, changed: Vitals) -> bool:
+        """Write vitals if they are still as in the view, whatever else was written; return whether it was done.
+
+        Where many write, hardly ever has nobody written anything, and whole transactions in a thread hold up the event
+        loop: on a busy machine each handing over of the interpreter's lock costs a turn of the scheduler's.
+        """
+        if self._quiet and self._replace_vitals(account_id, known, changed):
+            return True
+        with _Turn(self):
+            cache = self._opened()
+            if self._depth or self._view.vitals.get(account_id) is not known:
+                return False
+            tag = feed.replace_row(cache, vitals_key(account_id), encode_vitals(changed), encode_vitals(known))
+            if tag is None:
+                return False
+            self._view.set_vitals(account_id, changed)
+            if tag == self._seen + 1:  # as in `_atomic`
+                self._seen = tag
             return True
 
     # Locks

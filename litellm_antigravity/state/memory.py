@@ -24,6 +24,7 @@ class MemoryStore(ForkAware, RowStore):
         self._lock = threading.RLock()
         self._named_locks: dict[str, threading.Lock] = {}
         self._data: dict[str, str] = {}
+        self._to_sweep: list[str] = []
         self._view = StateView()
         self._watch_forks()
 
@@ -67,11 +68,17 @@ class MemoryStore(ForkAware, RowStore):
     def _put(self, key: str, text: str, *, watched: bool) -> None:
         self._data[key] = text
         if watched:
-            self._view.apply(key, text)
+            self._view.apply([(key, text)])
 
     def _rows(self, prefix: str) -> Iterator[tuple[str, str]]:
         with self._lock:
             return iter([(key, text) for key, text in self._data.items() if key.startswith(prefix)])
+
+    def _next_rows(self, count: int) -> list[tuple[str, str]]:
+        if not self._to_sweep:
+            self._to_sweep = list(self._data)
+        keys, self._to_sweep = self._to_sweep[-count:], self._to_sweep[:-count]
+        return [(key, self._data[key]) for key in keys if key in self._data]
 
     def _delete(self, key: str) -> None:
         self._data.pop(key, None)

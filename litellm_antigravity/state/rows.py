@@ -26,9 +26,16 @@ WHOLE_ACCOUNT = "*"
 """The pool of a cooldown that benches an account altogether."""
 
 
+ENDED = "ended"
+"""The reason on record when a cooldown was ended before its time."""
+
+_MODEL = "model:"
+_LONGEST_BY_NAME_SECONDS = 3600.0
+
+
 def model_pool(model: str) -> str:
     """Return the pool of account x model for a canonical model name."""
-    return f"model:{model}"
+    return f"{_MODEL}{model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,15 @@ class Cooldown:
     def key(self) -> str:
         """The key of its row."""
         return cooldown_key(self.account_id, self.pool)
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether it merely spares asking again for a model's name, which may be anybody's invention.
+
+        Nothing is lost when it is forgotten, unlike with what upstream said, what is long, and what somebody ended.
+        """
+        short = self.until - self.since <= _LONGEST_BY_NAME_SECONDS
+        return self.pool.startswith(_MODEL) and short and not self.fact and self.reason != ENDED
 
 
 @dataclass(frozen=True, slots=True)

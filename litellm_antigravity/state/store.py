@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
+from litellm_antigravity.state.expiry import is_over
 from litellm_antigravity.state.rows import (
     CLOCK_TOLERANCE_SECONDS,
+    ENDED,
     Capacity,
     Cooldown,
     Presence,
@@ -36,9 +38,9 @@ from litellm_antigravity.state.rows import (
     encode_presence,
     encode_token,
     encode_vitals,
-    split_cooldown_key,
     vitals_key,
 )
+from litellm_antigravity.state.view import StateView
 
 PROBE_INTERVAL_SECONDS = 3600.0
 """A cooldown longer than this may be probed by one request on the whole host once in this time (DESIGN, section 7)."""
@@ -46,12 +48,8 @@ PROBE_INTERVAL_SECONDS = 3600.0
 PROBE_LEASE_SECONDS = 300.0
 """A prober that was killed keeps others from probing for this long at most."""
 
-ENDED = "ended"
-"""The reason on record when a cooldown was ended before its time."""
-
-_JOURNAL_LIMIT = 4096
-_VIEW_SPAN = 2**40
-_view_numbers = itertools.count()
+SWEPT_AT_ONCE = 16
+"""So many rows are looked at with every write that may make one: more than one, so that the rows that are over go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,78 +67,6 @@ class StoreStatus:
     shared: bool
     dropped_rows: int = 0
     problem: str | None = None
-
-
-class StateView:
-    """What a process knows of the shared state: read by selection, kept current by the store.
-
-    Cooldowns and capacity are replaced as a whole when one changes, so a reader may hold on to what it got. Vitals
-    change with every request and are updated in place; ``changed_vitals`` says which ones.
-
-    Positions and versions of one view never occur in another, so that a reader who is handed another view (memory for
-    disk) notices.
-    """
-
-    __slots__ = ("_journal", "capacity", "cooldown_version", "cooldowns", "vitals")
-
-    def __init__(self) -> None:
-        self.cooldowns: Mapping[str, Mapping[str, Cooldown]] = {}
-        self.capacity: Mapping[str, Capacity] = {}
-        start = next(_view_numbers) * _VIEW_SPAN
-        self.cooldown_version = start
-        self.vitals: dict[str, Vitals] = {}
-        self._journal: tuple[int, list[str]] = (start, [])  # replaced as a whole: readers hold no lock
-
-    @property
-    def position(self) -> int:
-        """The journal's end; hand it to `changed_vitals` next time."""
-        start, changed = self._journal
-        return start + len(changed)
-
-    def changed_vitals(self, since: int) -> list[str] | None:
-        """Return the accounts whose vitals changed after position ``since``.
-
-        ``None`` if that is too long ago, or no position of this view: then everything may have changed.
-        """
-        start, changed = self._journal
-        if not start <= since <= start + len(changed):
-            return None
-        return changed[since - start :]
-
-    def cooldown(self, account_id: str, pool: str) -> Cooldown | None:
-        """Return the cooldown on record for an account's pool, whether or not it is over."""
-        return self.cooldowns.get(account_id, {}).get(pool)
-
-    def apply(self, key: str, text: str) -> bool:
-        """Take over one row; return whether it was understood."""
-        kind, _, rest = key.partition("/")
-        if kind == "vitals":
-            vitals = decode_vitals(text)
-            if vitals is not None:
-                self.set_vitals(rest, vitals)
-            return vitals is not None
-        if kind == "cooldown":
-            account_id, pool = split_cooldown_key(rest)
-            cooldown = decode_cooldown(account_id, pool, text)
-            if cooldown is not None:
-                self.cooldowns = {**self.cooldowns, account_id: {**self.cooldowns.get(account_id, {}), pool: cooldown}}
-                self.cooldown_version += 1
-            return cooldown is not None
-        if kind == "capacity":
-            capacity = decode_capacity(rest, text)
-            if capacity is not None:
-                self.capacity = {**self.capacity, rest: capacity}
-            return capacity is not None
-        return False
-
-    def set_vitals(self, account_id: str, vitals: Vitals) -> None:
-        """Take over one account's vitals and note that they changed."""
-        self.vitals[account_id] = vitals
-        start, changed = self._journal
-        if len(changed) >= _JOURNAL_LIMIT:
-            self._journal = (start + len(changed), [account_id])
-        else:
-            changed.append(account_id)
 
 
 class StateStore(Protocol):
@@ -286,8 +212,12 @@ class RowStore(abc.ABC):
         """Return the rows whose keys begin with ``prefix``."""
 
     @abc.abstractmethod
+    def _next_rows(self, count: int) -> Iterable[tuple[str, str]]:
+        """Return some rows, each time the next ones and after the last ones the first; none that is not in the view."""
+
+    @abc.abstractmethod
     def _delete(self, key: str) -> None:
-        """Delete a row that is not watched."""
+        """Delete a row. The views do not hear of it."""
 
     @abc.abstractmethod
     def _is_alive(self, owner: str) -> bool:
@@ -299,6 +229,13 @@ class RowStore(abc.ABC):
 
     def _vitals(self, account_id: str, rules: VitalsRules) -> Vitals:
         return decode_vitals(self._get(vitals_key(account_id))) or Vitals.fresh(rules)
+
+    def _sweep(self, now: float) -> None:
+        """Delete those of the next few rows that are over; within an atomic section."""
+        view = self.known()
+        for key, text in self._next_rows(SWEPT_AT_ONCE):
+            if is_over(key, text, now, view, self._is_alive):
+                self._delete(key)
 
     def _put_vitals(self, account_id: str, vitals: Vitals) -> None:
         self._put(vitals_key(account_id), encode_vitals(vitals), watched=True)
@@ -315,6 +252,7 @@ class RowStore(abc.ABC):
             ):
                 return known
             self._put(cooldown.key, encode_cooldown(cooldown), watched=True)
+            self._sweep(cooldown.since)
             return cooldown
 
     def end_cooldown(self, account_id: str, pool: str, now: float) -> None:
@@ -383,6 +321,7 @@ class RowStore(abc.ABC):
             if known is None or known.remaining(now) < seconds:
                 row = encode_capacity(Capacity(model, now + seconds, now))
                 self._put(capacity_key(model), row, watched=True)
+                self._sweep(now)
 
     def claim_probe(self, cooldown: Cooldown, now: float) -> bool:
         """Claim the probe of a long cooldown; see `StateStore.claim_probe`."""
@@ -454,6 +393,7 @@ class RowStore(abc.ABC):
         self._stay_alive(presence.owner)
         with self._atomic():
             self._put(f"process/{presence.owner}", encode_presence(presence), watched=False)
+            self._sweep(presence.seen_at)
 
     def processes(self) -> list[Presence]:
         """Return the living processes that have announced themselves, and forget the dead ones."""
@@ -466,3 +406,15 @@ class RowStore(abc.ABC):
                 else:
                     self._delete(key)
         return sorted(living, key=lambda presence: (presence.pid, presence.owner))
+
+
+__all__ = [
+    "ENDED",
+    "PROBE_INTERVAL_SECONDS",
+    "PROBE_LEASE_SECONDS",
+    "SWEPT_AT_ONCE",
+    "RowStore",
+    "StateStore",
+    "StateView",
+    "StoreStatus",
+]

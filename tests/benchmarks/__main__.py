@@ -13,22 +13,26 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 from rich.console import Console
 from rich.table import Table
 
-from . import memory, proxy, requests, selection, streams
+from . import eventloop, growth, memory, proxy, requests, selection, streams
 
 TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
     "requests": requests.table,
     "streams": streams.table,
     "memory": memory.table,
+    "growth": growth.table,
+    "eventloop": eventloop.table,
     "proxy": proxy.table,
 }
 
+SLOW = ("growth", "eventloop", "proxy")
+
 
 def main() -> None:
-    """Print the tables named on the command line, or all but the proxy's, which take minutes."""
+    """Print the tables named on the command line, or all but those that take minutes."""
     console = Console(width=None if sys.stdout.isatty() else 110)
     with console.status("measuring ..."):
-        for name in sys.argv[1:] or [name for name in TABLES if name != "proxy"]:
+        for name in sys.argv[1:] or [name for name in TABLES if name not in SLOW]:
             console.print(TABLES[name]())
 
 
