@@ -41,8 +41,12 @@ from litellm_antigravity.wording import account_is_out, all_limited, no_capacity
 DEFAULT_SCOPE = "process"
 """Whose current account sticky keeps. One scope per process today; a conversation will be another."""
 
+JUST_NOW_SECONDS = 20.0
+"""A failure that is no older speaks of the present: as long as failures in a row bench an account."""
+
 _ANNOUNCE_SECONDS = 5.0
 _REPEAT_SECONDS = 300.0
+_AGAIN_SECONDS = 1.0  # between two tries of one account by one request, however soon its limit ends
 _WAKE_MARGIN_SECONDS = 0.01  # sleep a little past the end of a cooldown rather than wake a little before it
 
 
@@ -179,6 +183,7 @@ class AccountPool(ForkAware):
         waited: float = 0.0,
         patience: float = math.inf,
         only: str | None = None,
+        again: Collection[str] = (),
     ) -> Lease | Wait:
         """Choose an account now, or say how long to wait for one.
 
@@ -189,6 +194,7 @@ class AccountPool(ForkAware):
             waited: seconds that this request has waited for an account already.
             patience: seconds that the request may still take.
             only: the id of the one account that may serve the request; somebody else has chosen it.
+            again: those of ``tried`` that had reached a limit, which may be waited for.
 
         Raises:
             AllAccountsLimitedError: see `acquire`; so for the other three.
@@ -222,9 +228,9 @@ class AccountPool(ForkAware):
             if choice is None and only is not None:
                 return self._not_the_one(free, name, only, now, tried, waited, patience)
             if choice is None:
-                return self._nobody(free, name, family, now, tried, waited, patience)
+                return self._nobody(free, name, family, now, tried, waited, patience, again)
             if isinstance(choice, Wait):
-                return choice
+                return self._in_turn(choice.seconds, family, now, self.settings.sticky_wait_seconds - waited, patience)
             account_id, spends = choice
             if not self.store.begin_request(account_id, now, self.rules, require_token=spends):
                 overdrawn.add(account_id)  # another process took the last token in between
@@ -280,6 +286,16 @@ class AccountPool(ForkAware):
         if decisions_are_visible():
             self._explain(account, free, model, tried)
         return Lease(account, model, family, now)
+
+    def failed_just_now(self, model: str) -> set[str]:
+        """Return the accounts whose last request for the family of ``model`` failed a moment ago."""
+        family, now = family_of(canonical_model(model)), self.clock.time()
+        known = {account_id: one.failures.get(family) for account_id, one in dict(self.store.known().vitals).items()}
+        return {
+            account_id
+            for account_id, failures in known.items()
+            if failures is not None and abs(now - failures.at) <= JUST_NOW_SECONDS
+        }
 
     def choose(self, model: str, *, among: Collection[str] | None = None, scope: str = DEFAULT_SCOPE) -> str | None:
         """Return the id of the account that the next request for ``model`` would get, without taking anything.
@@ -515,9 +531,10 @@ class AccountPool(ForkAware):
         if only in tried:
             msg = f"{account.label} has been tried for this request, which is for no other account"
             raise NoAccountLeftError(msg)
-        wait = max(cooldown.remaining(now) for cooldown in free.benched[only]) + _WAKE_MARGIN_SECONDS
-        if wait <= min(self.settings.max_rate_limit_wait_seconds - waited, patience):
-            return Wait(wait)
+        wait = self._earliest(free, now, free.roster.by_id.keys() - {only}, ())
+        allowed = min(self.settings.max_rate_limit_wait_seconds - waited, patience)
+        if wait <= allowed:
+            return self._in_turn(wait, family_of(model), now, allowed)
         raise all_limited([account], free.benched, model, now)
 
     # When there is nobody
@@ -531,21 +548,18 @@ class AccountPool(ForkAware):
         tried: Collection[str],
         waited: float,
         patience: float,
+        again: Collection[str],
     ) -> Lease | Wait:
         roster = free.roster
+        allowed = min(self.settings.max_rate_limit_wait_seconds - waited, patience)
+        earliest = self._earliest(free, now, tried, again)
+        if earliest <= allowed:
+            if decisions_are_visible():
+                decision("[accounts] every account is limited for %s; waiting %.1f s", model, earliest)
+            return self._in_turn(earliest, family, now, allowed)
         if free.free:
             msg = f"each of the {len(free.free)} free account(s) has been tried for this request"
             raise NoAccountLeftError(msg)
-        waits = {
-            account_id: max(cooldown.remaining(now) for cooldown in cooldowns)
-            for account_id, cooldowns in free.benched.items()
-        }
-        open_waits = {account_id: wait for account_id, wait in waits.items() if account_id not in tried}
-        earliest = min(open_waits.values(), default=math.inf) + _WAKE_MARGIN_SECONDS
-        if earliest <= min(self.settings.max_rate_limit_wait_seconds - waited, patience):
-            if decisions_are_visible():
-                decision("[accounts] every account is limited for %s; waiting %.1f s", model, earliest)
-            return Wait(earliest)
         for account in roster.enabled:
             if account.id not in tried and (probes := self._claim_probes(free.benched[account.id], now)):
                 self.store.begin_request(account.id, now, self.rules, require_token=False)
@@ -554,6 +568,21 @@ class AccountPool(ForkAware):
         if (refusal := nowhere_available(roster.enabled, free.benched, model, now)) is not None:
             raise RequestRefusedError(refusal)
         raise all_limited(roster.enabled, free.benched, model, now)
+
+    def _earliest(self, free: Availability, now: float, tried: Collection[str], again: Collection[str]) -> float:
+        """Return the seconds until an account can be asked that this request is not done with."""
+        waits = []
+        for account in free.roster.enabled:
+            if account.id in tried and account.id not in again:
+                continue
+            benched = free.benched.get(account.id, ())
+            wait = max((cooldown.remaining(now) for cooldown in benched), default=0.0) + _WAKE_MARGIN_SECONDS
+            waits.append(max(wait, _AGAIN_SECONDS) if account.id in again else wait)
+        return min(waits, default=math.inf)
+
+    def _in_turn(self, seconds: float, family: ModelFamily, now: float, *limits: float) -> Wait:
+        """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
+        return Wait(self.store.claim_turn(family, now + seconds, now + min(limits)) - now)
 
     def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:
         """Return the cooldowns that this request may probe: all that bench the account, or none."""

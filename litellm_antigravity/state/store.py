@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
+from litellm_antigravity.state.crowd import BUDGET_KEY, CrowdStore, Rows, decode_budget
 from litellm_antigravity.state.rows import (
     CLOCK_TOLERANCE_SECONDS,
     Capacity,
@@ -81,11 +83,12 @@ class StateView:
     disk) notices.
     """
 
-    __slots__ = ("_journal", "capacity", "cooldown_version", "cooldowns", "vitals")
+    __slots__ = ("_journal", "capacity", "cooldown_version", "cooldowns", "retry_budget", "vitals")
 
     def __init__(self) -> None:
         self.cooldowns: Mapping[str, Mapping[str, Cooldown]] = {}
         self.capacity: Mapping[str, Capacity] = {}
+        self.retry_budget = RetryBudget()
         start = next(_view_numbers) * _VIEW_SPAN
         self.cooldown_version = start
         self.vitals: dict[str, Vitals] = {}
@@ -131,7 +134,9 @@ class StateView:
             if capacity is not None:
                 self.capacity = {**self.capacity, rest: capacity}
             return capacity is not None
-        return False
+        budget = decode_budget(text) if key == BUDGET_KEY else None
+        self.retry_budget = budget or self.retry_budget
+        return budget is not None
 
     def set_vitals(self, account_id: str, vitals: Vitals) -> None:
         """Take over one account's vitals and note that they changed."""
@@ -143,7 +148,7 @@ class StateView:
             changed.append(account_id)
 
 
-class StateStore(Protocol):
+class StateStore(CrowdStore, Protocol):
     """What the engine needs of shared state.
 
     Times are epoch seconds. Every method may raise `StateUnavailableError`.
@@ -258,7 +263,7 @@ class StateStore(Protocol):
         ...
 
 
-class RowStore(abc.ABC):
+class RowStore(Rows):
     """`StateStore` written over a backend's rows."""
 
     @abc.abstractmethod
@@ -268,18 +273,6 @@ class RowStore(abc.ABC):
     @abc.abstractmethod
     def refresh(self) -> StateView:
         """Return the view, caught up with every change that any process has committed."""
-
-    @abc.abstractmethod
-    def _atomic(self) -> AbstractContextManager[None]:
-        """Return a section in which no other process and no other thread writes; all of it happens or nothing."""
-
-    @abc.abstractmethod
-    def _get(self, key: str) -> str | None:
-        """Return a row's text as committed, or as written within this section."""
-
-    @abc.abstractmethod
-    def _put(self, key: str, text: str, *, watched: bool) -> None:
-        """Write a row; a watched one reaches every process's view."""
 
     @abc.abstractmethod
     def _rows(self, prefix: str) -> Iterator[tuple[str, str]]:
