@@ -45,8 +45,9 @@ from litellm_antigravity.refusals import (
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
 from litellm_antigravity.wire import envelope
-from litellm_antigravity.wire.exchange import AsyncReplyStream, Call, Exchange, Json, ReplyStream, Timeout
+from litellm_antigravity.wire.exchange import AsyncReplyStream, Call, Exchange, Json, ReplyStream
 from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.limits import Limits, TimeLimits
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
@@ -77,7 +78,7 @@ class GeminiRequest:
     model: str
     body: Json
     stream: bool = False
-    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS
+    timeout: float | httpx.Timeout = DEFAULT_TIMEOUT_SECONDS
     account_id: str | None = None
     pool: AccountPool | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class GeminiRequest:
 class _Send:
     lease: Lease
     call: Call
-    timeout: Timeout
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ _Prepared = TypeVar("_Prepared")
 class Budget:
     """The time that a request may still take."""
 
-    def __init__(self, timeout: Timeout, monotonic: Callable[[], float]) -> None:
-        self._each = timeout if isinstance(timeout, httpx.Timeout) else None
+    def __init__(self, timeout: float | httpx.Timeout, monotonic: Callable[[], float]) -> None:
+        self._timeout = timeout
         self._monotonic = monotonic
         self._ends = math.inf if isinstance(timeout, httpx.Timeout) else monotonic() + timeout
 
@@ -124,12 +125,15 @@ class Budget:
         """Seconds that a token or a project may take, so that another account may have its turn after it."""
         return self.left / 2
 
-    def for_attempt(self) -> Timeout:
-        """Return the time-out of the next attempt."""
-        if self._each is not None:
-            return self._each
-        left = max(self.left, 0.001)
-        return httpx.Timeout(left, connect=min(left, CONNECT_SECONDS))
+    def for_attempt(self, first_byte: float = math.inf) -> Limits:
+        """Return the limits of the next attempt.
+
+        Args:
+            first_byte: seconds after which its account leaves the turn to another one; see `TimeLimits`.
+        """
+        if isinstance(self._timeout, httpx.Timeout):
+            return self._timeout
+        return TimeLimits(max(self.left, 0.001), first_byte=first_byte, connect=CONNECT_SECONDS, gap=self._timeout)
 
 
 class Dispatcher(ForkAware):
@@ -237,7 +241,7 @@ class Dispatcher(ForkAware):
 
     # Driving the steps
 
-    def _drive(self, request: GeminiRequest, send: Callable[[Call, Timeout], _Reply | Refusal]) -> tuple[_Reply, Lease]:
+    def _drive(self, request: GeminiRequest, send: Callable[[Call, Limits], _Reply | Refusal]) -> tuple[_Reply, Lease]:
         steps = self._steps(request)
         step = next(steps)
         while True:
@@ -245,7 +249,7 @@ class Dispatcher(ForkAware):
             if isinstance(step, _Pause):
                 self.clock.sleep(step.seconds)
             elif isinstance(step, _Send):
-                answer = send(step.call, step.timeout)
+                answer = send(step.call, step.limits)
                 if not isinstance(answer, Refusal):
                     if step.lease.probes or not isinstance(answer, ReplyStream):
                         self.pool.report(step.lease, SERVED)  # a stream is served when it has ended
@@ -254,7 +258,7 @@ class Dispatcher(ForkAware):
             step = steps.send(outcome)
 
     def _adrive(
-        self, request: GeminiRequest, send: Callable[[Call, Timeout], Coroutine[Any, Any, _Reply | Refusal]]
+        self, request: GeminiRequest, send: Callable[[Call, Limits], Coroutine[Any, Any, _Reply | Refusal]]
     ) -> Coroutine[Any, Any, tuple[_Reply, Lease]]:
         steps = self._steps(request)
         first = next(steps)
@@ -266,7 +270,7 @@ class Dispatcher(ForkAware):
                 if isinstance(step, _Pause):
                     await asyncio.sleep(step.seconds)
                 elif isinstance(step, _Send):
-                    answer = await send(step.call, step.timeout)
+                    answer = await send(step.call, step.limits)
                     if not isinstance(answer, Refusal):
                         await self._begun(step.lease, answer)
                         return answer, step.lease
@@ -389,7 +393,6 @@ class Dispatcher(ForkAware):
             self.settings.endpoint + path,
             {**request.headers, **envelope.headers(token, user_agent, stream=request.stream)},
             envelope.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
-            None if isinstance(request.timeout, httpx.Timeout) else request.timeout,
         )
 
 

@@ -25,6 +25,7 @@ from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.limits import TimeLimits
 from litellm_antigravity.wire.sse import SSEDecoder
 
 pytestmark = pytest.mark.once
@@ -157,11 +158,11 @@ def call(url: str) -> Call:
 
 
 def send(clients: HttpClients, url: str) -> Any:
-    return Exchange(clients, FakeClock()).send(call(url), 5.0)
+    return Exchange(clients, FakeClock()).send(call(url), TimeLimits(5.0))
 
 
 def asend(clients: HttpClients, url: str) -> Any:
-    return asyncio.run(Exchange(clients, FakeClock()).asend(call(url), 5.0))
+    return asyncio.run(Exchange(clients, FakeClock()).asend(call(url), TimeLimits(5.0)))
 
 
 both_doors = pytest.mark.parametrize("door", [send, asend])
@@ -239,7 +240,7 @@ def test_one_event_loop_after_the_other_is_served_and_its_connections_are_let_go
         async def twice() -> None:
             exchange = Exchange(clients, FakeClock())
             for _ in range(2):
-                assert not isinstance(await exchange.asend(call(origin.url + "/v1"), 5.0), Refusal)
+                assert not isinstance(await exchange.asend(call(origin.url + "/v1"), TimeLimits(5.0)), Refusal)
 
         before = open_sockets()
         for _ in range(5):
@@ -311,7 +312,7 @@ def sse(text: str, *, last: bool = False) -> bytes:
 def test_a_stream_is_read_past_heartbeats_and_line_separators_in_its_text(clients: HttpClients) -> None:
     body = stream_of(b": ping\n\n", b"data:\n\n", sse("a\u2028b"), b"data: [DONE]\n\n", sse("c\u0085", last=True))
     with serving(lambda _: body) as origin:
-        stream = Exchange(clients, FakeClock()).open(call(origin.url + "/v1"), 5.0)
+        stream = Exchange(clients, FakeClock()).open(call(origin.url + "/v1"), TimeLimits(5.0))
         assert not isinstance(stream, Refusal)
         texts = [reply["candidates"][0]["content"]["parts"][0]["text"] for reply in stream]
         stream.close()
@@ -320,7 +321,7 @@ def test_a_stream_is_read_past_heartbeats_and_line_separators_in_its_text(client
 
 def test_a_stream_without_a_final_blank_line_is_whole(clients: HttpClients) -> None:
     with serving(lambda _: stream_of(sse("a"), sse("b", last=True).rstrip())) as origin:
-        stream = Exchange(clients, FakeClock()).open(call(origin.url + "/v1"), 5.0)
+        stream = Exchange(clients, FakeClock()).open(call(origin.url + "/v1"), TimeLimits(5.0))
         assert not isinstance(stream, Refusal)
         assert len(list(stream)) == 2
 

@@ -26,6 +26,7 @@ from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.wire.closing import ClosingThread
 from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.limits import TimeLimits
 
 pytestmark = pytest.mark.once
 
@@ -145,8 +146,8 @@ def clients() -> Iterator[HttpClients]:
     clients.close()
 
 
-def call(url: str, *, content: bytes = b"{}", gap: float | None = None) -> Call:
-    return Call(url, {"authorization": "Bearer canary-token", "content-type": "application/json"}, content, gap)
+def call(url: str, *, content: bytes = b"{}") -> Call:
+    return Call(url, {"authorization": "Bearer canary-token", "content-type": "application/json"}, content)
 
 
 # The doors: whole replies and streams, for threads and on an event loop. Each returns texts and a refusal.
@@ -158,18 +159,18 @@ def text_of(reply: dict[str, Any]) -> str:
     return str(reply["candidates"][0]["content"]["parts"][0]["text"])
 
 
-def send(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
-    reply = Exchange(clients, FakeClock()).send(call, timeout)
+def send(clients: HttpClients, call: Call, limits: Any) -> Outcome:
+    reply = Exchange(clients, FakeClock()).send(call, limits)
     return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
 
 
-def asend(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
-    reply = asyncio.run(Exchange(clients, FakeClock()).asend(call, timeout))
+def asend(clients: HttpClients, call: Call, limits: Any) -> Outcome:
+    reply = asyncio.run(Exchange(clients, FakeClock()).asend(call, limits))
     return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
 
 
-def read(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
-    stream = Exchange(clients, FakeClock()).open(call, timeout)
+def read(clients: HttpClients, call: Call, limits: Any) -> Outcome:
+    stream = Exchange(clients, FakeClock()).open(call, limits)
     if isinstance(stream, Refusal):
         return [], stream
     texts: list[str] = []
@@ -182,9 +183,9 @@ def read(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
     return texts, None
 
 
-def aread(clients: HttpClients, call: Call, timeout: Any) -> Outcome:
+def aread(clients: HttpClients, call: Call, limits: Any) -> Outcome:
     async def reading() -> Outcome:
-        stream = await Exchange(clients, FakeClock()).aopen(call, timeout)
+        stream = await Exchange(clients, FakeClock()).aopen(call, limits)
         if isinstance(stream, Refusal):
             return [], stream
         texts: list[str] = []
@@ -238,7 +239,7 @@ def test_an_answer_that_is_none_is_a_transport_problem_of_its_host(
     door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
 ) -> None:
     with serving(serve) as server:
-        message = message_of(door(clients, call(server.url), 30.0), texts=[], status=503)
+        message = message_of(door(clients, call(server.url), TimeLimits(30.0)), texts=[], status=503)
     assert "127.0.0.1" in message
     assert "canary" not in message
 
@@ -256,7 +257,7 @@ def test_a_stream_that_breaks_off_gives_what_has_come_and_then_a_refusal(
     door: Any, serve: Callable[[socket.socket], None], clients: HttpClients
 ) -> None:
     with serving(serve) as server:
-        assert message_of(door(clients, call(server.url), 30.0), texts=["a", "b"], status=503)
+        assert message_of(door(clients, call(server.url), TimeLimits(30.0)), texts=["a", "b"], status=503)
 
 
 @every_door
@@ -284,7 +285,7 @@ def test_a_request_that_upstream_does_not_take_is_a_time_out(door: Any, clients:
         given_up.wait(60)
 
     with serving(serve) as server:
-        outcome = door(clients, call(server.url, content=b" " * 30_000_000 + b"{}"), 0.2)
+        outcome = door(clients, call(server.url, content=b" " * 30_000_000 + b"{}"), TimeLimits(0.2))
         given_up.set()
     assert "expected to answer" in message_of(outcome, texts=[], status=408)
 
@@ -309,7 +310,7 @@ def test_a_connection_that_does_not_come_about_is_a_time_out_of_its_own(door: An
 def test_a_header_that_cannot_be_sent_is_not_quoted(door: Any, clients: HttpClients) -> None:
     with serving(kept_alive) as server:
         wrong = Call(server.url, {"authorization": "Bearer canary-token\n"}, b"{}")
-        message = message_of(door(clients, wrong, 30.0), texts=[], status=503)
+        message = message_of(door(clients, wrong, TimeLimits(30.0)), texts=[], status=503)
     assert "canary" not in message
 
 
@@ -327,19 +328,19 @@ def test_a_stream_that_has_begun_may_pause_for_longer_than_its_beginning_may_tak
         connection.sendall(chunk(event("b", last=True)) + chunk(b""))
 
     with serving(serve) as server:
-        assert door(clients, call(server.url, gap=30.0), 2.0) == (["a", "b"], None)
+        assert door(clients, call(server.url), TimeLimits(2.0, gap=30.0)) == (["a", "b"], None)
 
 
 @both_streams
 def test_a_stream_that_pauses_for_longer_than_it_may_is_a_time_out(door: Any, clients: HttpClients) -> None:
     with serving(silent(CHUNKED + chunk(event("a")), chunk(event("b")))) as server:
-        assert message_of(door(clients, call(server.url, gap=0.2), 30.0), texts=["a", "b"], status=408)
+        assert message_of(door(clients, call(server.url), TimeLimits(30.0, gap=0.2)), texts=["a", "b"], status=408)
 
 
 @both_streams
 def test_a_stream_that_stops_being_http_ends_with_a_refusal(door: Any, clients: HttpClients) -> None:
     with serving(without_a_chunk) as server:
-        texts, refusal = door(clients, call(server.url, gap=1.0), 30.0)
+        texts, refusal = door(clients, call(server.url), TimeLimits(30.0, gap=1.0))
     assert texts == ["a", "b"]
     assert refusal is not None
     assert refusal.kind is RefusalKind.TRANSPORT
@@ -351,7 +352,7 @@ def test_a_stream_that_stops_being_http_ends_with_a_refusal(door: Any, clients: 
 def test_whoever_is_cancelled_lets_the_connection_go(pieces: tuple[bytes, ...], clients: HttpClients) -> None:
     async def given_up(server: Server) -> None:
         async def reading() -> None:
-            stream = await Exchange(clients, FakeClock()).aopen(call(server.url), 60.0)
+            stream = await Exchange(clients, FakeClock()).aopen(call(server.url), TimeLimits(60.0))
             assert not isinstance(stream, Refusal)
             try:
                 async for _ in stream:
@@ -380,7 +381,7 @@ def test_whoever_is_cancelled_lets_the_connection_go(pieces: tuple[bytes, ...], 
 
 def begun(exchange: Exchange, url: str) -> Iterator[dict[str, Any]]:
     """Return a stream whose first reply has been read."""
-    stream = exchange.open(call(url), 30.0)
+    stream = exchange.open(call(url), TimeLimits(30.0))
     assert not isinstance(stream, Refusal)
     replies = iter(stream)
     assert text_of(next(replies)) == "a"
@@ -399,7 +400,7 @@ def paused(ended: threading.Semaphore) -> Callable[[socket.socket], None]:
 def test_a_stream_that_is_closed_before_its_end_lets_the_connection_go(clients: HttpClients) -> None:
     ended = threading.Semaphore(0)
     with serving(paused(ended)) as server:
-        stream = Exchange(clients, FakeClock()).open(call(server.url), 30.0)
+        stream = Exchange(clients, FakeClock()).open(call(server.url), TimeLimits(30.0))
         assert not isinstance(stream, Refusal)
         assert not ended.acquire(blocking=False)
         stream.close()
@@ -434,6 +435,7 @@ ABANDONING = """
     from support import FakeClock
     from litellm_antigravity.wire.exchange import Exchange
     from litellm_antigravity.wire.http import HttpClients
+    from litellm_antigravity.wire.limits import TimeLimits
 
     calls = 0  # of httpx's functions for connections; in some of them its pool is locked
 
@@ -510,7 +512,7 @@ def kept_alive(connection: socket.socket) -> None:
 def test_a_stream_that_was_read_gives_its_connection_back(clients: HttpClients) -> None:
     async def three_times(url: str) -> None:
         for _ in range(3):
-            stream = await Exchange(clients, FakeClock()).aopen(call(url), 30.0)
+            stream = await Exchange(clients, FakeClock()).aopen(call(url), TimeLimits(30.0))
             assert not isinstance(stream, Refusal)
             assert [text_of(reply) async for reply in stream] == ["a", "b"]
             await stream.aclose()
@@ -524,7 +526,7 @@ def test_a_stream_that_was_read_gives_its_connection_back(clients: HttpClients) 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_that_is_forked_and_ends_leaves_the_connections_of_an_event_loop_alone(clients: HttpClients) -> None:
     async def once(url: str) -> None:
-        stream = await Exchange(clients, FakeClock()).aopen(call(url), 30.0)
+        stream = await Exchange(clients, FakeClock()).aopen(call(url), TimeLimits(30.0))
         assert not isinstance(stream, Refusal)
         assert [text_of(reply) async for reply in stream] == ["a", "b"]
 
@@ -549,9 +551,11 @@ def test_a_child_that_is_forked_and_ends_leaves_the_connections_of_an_event_loop
 BROKEN = """
     import test_wire_faults as faults
     from litellm_antigravity.wire.http import HttpClients
+    from litellm_antigravity.wire.limits import TimeLimits
 
     with faults.serving(faults.without_a_chunk) as server:
-        faults.message_of(faults.aread(HttpClients(), faults.call(server.url), 30.0), texts=["a", "b"], status=503)
+        outcome = faults.aread(HttpClients(), faults.call(server.url), TimeLimits(30.0))
+        faults.message_of(outcome, texts=["a", "b"], status=503)
     """
 
 
@@ -564,10 +568,11 @@ ENDING = """
     from support import FakeClock
     from litellm_antigravity.wire.exchange import Call, Exchange
     from litellm_antigravity.wire.http import HttpClients
+    from litellm_antigravity.wire.limits import TimeLimits
 
     async def main(given_up):
         exchange = Exchange(HttpClients(), FakeClock())
-        stream = await exchange.aopen(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), 30.0)
+        stream = await exchange.aopen(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), TimeLimits(30.0))
         async for reply in stream:
             if given_up:
                 break
@@ -575,7 +580,7 @@ ENDING = """
 
     def begun():
         exchange = Exchange(HttpClients(), FakeClock())
-        stream = exchange.open(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), 30.0)
+        stream = exchange.open(Call(sys.argv[1], {"content-type": "application/json"}, b"{}"), TimeLimits(30.0))
         next(iter(stream))
         return exchange, stream
 

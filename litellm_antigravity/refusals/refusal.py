@@ -38,6 +38,7 @@ class Refusal:
         url: what the user has to open (``validation_url``, ``appeal_url``); https only.
         model: upstream's name of the model that the refusal is about.
         grpc_status: the name of the gRPC code, such as ``RESOURCE_EXHAUSTED``.
+        silent: whether the account's turn was over before anything had come, and the request's time was not.
     """
 
     kind: RefusalKind
@@ -48,6 +49,7 @@ class Refusal:
     url: str | None = None
     model: str | None = None
     grpc_status: str | None = None
+    silent: bool = False
 
     def __post_init__(self) -> None:
         # Here rather than in the parser: the message goes into logs, exceptions and the store whoever made it.

@@ -66,13 +66,14 @@ def connection_refusal(error: Exception | str, *, host: str) -> Refusal:
     return Refusal(RefusalKind.TRANSPORT, 503, message)
 
 
-def timeout_refusal(phase: str) -> Refusal:
+def timeout_refusal(phase: str, *, silent: bool = False) -> Refusal:
     """Return the refusal for a time-out; status 408, as RFC 9110 has it for a request that took too long.
 
     Args:
         phase: what was being waited for.
+        silent: whether it was the account's turn that was over, rather than the request's time.
     """
-    return Refusal(RefusalKind.TRANSPORT, 408, f"timed out: {phase}")
+    return Refusal(RefusalKind.TRANSPORT, 408, f"timed out: {phase}", silent=silent)
 
 
 def truncated_stream(events: int) -> Refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -24,10 +25,10 @@ from litellm_antigravity.refusals import (
 from litellm_antigravity.wire.closing import CLOSING
 from litellm_antigravity.wire.envelope import inner
 from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.limits import Limits, TimeLimits
 from litellm_antigravity.wire.sse import SSEDecoder
 
 Json: TypeAlias = dict[str, Any]
-Timeout: TypeAlias = "float | httpx.Timeout"
 
 _MAX_REFUSAL_BYTES: Final = 1_000_000  # upstream's are a few hundred bytes; a page in between may be anything
 
@@ -39,8 +40,6 @@ class Call:
     url: str
     headers: dict[str, str]
     content: bytes
-    gap: float | None = None
-    """Seconds that may pass between two pieces of a stream, whatever was left for its beginning."""
 
     def __repr__(self) -> str:
         return f"Call({self.url!r}, {len(self.content)} bytes)"
@@ -60,19 +59,19 @@ class Exchange:
 
     # Whole replies
 
-    def send(self, call: Call, timeout: Timeout) -> Json | Refusal:
+    def send(self, call: Call, limits: Limits) -> Json | Refusal:
         """Send a call and return the Gemini reply inside the envelope, or the refusal."""
         try:
-            response = self._clients.sync().send(_request(call, timeout))
+            response = self._clients.sync().send(_request(call, limits))
         except httpx.HTTPError as error:
             return _failed(error, call)
         return self._read(response)
 
-    async def asend(self, call: Call, timeout: Timeout) -> Json | Refusal:
+    async def asend(self, call: Call, limits: Limits) -> Json | Refusal:
         """Do what `send` does on an event loop."""
         client = self._clients.asynchronous()
         try:
-            response = await client.send(_request(call, timeout))
+            response = await client.send(_request(call, limits))
         except httpx.HTTPError as error:
             return _failed(error, call)
         return self._read(response)
@@ -89,15 +88,15 @@ class Exchange:
 
     # Streams
 
-    def open(self, call: Call, timeout: Timeout) -> ReplyStream | Refusal:
+    def open(self, call: Call, limits: Limits) -> ReplyStream | Refusal:
         """Send a call and read its stream up to the first content; whoever gets the stream closes it."""
         try:
-            response = self._clients.sync().send(_request(call, timeout), stream=True)
+            response = self._clients.sync().send(_request(call, limits), stream=True)
             if not _is_event_stream(response):
                 return self._no_stream(response, response.read())
         except httpx.HTTPError as error:
             return _failed(error, call)
-        _allow_gaps(response, call)
+        _allow_gaps(response, limits)
         stream = ReplyStream(response, call, _Events(self._clock))
         try:
             stream.read_ahead()
@@ -109,16 +108,16 @@ class Exchange:
             raise
         return stream
 
-    async def aopen(self, call: Call, timeout: Timeout) -> AsyncReplyStream | Refusal:
+    async def aopen(self, call: Call, limits: Limits) -> AsyncReplyStream | Refusal:
         """Do what `open` does on an event loop."""
         client = self._clients.asynchronous()
         try:
-            response = await client.send(_request(call, timeout), stream=True)
+            response = await client.send(_request(call, limits), stream=True)
             if not _is_event_stream(response):
                 return self._no_stream(response, await response.aread())
         except httpx.HTTPError as error:
             return _failed(error, call)
-        _allow_gaps(response, call)
+        _allow_gaps(response, limits)
         stream = AsyncReplyStream(response, call, _Events(self._clock))
         try:
             await stream.read_ahead()
@@ -145,7 +144,7 @@ class Exchange:
 _url = functools.lru_cache(maxsize=16)(httpx.URL)
 
 
-def _request(call: Call, timeout: Timeout) -> httpx.Request:
+def _request(call: Call, limits: Limits) -> httpx.Request:
     """Return the request as it is sent: the client, and `httpx.Request` itself, would work out what is known here."""
     url = _url(call.url)
     headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in call.headers.items()]
@@ -154,8 +153,15 @@ def _request(call: Call, timeout: Timeout) -> httpx.Request:
         url,
         headers=[(b"Host", url.netloc), *headers, (b"Content-Length", b"%d" % len(call.content))],
         stream=httpx.ByteStream(call.content),
-        extensions={"timeout": httpx.Timeout(timeout).as_dict()},
+        extensions={"timeout": _phases(limits).as_dict()},
     )
+
+
+def _phases(limits: Limits) -> httpx.Timeout:
+    if isinstance(limits, httpx.Timeout):
+        return limits
+    left = min(limits.total, limits.first_byte)
+    return httpx.Timeout(left, connect=min(left, limits.connect))
 
 
 class _Events:
@@ -276,11 +282,11 @@ class AsyncReplyStream:
         await self._response.aclose()
 
 
-def _allow_gaps(response: httpx.Response, call: Call) -> None:
+def _allow_gaps(response: httpx.Response, limits: Limits) -> None:
     """Let the body take the call's own time-out per piece: failover may have left little of it for the beginning."""
     timeouts = response.request.extensions.get("timeout")
-    if call.gap is not None and isinstance(timeouts, dict):
-        timeouts["read"] = call.gap
+    if isinstance(limits, TimeLimits) and isinstance(timeouts, dict):
+        timeouts["read"] = None if math.isinf(limits.gap) else limits.gap
 
 
 def _failed(error: httpx.HTTPError, call: Call) -> Refusal:
