@@ -33,7 +33,8 @@ class Lease:
         model: the canonical model name.
         family: the quota family it draws on.
         since: when it was taken, in epoch seconds.
-        probes: the long cooldowns that this request probes; empty for an ordinary one.
+        probes: the cooldowns that this request probes; empty for an ordinary one.
+        others: how many other accounts are free for it, that it has not tried.
     """
 
     account: Account
@@ -41,6 +42,7 @@ class Lease:
     family: ModelFamily
     since: float
     probes: tuple[Cooldown, ...] = ()
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

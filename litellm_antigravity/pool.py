@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from litellm_antigravity.accounts import Account, AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.clock import Clock, SystemClock
@@ -27,7 +27,7 @@ from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, sh
 from litellm_antigravity.models import ModelFamily, canonical_model, family_of
 from litellm_antigravity.refusals import Refusal, RefusalKind, record_for
 from litellm_antigravity.selection import round_robin
-from litellm_antigravity.selection.availability import Availability, active_cooldowns, availability
+from litellm_antigravity.selection.availability import NOBODYS_FAULT, Availability, active_cooldowns, availability
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.hybrid import Scoreboard
@@ -118,6 +118,7 @@ class AccountPool(ForkAware):
         self._starts: dict[ModelFamily, int] = {}
         self._availability: dict[str, Availability] = {}
         self._scoreboard: tuple[AccountsSnapshot, Scoreboard, int] | None = None
+        self._answers: dict[tuple[str, ModelFamily], float] = {}
         self._announced: tuple[float, Mapping[str, str]] = (-math.inf, {})
 
     def _before_fork(self) -> None:
@@ -235,7 +236,7 @@ class AccountPool(ForkAware):
             if not self.store.begin_request(account_id, now, self.rules, require_token=spends):
                 overdrawn.add(account_id)  # another process took the last token in between
                 continue
-            return self._lease(roster.by_id[account_id], free, name, family, scope, now, tried)
+            return self._lease(roster.by_id[account_id], free, name, family, scope, now, tried, only)
 
     def _guess(
         self,
@@ -270,7 +271,7 @@ class AccountPool(ForkAware):
         account_id, spends = choice
         if not self.store.begin_if_current(account_id, now, self.rules, require_token=spends):
             return None
-        return self._lease(roster.by_id[account_id], free, model, family, scope, now, tried)
+        return self._lease(roster.by_id[account_id], free, model, family, scope, now, tried, only)
 
     def _lease(
         self,
@@ -281,11 +282,13 @@ class AccountPool(ForkAware):
         scope: str,
         now: float,
         tried: Collection[str],
+        only: str | None,
     ) -> Lease:
         self._taken(account.id, family, scope)
         if decisions_are_visible():
             self._explain(account, free, model, tried)
-        return Lease(account, model, family, now)
+        others = 0 if only is not None else sum(one not in tried for one in free.free) - 1
+        return Lease(account, model, family, now, others=others)
 
     def failed_just_now(self, model: str) -> set[str]:
         """Return the accounts whose last request for the family of ``model`` failed a moment ago."""
@@ -593,6 +596,33 @@ class AccountPool(ForkAware):
 
     # Reporting how it went
 
+    def answered(self, lease: Lease) -> None:
+        """Note that upstream has begun to answer as the account; in this process's memory only."""
+        self._answers[lease.account.id, lease.family] = self.clock.time()
+
+    def _others_answered(self, lease: Lease, since: float) -> bool:
+        return any(
+            at >= since and family == lease.family and account_id != lease.account.id
+            for (account_id, family), at in tuple(self._answers.items())
+        )
+
+    def half_open(self, lease: Lease, seconds: float) -> Lease:
+        """Return the lease of a probe if the account was benched for failing in transit and has not answered since.
+
+        Others keep away from it meanwhile, for ``seconds`` at most: only one request at a time is to find out whether
+        it is silent still. Does nothing for any other account, or where nobody else could serve.
+        """
+        if not lease.others or math.isinf(seconds) or lease.probes:
+            return lease
+        view, now = self.store.known(), self.clock.time()
+        vitals, last = view.vitals.get(lease.account.id), view.cooldown(lease.account.id, lease.family)
+        if vitals is None or last is None or last.reason not in NOBODYS_FAULT or last.remaining(now) > 0:
+            return lease
+        if not vitals.failures_now(lease.family, now, self.rules):
+            return lease
+        probe = replace(last, since=now, until=now + seconds)
+        return replace(lease, probes=(self.store.extend_cooldown(probe),))
+
     def report(self, lease: Lease, outcome: Outcome) -> None:
         """Record how a leased request ended, where every process sees it.
 
@@ -602,13 +632,16 @@ class AccountPool(ForkAware):
         """
         now = self.clock.time()
         if isinstance(outcome, Refusal):
+            for probe in _trials(lease):
+                self.store.end_cooldown(probe.account_id, probe.pool, now)
             self._refused(lease, outcome, now)
             return
         if self.must_record_success(lease):
             self.store.record_success(lease.account.id, lease.family, now, self.rules)
         for probe in lease.probes:
             self.store.end_cooldown(probe.account_id, probe.pool, now)
-            self.store.finish_probe(probe.account_id, probe.pool, now)
+            if probe not in _trials(lease):
+                self.store.finish_probe(probe.account_id, probe.pool, now)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does without blocking the event loop."""
@@ -622,7 +655,8 @@ class AccountPool(ForkAware):
 
     def _refused(self, lease: Lease, refusal: Refusal, now: float) -> None:
         account, record = lease.account, record_for(refusal, family=lease.family, model=lease.model)
-        failures = 0
+        known = self.store.known().vitals.get(account.id)
+        before = None if known is None else known.failures.get(lease.family)
         if record.counts_as_failure is not None:
             failures = self.store.record_failure(
                 account.id,
@@ -632,7 +666,13 @@ class AccountPool(ForkAware):
                 penalty=record.counts_as_failure,
                 refund=record.refund_token,
             )
-            record = record_for(refusal, family=lease.family, model=lease.model, consecutive_failures=failures)
+            record = record_for(
+                refusal,
+                family=lease.family,
+                model=lease.model,
+                consecutive_failures=failures,
+                others_answered=before is not None and self._others_answered(lease, before.at),
+            )
         elif record.refund_token:
             self.store.refund_token(account.id, now, self.rules)
         if record.capacity_delay is not None:
@@ -653,7 +693,8 @@ class AccountPool(ForkAware):
                     spell_remaining(cooldown.remaining(now)),
                 )
         for probe in lease.probes:
-            self.store.finish_probe(probe.account_id, probe.pool, now)
+            if probe not in _trials(lease):
+                self.store.finish_probe(probe.account_id, probe.pool, now)
 
     # For people
 
@@ -704,6 +745,11 @@ class AccountPool(ForkAware):
             len(free.roster.enabled),
             f", {len(tried)} tried before" if tried else "",
         )
+
+
+def _trials(lease: Lease) -> list[Cooldown]:
+    """Return those of a lease's probes that `AccountPool.half_open` has begun: of seconds, not of hours."""
+    return [probe for probe in lease.probes if probe.reason in NOBODYS_FAULT]
 
 
 def _is_enabled(roster: AccountsSnapshot, account_id: str) -> bool:

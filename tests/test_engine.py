@@ -101,7 +101,7 @@ def test_when_connections_alone_have_benched_everybody_everybody_is_asked_again(
 ) -> None:
     dispatcher = new_dispatcher()
     simulator.refuse("drop")
-    for _ in range(4):
+    for _ in range(6):
         assert refusal_of(lambda: dispatcher.complete(request())) is RefusalKind.TRANSPORT
         clock.advance(3)  # each counts as a failure of its own
     assert benched(dispatcher) == EMAILS

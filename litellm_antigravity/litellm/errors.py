@@ -30,14 +30,18 @@ def as_litellm(error: AntigravityError, model: str) -> Exception:
     """Return the LiteLLM exception for one of ours, to be raised from it.
 
     A rate limit carries ``Retry-After`` in ``response.headers`` and in ``headers`` (from where the proxy copies it),
-    and ``num_retries = 0``: the Router would otherwise sleep and ask again, though every account has been asked.
+    and ``num_retries = 0``: the Router would otherwise sleep and ask again, though every account has been asked. So
+    does every error when the host's retry budget is spent.
     """
     if isinstance(error, AllAccountsLimitedError):
         if error.retry_after is None:
             return _make(litellm.AuthenticationError, 401, str(error), model)
         return _rate_limit(str(error), error.retry_after, model)
     if isinstance(error, RequestRefusedError):
-        return _refused(error, model)
+        raised = _refused(error, model)
+        if error.retries_spent:  # a retry of the Router's would come to us as a request of its own
+            raised.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
+        return raised
     if isinstance(error, SettingsError):
         return _make(litellm.InternalServerError, 500, str(error), model)
     # No accounts file, no OAuth client, no token: LiteLLM says 401 where credentials are missing.

@@ -25,6 +25,9 @@ CAPACITY_RETRIES: Final = (1.0, 2.0, 4.0)
 REPEATED_FAILURES: Final = 3
 """So many failures in a row make a transport problem one of the account."""
 
+REPEATED_SILENCES: Final = 2
+"""So many are enough when the last was silence that cost a request its time, and other accounts answered meanwhile."""
+
 ACCOUNTS_IN_AN_OUTAGE: Final = 2
 """So many accounts a request asks when each of them fails and every other one has just failed as well."""
 
@@ -78,7 +81,14 @@ class Record:
     capacity_delay: float | None
 
 
-def record_for(refusal: Refusal, *, family: ModelFamily, model: str, consecutive_failures: int = 0) -> Record:
+def record_for(
+    refusal: Refusal,
+    *,
+    family: ModelFamily,
+    model: str,
+    consecutive_failures: int = 0,
+    others_answered: bool = False,
+) -> Record:
     """Return what to record of a refusal (DESIGN, section 7).
 
     Args:
@@ -86,11 +96,12 @@ def record_for(refusal: Refusal, *, family: ModelFamily, model: str, consecutive
         family: the quota family of the model.
         model: the model that was asked for.
         consecutive_failures: the account's failures in a row in the family, this one included.
+        others_answered: whether another account was seen to answer since the failure before this one.
     """
     kind = refusal.kind
     return Record(
         pool=_pool(kind, family, model),
-        until_delay=_cooldown_seconds(refusal, consecutive_failures),
+        until_delay=_cooldown_seconds(refusal, consecutive_failures, others_answered=others_answered),
         fact=kind in _UNTIL_SOMEBODY_ACTS or (_takes_hint(kind) and refusal.retry_after is not None),
         counts_as_failure=_PENALTIES.get(kind),
         refund_token=True,  # DESIGN, section 5: upstream refused, or could not be reached
@@ -110,7 +121,7 @@ def _takes_hint(kind: RefusalKind) -> bool:
     return kind in (RefusalKind.QUOTA, RefusalKind.RATE)
 
 
-def _cooldown_seconds(refusal: Refusal, failures: int) -> float | None:
+def _cooldown_seconds(refusal: Refusal, failures: int, *, others_answered: bool) -> float | None:
     kind, hint = refusal.kind, refusal.retry_after
     if kind in _UNTIL_SOMEBODY_ACTS:
         return math.inf
@@ -123,7 +134,8 @@ def _cooldown_seconds(refusal: Refusal, failures: int) -> float | None:
     if kind is RefusalKind.REFUSED_REQUEST:
         return REFUSED_REQUEST_SECONDS if hint is None else min(hint, REFUSED_REQUEST_SECONDS)
     if kind in (RefusalKind.TRANSPORT, RefusalKind.BROKEN_REPLY):
-        return TRANSPORT_SECONDS if failures >= REPEATED_FAILURES else None
+        enough = REPEATED_SILENCES if refusal.silent and others_answered else REPEATED_FAILURES
+        return TRANSPORT_SECONDS if failures >= enough else None
     return OUT_SECONDS if kind in (RefusalKind.AUTH, RefusalKind.NOT_AVAILABLE) else None
 
 
@@ -175,6 +187,7 @@ class Failover:
     Attributes:
         tried: the accounts that the request is done with.
         limited: those of them that had reached a limit; once a limit is over, they may be asked again.
+        silences: how many accounts it has left because they said nothing in their turn.
     """
 
     def __init__(
@@ -182,6 +195,7 @@ class Failover:
     ) -> None:
         self.tried: set[str] = set()
         self.limited: set[str] = set()
+        self.silences = 0
         self._failures_in_transit = 0
         self._sticky_wait = sticky_wait
         self._waited_for: set[str] = set()
@@ -220,6 +234,7 @@ class Failover:
             self.limited.add(account_id)
         if kind in _TROUBLE_IN_TRANSIT:
             self._failures_in_transit += 1
+        self.silences += refusal.silent
         return self._next(account_id)
 
     @property

@@ -12,7 +12,7 @@ from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.state.store import StateView
 
-_NOBODYS_FAULT = frozenset({RefusalKind.TRANSPORT.value, RefusalKind.BROKEN_REPLY.value})
+NOBODYS_FAULT = frozenset({RefusalKind.TRANSPORT.value, RefusalKind.BROKEN_REPLY.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def availability(
         benched = {
             account_id: cooldowns
             for account_id, cooldowns in benched.items()
-            if not all(one.reason in _NOBODYS_FAULT for one in cooldowns)
+            if not all(one.reason in NOBODYS_FAULT for one in cooldowns)
         }
     ends = [
         now + cooldown.remaining(now)
