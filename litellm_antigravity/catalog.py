@@ -18,10 +18,18 @@ from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
 from litellm_antigravity.pool import AccountPool
-from litellm_antigravity.refusals import RefusalKind, connection_refusal, not_json_refusal, parse_refusal
+from litellm_antigravity.refusals import (
+    RefusalKind,
+    connection_refusal,
+    not_json_refusal,
+    parse_refusal,
+    unreadable_refusal,
+)
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.wire.asking import ask
 from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.reading import TooLongError
 
 _TIMEOUT_SECONDS: Final = 15.0
 _PATIENCE_SECONDS: Final = 30.0  # with all accounts together; somebody waits at a terminal
@@ -135,18 +143,20 @@ class Catalogs:
         url = f"{self._settings.endpoint}/v1internal:fetchAvailableModels"
         headers = {"authorization": f"Bearer {token.get_secret_value()}", "user-agent": self._settings.user_agent}
         try:
-            response = self._clients.sync().post(
-                url, json={"project": project}, headers=headers, timeout=_TIMEOUT_SECONDS
+            answer = ask(
+                self._clients.sync(), url, json={"project": project}, headers=headers, timeout=_TIMEOUT_SECONDS
             )
+        except (TooLongError, httpx.DecodingError):
+            raise RequestRefusedError(unreadable_refusal(), account=account.label) from None
         except httpx.HTTPError as error:
             refusal = connection_refusal(error, host=httpx.URL(url).host)
             raise RequestRefusedError(refusal, account=account.label) from None
-        if response.status_code != 200:
-            refusal = parse_refusal(response.status_code, response.headers, response.content, now=self._clock.time())
+        if answer.status != 200:
+            refusal = parse_refusal(answer.status, answer.headers, answer.content, now=self._clock.time())
             raise RequestRefusedError(refusal, account=account.label)
-        models = models_in(response.content)
+        models = models_in(answer.content)
         if models is None:
-            refusal = not_json_refusal(response.headers.get("content-type", ""), 200)
+            refusal = not_json_refusal(answer.headers.get("content-type", ""), 200)
             raise RequestRefusedError(refusal, account=account.label)
         return models
 

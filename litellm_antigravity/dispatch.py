@@ -46,9 +46,10 @@ from litellm_antigravity.state.store import StateStore
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire import envelope
-from litellm_antigravity.wire.exchange import AsyncReplyStream, Call, Exchange, Json, ReplyStream
+from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits
+from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
 _LIMITS = (RefusalKind.QUOTA, RefusalKind.RATE)
 
@@ -237,7 +238,6 @@ class Dispatcher:
         retries = Retries(self.pool.store, self.clock)
         waited = 0.0
         refused: RequestRefusedError | None = None
-        refused_at = 0.0
         pool = request.pool or self.pool
         while True:
             try:
@@ -250,7 +250,7 @@ class Dispatcher:
                     only=request.account_id,
                 )
             except (NoAccountLeftError, AllAccountsLimitedError) as error:
-                raise final(error, refused, self.clock.monotonic() - refused_at) from None
+                raise final(error, refused) from None
             if isinstance(taken, Wait):
                 yield _Pause(taken.seconds)
                 waited += taken.seconds
@@ -259,7 +259,7 @@ class Dispatcher:
             latest = yield from self._on_account(taken, request, failover, budget, retries)
             # What benched its account is told by the pool; of the rest the last one is told.
             if refused is None or latest.refusal.kind not in _LIMITS or refused.refusal.kind in _LIMITS:
-                refused, refused_at = latest, self.clock.monotonic()
+                refused = latest
 
     def _passed_over(self, request: GeminiRequest, failover: Failover) -> set[str]:
         """Return the accounts not to be asked: those tried, and in an outage those that have just failed as well."""

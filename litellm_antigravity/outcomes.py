@@ -39,26 +39,16 @@ def no_token(error: CredentialError, lease: Lease, *, rejected: bool) -> Refusal
     return Refusal(kind=kind, status=status, message=str(error), retry_after=error.retry_after, model=lease.model)
 
 
-def final(
-    error: NoAccountLeftError | AllAccountsLimitedError, refused: RequestRefusedError | None, ago: float
-) -> AntigravityError:
+def final(error: NoAccountLeftError | AllAccountsLimitedError, refused: RequestRefusedError | None) -> AntigravityError:
     """Return what the caller is told when no account is left.
 
     What upstream said last says more than that everybody has been asked. A refused request is no limit of the
     account, so its cooldown of seconds must not be reported as one.
-
-    Args:
-        error: what the pool says.
-        refused: what upstream said last.
-        ago: seconds since it said so: a time to wait is told as what is left of it.
     """
     if refused is None:
         return error
-    refusal = refused.refusal
-    if refusal.kind is RefusalKind.AUTH and isinstance(error, AllAccountsLimitedError):
+    if refused.refusal.kind is RefusalKind.AUTH and isinstance(error, AllAccountsLimitedError):
         return refused if len(error.accounts) == 1 else error
-    if isinstance(error, AllAccountsLimitedError) and refusal.kind is not RefusalKind.REFUSED_REQUEST:
+    if isinstance(error, AllAccountsLimitedError) and refused.refusal.kind is not RefusalKind.REFUSED_REQUEST:
         return error
-    if refusal.retry_after is not None:
-        refusal = replace(refusal, retry_after=max(0.0, refusal.retry_after - ago))
-    return RequestRefusedError(refusal, account=refused.account, retries_spent=refused.retries_spent)
+    return refused

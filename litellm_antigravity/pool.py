@@ -36,7 +36,14 @@ from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence, model_pool
 from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, StateStore, StateView
-from litellm_antigravity.wording import account_is_out, all_limited, no_capacity, nowhere_available, spell_remaining
+from litellm_antigravity.wording import (
+    account_is_out,
+    all_limited,
+    no_capacity,
+    nowhere_available,
+    refused_by_all,
+    spell_remaining,
+)
 
 DEFAULT_SCOPE = "process"
 """Whose current account sticky keeps. One scope per process today; a conversation will be another."""
@@ -560,6 +567,8 @@ class AccountPool(ForkAware):
             if decisions_are_visible():
                 decision("[accounts] every account is limited for %s; waiting %.1f s", model, earliest)
             return self._in_turn(earliest, family, now, allowed)
+        if any(account_id in again for account_id in free.free):
+            raise refused_by_all(model, earliest)
         if free.free:
             msg = f"each of the {len(free.free)} free account(s) has been tried for this request"
             raise NoAccountLeftError(msg)

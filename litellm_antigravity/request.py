@@ -12,7 +12,7 @@ from litellm_antigravity.lease import SERVED, Lease
 from litellm_antigravity.models import canonical_model
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.selection.patience import RequestKind
-from litellm_antigravity.wire.exchange import AsyncReplyStream, Json, ReplyStream
+from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
 

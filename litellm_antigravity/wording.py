@@ -79,3 +79,12 @@ def all_limited(
     return AllAccountsLimitedError(
         f"{head}. {tail} [{'; '.join(lines)}]", retry_after=retry_after, accounts=tuple(lines)
     )
+
+
+def refused_by_all(model: str, retry_after: float) -> AllAccountsLimitedError:
+    """Return the error for a request that met a limit of every account, when the first limit is over already."""
+    return AllAccountsLimitedError(
+        f"Every account has reached a limit for {model} while this request was tried. The first one is free again.",
+        retry_after=retry_after,
+        accounts=(),
+    )

@@ -421,7 +421,7 @@ def test_a_stream_is_served_where_no_more_threads_can_be_started(
     with serving(paused(ended)) as server:
         with monkeypatch.context() as fault:
             fault.setattr("litellm_antigravity.wire.closing.threading", none_left)
-            fault.setattr("litellm_antigravity.wire.exchange.CLOSING", ClosingThread())
+            fault.setattr("litellm_antigravity.wire.streams.CLOSING", ClosingThread())
             exchange = Exchange(clients, FakeClock())
             begun(exchange, server.url)
             fault.setattr("litellm_antigravity.wire.closing.threading", threading)

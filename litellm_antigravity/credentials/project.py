@@ -11,10 +11,18 @@ from pydantic import SecretStr
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
-from litellm_antigravity.refusals import RefusalKind, connection_refusal, parse_refusal, timeout_refusal
+from litellm_antigravity.refusals import (
+    RefusalKind,
+    connection_refusal,
+    parse_refusal,
+    timeout_refusal,
+    unreadable_refusal,
+)
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.wire.asking import Answer, ask
 from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.reading import TooLongError
 
 _TIMEOUT_SECONDS = 15.0
 
@@ -76,7 +84,8 @@ class Projects:
         if timeout <= 0:
             raise RequestRefusedError(timeout_refusal("the project was to be asked for"))
         try:
-            response = self._clients.sync().post(
+            answer = ask(
+                self._clients.sync(),
                 f"{self._settings.endpoint}/v1internal:loadCodeAssist",
                 json={"metadata": _METADATA},
                 headers={
@@ -87,12 +96,14 @@ class Projects:
             )
         except httpx.TimeoutException:
             raise RequestRefusedError(timeout_refusal("the project was asked for")) from None
+        except (TooLongError, httpx.DecodingError):
+            raise RequestRefusedError(unreadable_refusal()) from None
         except httpx.HTTPError as error:
             host = httpx.URL(self._settings.endpoint).host
             raise RequestRefusedError(connection_refusal(error, host=host)) from None
-        if response.status_code != 200:
-            raise self._refused(account, response)
-        project = _project_in(response.content)
+        if answer.status != 200:
+            raise self._refused(account, answer)
+        project = _project_in(answer.content)
         if project is None:
             msg = (
                 f"{account.label}: upstream names no project for it (loadCodeAssist answered without "
@@ -104,9 +115,9 @@ class Projects:
         self._store.write_note(f"project/{account.id}", fields)
         return project
 
-    def _refused(self, account: Account, response: httpx.Response) -> Exception:
+    def _refused(self, account: Account, answer: Answer) -> Exception:
         """Return the error for a refusal. Those that would be the request's or the model's are the account's here."""
-        refusal = parse_refusal(response.status_code, response.headers, response.content, now=self._clock.time())
+        refusal = parse_refusal(answer.status, answer.headers, answer.content, now=self._clock.time())
         if refusal.kind in (RefusalKind.CALLER, RefusalKind.CAPACITY):
             return CredentialError(f"{account.label}: upstream does not tell its project: {refusal.message}")
         return RequestRefusedError(refusal)

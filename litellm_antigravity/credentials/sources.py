@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,14 @@ from litellm_antigravity.accounts import Account, AuthorizedUser, RefreshToken, 
 from litellm_antigravity.accounts.credential import may_be_token
 from litellm_antigravity.errors import CredentialError, GrantRevokedError
 from litellm_antigravity.settings import Settings
+from litellm_antigravity.wire.asking import ask
+from litellm_antigravity.wire.reading import TooLongError
 
 COMMAND_TIMEOUT_SECONDS = 30.0
 """A token command that takes longer hangs, most likely because it waits for somebody to answer a question."""
 
 DEFAULT_LIFETIME_SECONDS = 900.0
 """How long a token is used whose source does not say when it expires: well within the hour that Google gives."""
-
-_MAX_REPLY_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +116,24 @@ def _refreshed(
 ) -> Grant:
     host = httpx.URL(settings.token_url).host
     try:
-        status, body = _post(form, settings, client, timeout)
+        answer = ask(
+            client,
+            settings.token_url,
+            headers={"user-agent": settings.user_agent, "accept": "application/json"},
+            timeout=timeout,
+            form=form,
+        )
     except httpx.TimeoutException:
         msg = f"{account.label}: the token endpoint at {host} did not answer within {timeout:.3g} s"
+        raise CredentialError(msg) from None
+    except (TooLongError, httpx.DecodingError):
+        msg = f"{account.label}: what the token endpoint at {host} answers cannot be read; is `token_url` right?"
         raise CredentialError(msg) from None
     except httpx.HTTPError as error:
         msg = f"{account.label}: cannot reach the token endpoint at {host} ({type(error).__name__})"
         raise CredentialError(msg) from None
-    fields = _json_object(body)
-    if status == 200:
+    fields = _json_object(answer.content)
+    if answer.status == 200:
         token, lifetime = _token_in(fields)
         if token is not None:
             rotated = fields.get("refresh_token")
@@ -133,23 +141,7 @@ def _refreshed(
             return Grant(token, lifetime, None if keeps else SecretStr(str(rotated)))
         msg = f"{account.label}: the token endpoint at {host} answered without an access token; is `token_url` right?"
         raise CredentialError(msg)
-    raise _oauth_error(account, fields, status, host)
-
-
-def _post(form: Mapping[str, str], settings: Settings, client: httpx.Client, timeout: float) -> tuple[int, bytes]:
-    """Return status and body; httpx's own time-out is for each read anew, and a lock is held meanwhile."""
-    ends = time.monotonic() + timeout
-    headers = {"user-agent": settings.user_agent, "accept": "application/json"}
-    body = b""
-    with client.stream("POST", settings.token_url, data=dict(form), headers=headers, timeout=timeout) as response:
-        for received in response.iter_bytes():
-            body += received
-            if time.monotonic() > ends:
-                msg = "the reply comes too slowly"
-                raise httpx.ReadTimeout(msg)
-            if len(body) > _MAX_REPLY_BYTES:
-                break
-    return response.status_code, body
+    raise _oauth_error(account, fields, answer.status, host)
 
 
 def _oauth_error(account: Account, fields: Mapping[str, object], status: int, host: str) -> CredentialError:

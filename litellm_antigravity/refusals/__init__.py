@@ -20,7 +20,9 @@ from litellm_antigravity.refusals.replies import (
     not_json_refusal,
     refusal_in_reply,
     timeout_refusal,
+    too_long_refusal,
     truncated_stream,
+    unreadable_refusal,
 )
 
 __all__ = [
@@ -40,5 +42,7 @@ __all__ = [
     "refusal_in_reply",
     "retry_cost",
     "timeout_refusal",
+    "too_long_refusal",
     "truncated_stream",
+    "unreadable_refusal",
 ]

@@ -85,6 +85,20 @@ def truncated_stream(events: int) -> Refusal:
     return _broken(f"upstream's stream broke off after {events} event{'' if events == 1 else 's'}, before its end")
 
 
+def too_long_refusal(most: int) -> Refusal:
+    """Return the refusal for a reply, or an event of a stream, without an end in sight.
+
+    Args:
+        most: how many bytes it may have.
+    """
+    return _broken(f"upstream's reply is longer than {most:,} bytes (the setting `max_reply_bytes`)")
+
+
+def unreadable_refusal() -> Refusal:
+    """Return the refusal for an answer that is packed as nobody asked, or is longer than any such answer."""
+    return _broken("what upstream answers cannot be unpacked, or is longer than it can be")
+
+
 def _broken(message: str, status: int = 502) -> Refusal:
     """Return a broken reply; to those behind us it is a bad gateway (RFC 9110), whatever status it came with."""
     return Refusal(RefusalKind.BROKEN_REPLY, status, message)

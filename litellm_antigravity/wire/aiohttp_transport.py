@@ -18,6 +18,8 @@ import aiohttp
 import httpx
 from aiohttp.http import HttpProcessingError
 
+from litellm_antigravity.wire.deadline import Deadline, seconds_left
+
 if sys.version_info >= (3, 11):
     from asyncio import timeout as time_limit
 else:
@@ -30,8 +32,7 @@ _READ_AHEAD_BYTES: Final = 2**12  # what comes faster than it is read waits in t
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends httpx's requests by aiohttp, on the event loop that is running when it is made.
 
-    Errors are httpx's. A change of the request's read time-out after its headers have come holds for the body. aiohttp
-    has no time-out for sending; the sum of the request's time-outs is the limit until its headers have come.
+    Errors are httpx's. A time-out may be a `Deadline`, which may be moved while the body is read.
 
     Args:
         context: for TLS.
@@ -59,14 +60,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         timeouts: dict[str, float | None] = request.extensions.get("timeout") or {}
         content = await request.aread()
         with _httpx_errors():
-            async with time_limit(_sum_of(timeouts)):
+            async with time_limit(_until_headers(timeouts)):
                 answer = await self._session.request(
                     request.method,
                     str(request.url),
                     headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
                     data=content or None,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(connect=timeouts.get("connect"), sock_read=timeouts.get("read")),
+                    timeout=aiohttp.ClientTimeout(
+                        connect=seconds_left(timeouts.get("connect")), sock_read=_for_each_read(timeouts)
+                    ),
                 )
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, timeouts))
 
@@ -101,11 +104,18 @@ class _Body(httpx.AsyncByteStream):
         content = self._answer.content
         with _httpx_errors():
             while not content.at_eof():
-                yield content.read_nowait() or await self._next_of(content)
+                yield self._here(content) or await self._next_of(content)
+
+    def _here(self, content: aiohttp.StreamReader) -> bytes:
+        read = self._timeouts.get("read")
+        if isinstance(read, Deadline) and read.over:
+            msg = "the time is up"
+            raise httpx.ReadTimeout(msg)
+        return content.read_nowait()
 
     async def _next_of(self, content: aiohttp.StreamReader) -> bytes:
         try:
-            async with time_limit(self._timeouts.get("read")):
+            async with time_limit(seconds_left(self._timeouts.get("read"))):
                 return await content.readany()
         except asyncio.TimeoutError as error:
             raise httpx.ReadTimeout(str(error)) from error
@@ -114,14 +124,23 @@ class _Body(httpx.AsyncByteStream):
         self._answer.close()  # the connection, too, unless the body was read to its end, which gave it back
 
 
-def _sum_of(timeouts: Mapping[str, float | None]) -> float | None:
+def _until_headers(timeouts: Mapping[str, float | None]) -> float | None:
+    """Return the limit until the headers: one deadline, or else, as aiohttp has none for sending, the phases' sum."""
+    read = timeouts.get("read")
+    if isinstance(read, Deadline) and read.is_whole:
+        return read.left()
     total = 0.0
     for phase in ("connect", "write", "read"):
-        seconds = timeouts.get(phase)
+        seconds = seconds_left(timeouts.get(phase))
         if seconds is None:
             return None
         total += seconds
     return total
+
+
+def _for_each_read(timeouts: Mapping[str, float | None]) -> float | None:
+    read = timeouts.get("read")
+    return None if isinstance(read, Deadline) and read.is_whole else seconds_left(read)
 
 
 @contextlib.contextmanager

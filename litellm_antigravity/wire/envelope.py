@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from litellm_antigravity.wire.reading import ENCODING
+
 GENERATE = "/v1internal:generateContent"
 STREAM = "/v1internal:streamGenerateContent?alt=sse"
 
@@ -38,7 +40,7 @@ def headers(token: SecretStr, user_agent: str, *, stream: bool) -> dict[str, str
         "authorization": f"Bearer {token.get_secret_value()}",
         "content-type": "application/json",
         "accept": "text/event-stream" if stream else "application/json",
-        "accept-encoding": "gzip, deflate",
+        "accept-encoding": ENCODING,
         "user-agent": user_agent,
     }
 

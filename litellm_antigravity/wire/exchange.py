@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import math
-from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import httpx
 
@@ -20,17 +18,18 @@ from litellm_antigravity.refusals import (
     parse_refusal,
     refusal_in_reply,
     timeout_refusal,
-    truncated_stream,
+    too_long_refusal,
+    unreadable_refusal,
 )
-from litellm_antigravity.wire.closing import CLOSING
+from litellm_antigravity.wire.deadline import ExchangeTimes
 from litellm_antigravity.wire.envelope import inner
 from litellm_antigravity.wire.http import HttpClients
-from litellm_antigravity.wire.limits import Limits, TimeLimits
-from litellm_antigravity.wire.sse import SSEDecoder
+from litellm_antigravity.wire.limits import Limits
+from litellm_antigravity.wire.reading import MAX_ERROR_BYTES, Body, TooLongError
+from litellm_antigravity.wire.streams import AsyncReplyStream, Events, Failed, Json, ReplyStream, is_last
 
-Json: TypeAlias = dict[str, Any]
-
-_MAX_REFUSAL_BYTES: Final = 1_000_000  # upstream's are a few hundred bytes; a page in between may be anything
+MAX_REPLY_BYTES: Final = 2**26
+"""Of a reply no more is read unless the settings say otherwise. An image in it has megabytes, a third more as base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,53 +50,74 @@ class Exchange:
     Args:
         clients: for HTTP.
         clock: for reset times.
+        max_reply_bytes: of a whole reply, or of a stream from one content to the next, unpacked.
     """
 
-    def __init__(self, clients: HttpClients, clock: Clock) -> None:
+    def __init__(self, clients: HttpClients, clock: Clock, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
         self._clients = clients
         self._clock = clock
+        self._most = max_reply_bytes
 
     # Whole replies
 
     def send(self, call: Call, limits: Limits) -> Json | Refusal:
         """Send a call and return the Gemini reply inside the envelope, or the refusal."""
+        times, body = ExchangeTimes(limits), Body(self._most)
         try:
-            response = self._clients.sync().send(_request(call, limits))
+            response = self._clients.sync().send(_request(call, times), stream=True)
+            times.answered(is_error=response.status_code != 200)
+            body.fill(response)
         except httpx.HTTPError as error:
-            return _failed(error, call)
-        return self._read(response)
+            return self._whole(body) or _failed(error, call, times)
+        return self._read(response, body.content)
 
     async def asend(self, call: Call, limits: Limits) -> Json | Refusal:
         """Do what `send` does on an event loop."""
+        times, body = ExchangeTimes(limits), Body(self._most)
         client = self._clients.asynchronous()
         try:
-            response = await client.send(_request(call, limits))
+            response = await client.send(_request(call, times), stream=True)
+            times.answered(is_error=response.status_code != 200)
+            await body.afill(response)
         except httpx.HTTPError as error:
-            return _failed(error, call)
-        return self._read(response)
+            return self._whole(body) or _failed(error, call, times)
+        return self._read(response, body.content)
 
-    def _read(self, response: httpx.Response) -> Json | Refusal:
+    def _read(self, response: httpx.Response, body: bytes) -> Json | Refusal:
         now = self._clock.time()
         if response.status_code != 200:
-            return parse_refusal(response.status_code, response.headers, response.content[:_MAX_REFUSAL_BYTES], now=now)
+            return parse_refusal(response.status_code, response.headers, body, now=now)
         try:
-            reply = json.loads(response.content)
+            reply = json.loads(body)
         except (ValueError, RecursionError):
             return not_json_refusal(response.headers.get("content-type", ""), 200)
         return refusal_in_reply(reply, now=now) or inner(reply)
+
+    def _whole(self, body: Body) -> Json | None:
+        """Return the reply when all of it has come, though the connection has failed before the end of the body."""
+        try:
+            reply = json.loads(body.content)
+        except (ValueError, RecursionError):
+            return None
+        if refusal_in_reply(reply, now=self._clock.time()) is not None:
+            return None
+        return inner(reply) if is_last(inner(reply)) else None
 
     # Streams
 
     def open(self, call: Call, limits: Limits) -> ReplyStream | Refusal:
         """Send a call and read its stream up to the first content; whoever gets the stream closes it."""
+        times = ExchangeTimes(limits)
         try:
-            response = self._clients.sync().send(_request(call, limits), stream=True)
+            response = self._clients.sync().send(_request(call, times), stream=True)
+            times.answered(is_error=response.status_code != 200)
             if not _is_event_stream(response):
-                return self._no_stream(response, response.read())
+                body = Body(MAX_ERROR_BYTES)
+                body.fill(response)
+                return self._no_stream(response, body.content)
         except httpx.HTTPError as error:
-            return _failed(error, call)
-        _allow_gaps(response, limits)
-        stream = ReplyStream(response, call, _Events(self._clock))
+            return _failed(error, call, times)
+        stream = ReplyStream(response, Events(response, self._clock, self._most), times, _failing(call, times))
         try:
             stream.read_ahead()
         except RequestRefusedError as error:
@@ -110,15 +130,18 @@ class Exchange:
 
     async def aopen(self, call: Call, limits: Limits) -> AsyncReplyStream | Refusal:
         """Do what `open` does on an event loop."""
+        times = ExchangeTimes(limits)
         client = self._clients.asynchronous()
         try:
-            response = await client.send(_request(call, limits), stream=True)
+            response = await client.send(_request(call, times), stream=True)
+            times.answered(is_error=response.status_code != 200)
             if not _is_event_stream(response):
-                return self._no_stream(response, await response.aread())
+                body = Body(MAX_ERROR_BYTES)
+                await body.afill(response)
+                return self._no_stream(response, body.content)
         except httpx.HTTPError as error:
-            return _failed(error, call)
-        _allow_gaps(response, limits)
-        stream = AsyncReplyStream(response, call, _Events(self._clock))
+            return _failed(error, call, times)
+        stream = AsyncReplyStream(response, Events(response, self._clock, self._most), times, _failing(call, times))
         try:
             await stream.read_ahead()
         except RequestRefusedError as error:
@@ -132,7 +155,7 @@ class Exchange:
     def _no_stream(self, response: httpx.Response, body: bytes) -> Refusal:
         now = self._clock.time()
         if response.status_code != 200:
-            return parse_refusal(response.status_code, response.headers, body[:_MAX_REFUSAL_BYTES], now=now)
+            return parse_refusal(response.status_code, response.headers, body, now=now)
         try:
             reply = json.loads(body)
         except (ValueError, RecursionError):
@@ -144,7 +167,7 @@ class Exchange:
 _url = functools.lru_cache(maxsize=16)(httpx.URL)
 
 
-def _request(call: Call, limits: Limits) -> httpx.Request:
+def _request(call: Call, times: ExchangeTimes) -> httpx.Request:
     """Return the request as it is sent: the client, and `httpx.Request` itself, would work out what is known here."""
     url = _url(call.url)
     headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in call.headers.items()]
@@ -153,166 +176,27 @@ def _request(call: Call, limits: Limits) -> httpx.Request:
         url,
         headers=[(b"Host", url.netloc), *headers, (b"Content-Length", b"%d" % len(call.content))],
         stream=httpx.ByteStream(call.content),
-        extensions={"timeout": _phases(limits).as_dict()},
+        extensions={"timeout": times.extension},
     )
 
 
-def _phases(limits: Limits) -> httpx.Timeout:
-    if isinstance(limits, httpx.Timeout):
-        return limits
-    left = min(limits.total, limits.first_byte)
-    return httpx.Timeout(left, connect=min(left, limits.connect))
+def _failing(call: Call, times: ExchangeTimes) -> Failed:
+    return lambda error: _failed(error, call, times)
 
 
-class _Events:
-    """Makes Gemini replies of a stream's bytes, and notices refusals and a missing end."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._decoder = SSEDecoder()
-        self._count = 0
-        self._finished = False
-
-    def feed(self, received: bytes) -> Iterator[Json]:
-        """Yield the replies one by one: the first must not wait until all that came with it are parsed."""
-        for data in self._decoder.feed(received):
-            reply = self._reply(data)
-            if reply is not None:
-                yield reply
-
-    def finish(self) -> list[Json]:
-        replies = [reply for data in self._decoder.finish() if (reply := self._reply(data)) is not None]
-        if not self._finished:
-            raise RequestRefusedError(truncated_stream(self._count))
-        return replies
-
-    def _reply(self, data: bytes) -> Json | None:
-        if data.strip() in (b"", b"[DONE]"):
-            return None
-        self._count += 1
-        try:
-            event = json.loads(data)
-        except (ValueError, RecursionError):
-            raise RequestRefusedError(not_json_refusal("text/event-stream", 200)) from None
-        refusal = refusal_in_reply(event, now=self._clock.time(), whole=False)
-        if refusal is not None:
-            raise RequestRefusedError(refusal)
-        reply = inner(event)
-        if _ends(reply):
-            self._finished = True
-        return reply
-
-
-class ReplyStream:
-    """The Gemini replies of an open stream; raises `RequestRefusedError` when it breaks off."""
-
-    def __init__(self, response: httpx.Response, call: Call, events: _Events) -> None:
-        self._response = response
-        self._ahead: list[Json] = []
-        self._replies = _replies(response, call, events)
-        self._let_go = CLOSING.watch(self, response, self._replies)
-
-    def read_ahead(self) -> None:
-        """Read up to the first content, which `__iter__` then gives out."""
-        for reply in self._replies:
-            self._ahead.append(reply)
-            if _has_content(reply):
-                return
-
-    def __iter__(self) -> Iterator[Json]:
-        ahead, self._ahead = self._ahead, []
-        yield from ahead
-        for reply in self._replies:  # noqa: UP028 - `yield from` would close them, too
-            yield reply
-
-    def close(self) -> None:
-        """Have the connection closed, unless the stream was read to its end, which gave it back."""
-        if self._response.is_closed:
-            self._let_go.detach()
-        else:
-            self._let_go()
-
-
-def _replies(response: httpx.Response, call: Call, events: _Events) -> Generator[Json]:
-    """Read a stream's replies without holding on to the stream; see `ClosingThread.watch`."""
-    try:
-        for received in response.iter_bytes():
-            yield from events.feed(received)
-    except httpx.HTTPError as error:
-        raise RequestRefusedError(_failed(error, call)) from None
-    yield from events.finish()
-
-
-class AsyncReplyStream:
-    """What `ReplyStream` is, on an event loop."""
-
-    def __init__(self, response: httpx.Response, call: Call, events: _Events) -> None:
-        self._response = response
-        self._call = call
-        self._events = events
-        self._ahead: list[Json] = []
-        self._replies = self._read()
-
-    async def read_ahead(self) -> None:
-        """Read up to the first content, which ``__aiter__`` then gives out."""
-        async for reply in self._replies:
-            self._ahead.append(reply)
-            if _has_content(reply):
-                return
-
-    async def __aiter__(self) -> AsyncIterator[Json]:
-        ahead, self._ahead = self._ahead, []
-        for reply in ahead:
-            yield reply
-        async for reply in self._replies:
-            yield reply
-
-    async def _read(self) -> AsyncIterator[Json]:
-        try:
-            async for received in self._response.aiter_bytes():
-                for reply in self._events.feed(received):
-                    yield reply
-        except httpx.HTTPError as error:
-            raise RequestRefusedError(_failed(error, self._call)) from None
-        for reply in self._events.finish():
-            yield reply
-
-    async def aclose(self) -> None:
-        """Give the connection back, or close it when the stream was not read to its end."""
-        await self._response.aclose()
-
-
-def _allow_gaps(response: httpx.Response, limits: Limits) -> None:
-    """Let the body take the call's own time-out per piece: failover may have left little of it for the beginning."""
-    timeouts = response.request.extensions.get("timeout")
-    if isinstance(limits, TimeLimits) and isinstance(timeouts, dict):
-        timeouts["read"] = None if math.isinf(limits.gap) else limits.gap
-
-
-def _failed(error: httpx.HTTPError, call: Call) -> Refusal:
+def _failed(error: httpx.HTTPError, call: Call, times: ExchangeTimes) -> Refusal:
     host = httpx.URL(call.url).host
     if isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout)):
-        return timeout_refusal(f"{host} was expected to answer")
+        return timeout_refusal(f"{host} was expected to answer", silent=times.silent)
     if isinstance(error, httpx.TimeoutException):
         return timeout_refusal(f"connecting to {host}")
+    if isinstance(error, TooLongError):
+        return too_long_refusal(error.most)
+    if isinstance(error, httpx.DecodingError):
+        return unreadable_refusal()
     return connection_refusal(error, host=host)
 
 
 def _is_event_stream(response: httpx.Response) -> bool:
     content_type = str(response.headers.get("content-type", ""))
     return response.status_code == 200 and content_type.partition(";")[0].strip().lower() == "text/event-stream"
-
-
-def _first_candidate(reply: Json) -> Json:
-    candidates = reply.get("candidates")
-    first = candidates[0] if isinstance(candidates, list) and candidates else None
-    return first if isinstance(first, dict) else {}
-
-
-def _ends(reply: Json) -> bool:
-    return "promptFeedback" in reply or bool(_first_candidate(reply).get("finishReason"))
-
-
-def _has_content(reply: Json) -> bool:
-    content = _first_candidate(reply).get("content")
-    return bool(isinstance(content, dict) and content.get("parts")) or _ends(reply)

@@ -15,6 +15,7 @@ import httpx
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.wire.aiohttp_transport import AiohttpTransport
+from litellm_antigravity.wire.backends import watch_deadlines
 
 _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 
@@ -67,7 +68,9 @@ class HttpClients(ForkAware):
                 self._context.set_alpn_protocols(["http/1.1"])
             if kind is _AsyncClient and not _PROXIES & urllib.request.getproxies().keys():
                 return kind(transport=AiohttpTransport(self._context, _KEEPALIVE_SECONDS))
-            return kind(limits=_LIMITS, verify=self._context)
+            client = kind(limits=_LIMITS, verify=self._context)
+            watch_deadlines(client)
+            return client
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             what = type(error).__name__
         # Raised out here: what httpx says may quote a proxy's password.

@@ -11,24 +11,31 @@ class SSEDecoder:
     r"""Turns bytes, split anywhere, into the data of whole events.
 
     Lines end with CR LF, LF or CR and with nothing else: text may hold U+2028, which ``str.splitlines`` would break.
+    The time it takes is linear in what it is fed with: an image is one line of megabytes, and comes in small pieces.
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._data: list[bytes] = []
 
     def feed(self, received: bytes) -> list[bytes]:
         """Return the data of every event that ``received`` completes."""
-        buffer = self._rest + received
         events: list[bytes] = []
-        start = 0
-        known = len(self._rest) - self._rest.endswith(b"\r")  # no line ends before: an image is one line of megabytes
+        buffer: bytes | bytearray = received
+        known = start = 0
+        if self._rest:
+            known = len(self._rest) - self._rest.endswith(b"\r")  # no line ends before
+            self._rest += received  # in place, unlike adding up `bytes`
+            buffer = self._rest
         for end in _LINE_END.finditer(buffer, known):
             if end.group() == b"\r" and end.end() == len(buffer):
                 break  # its LF may still come
-            self._line(buffer[start : end.start()], events)
+            self._line(bytes(buffer[start : end.start()]), events)
             start = end.end()
-        self._rest = buffer[start:]
+        if start == len(buffer):
+            self._rest = bytearray()
+        elif start or buffer is received:
+            self._rest = bytearray(buffer[start:])
         return events
 
     def finish(self) -> list[bytes]:
@@ -38,8 +45,8 @@ class SSEDecoder:
         """
         events: list[bytes] = []
         if self._rest:
-            self._line(self._rest.rstrip(b"\r"), events)
-            self._rest = b""
+            self._line(bytes(self._rest.rstrip(b"\r")), events)
+            self._rest = bytearray()
         self._line(b"", events)
         return events
 
