@@ -25,8 +25,8 @@ Call = tuple[float, float, bool]
 
 STRATEGIES = ("sticky", "round-robin", "hybrid")
 _WORKERS = (8, 8)  # processes, and threads in each
-_OUTAGE_SECONDS = 10.0
-_RECOVERY_SECONDS = 8.0
+_OUTAGE_SECONDS = 25.0
+_RECOVERY_SECONDS = 6.0
 
 
 def table() -> Table:
