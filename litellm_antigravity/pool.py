@@ -294,7 +294,8 @@ class AccountPool(ForkAware):
         self._taken(account.id, family, scope)
         if decisions_are_visible():
             self._explain(account, free, model, tried)
-        others = 0 if only is not None else sum(one not in tried for one in free.free) - 1
+        open_to_it = sum(one not in tried for one in free.free) if tried else len(free.free)
+        others = 0 if only is not None else open_to_it - 1
         return Lease(account, model, family, now, others=others)
 
     def failed_just_now(self, model: str) -> set[str]:
