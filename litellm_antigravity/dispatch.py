@@ -109,7 +109,7 @@ class Dispatcher:
         self.pool = AccountPool(self.settings, accounts=accounts, store=store, clock=self.clock)
         self._tokens = SharedTokens(self.settings, self.pool.accounts, self.pool.store, self.clients, self.clock)
         self._projects = Projects(self.settings, self.pool.store, self.clients, self.clock)
-        self._exchange = Exchange(self.clients, self.clock)
+        self._exchange = Exchange(self.clients, self.clock, int(self.settings.max_reply_megabytes * 1e6))
         self._jitter = jitter
         self._first_bytes = FirstBytes()
         self._threads = Threads()

@@ -89,6 +89,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "switch_on_first_rate_limit": True,
         "sticky_wait_seconds": 0,
         "failure_ttl_seconds": 3600,
+        "max_reply_megabytes": 64,
         "model_costs": None,
         "health_score": {
             "initial": 70,

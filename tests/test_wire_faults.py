@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import json
 import os
 import socket
-import struct
 import subprocess
 import sys
 import textwrap
@@ -19,9 +16,10 @@ from typing import Any
 
 import httpx
 import pytest
+from exchange_doors import both_streams, call, every_door, message_of, text_of
+from raw_server import CHUNKED, WHOLE, Server, asked, chunk, event, resetting, saying, serving, silent
 from support import ROOT, FakeClock, run_python
 
-from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.wire.closing import ClosingThread
 from litellm_antigravity.wire.exchange import Call, Exchange
@@ -29,100 +27,6 @@ from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import TimeLimits
 
 pytestmark = pytest.mark.once
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def event(text: str, *, last: bool = False) -> bytes:
-    candidate = {"content": {"parts": [{"text": text}]}, **({"finishReason": "STOP"} if last else {})}
-    return b"data: " + json.dumps({"response": {"candidates": [candidate]}}).encode() + b"\r\n\r\n"
-
-
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-WHOLE = CHUNKED + chunk(event("a")) + chunk(event("b", last=True)) + chunk(b"")
-
-
-class Server:
-    """Does with each connection what it is told; raw, since what it does is no HTTP."""
-
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
-        self.connections = 0
-        self.done = threading.Event()
-        self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
-
-    def _one(self, connection: socket.socket) -> None:
-        with connection:
-            with contextlib.suppress(OSError):  # the client has gone
-                self._serve(connection)
-            self.done.set()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-
-@contextlib.contextmanager
-def serving(serve: Callable[[socket.socket], None]) -> Iterator[Server]:
-    server = Server(serve)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def asked(connection: socket.socket) -> bool:
-    """Read one request without looking at it; false when the client has closed the connection instead."""
-    received = b""
-    while not received.endswith(b"{}"):
-        more = connection.recv(65_536)
-        if not more:
-            return False
-        received += more
-    return True
-
-
-def saying(*pieces: bytes) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        asked(connection)
-        for piece in pieces:
-            connection.sendall(piece)
-
-    return serve
-
-
-def resetting(*pieces: bytes) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        saying(*pieces)(connection)
-        if pieces:
-            threading.Event().wait(0.5)  # else the reset overtakes what was said
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    return serve
-
-
-def silent(*pieces: bytes) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        saying(*pieces)(connection)
-        connection.recv(1)  # until the client gives up
-
-    return serve
 
 
 def without_a_chunk(connection: socket.socket) -> None:
@@ -144,74 +48,6 @@ def clients() -> Iterator[HttpClients]:
     clients = HttpClients()
     yield clients
     clients.close()
-
-
-def call(url: str, *, content: bytes = b"{}") -> Call:
-    return Call(url, {"authorization": "Bearer canary-token", "content-type": "application/json"}, content)
-
-
-# The doors: whole replies and streams, for threads and on an event loop. Each returns texts and a refusal.
-
-Outcome = tuple[list[str], "Refusal | None"]
-
-
-def text_of(reply: dict[str, Any]) -> str:
-    return str(reply["candidates"][0]["content"]["parts"][0]["text"])
-
-
-def send(clients: HttpClients, call: Call, limits: Any) -> Outcome:
-    reply = Exchange(clients, FakeClock()).send(call, limits)
-    return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
-
-
-def asend(clients: HttpClients, call: Call, limits: Any) -> Outcome:
-    reply = asyncio.run(Exchange(clients, FakeClock()).asend(call, limits))
-    return ([], reply) if isinstance(reply, Refusal) else ([text_of(reply)], None)
-
-
-def read(clients: HttpClients, call: Call, limits: Any) -> Outcome:
-    stream = Exchange(clients, FakeClock()).open(call, limits)
-    if isinstance(stream, Refusal):
-        return [], stream
-    texts: list[str] = []
-    try:
-        texts.extend(text_of(reply) for reply in stream)
-    except RequestRefusedError as error:
-        return texts, error.refusal
-    finally:
-        stream.close()
-    return texts, None
-
-
-def aread(clients: HttpClients, call: Call, limits: Any) -> Outcome:
-    async def reading() -> Outcome:
-        stream = await Exchange(clients, FakeClock()).aopen(call, limits)
-        if isinstance(stream, Refusal):
-            return [], stream
-        texts: list[str] = []
-        try:
-            async for reply in stream:
-                texts.append(text_of(reply))  # noqa: PERF401 - what has come counts also when the stream breaks off
-        except RequestRefusedError as error:
-            return texts, error.refusal
-        finally:
-            await stream.aclose()
-        return texts, None
-
-    return asyncio.run(reading())
-
-
-def message_of(outcome: Outcome, *, texts: list[str], status: int) -> str:
-    """Return what is said of a transport problem that follows these texts."""
-    given, refusal = outcome
-    assert given == texts
-    assert refusal is not None
-    assert (refusal.kind, refusal.status) == (RefusalKind.TRANSPORT, status)
-    return refusal.message
-
-
-every_door = pytest.mark.parametrize("door", [send, asend, read, aread])
-both_streams = pytest.mark.parametrize("door", [read, aread])
 
 
 @every_door
@@ -431,7 +267,9 @@ def test_a_stream_is_served_where_no_more_threads_can_be_started(
 
 ABANDONING = """
     import gc, sys, threading
-    import test_wire_faults as faults
+    from exchange_doors import aread, call, message_of
+    from raw_server import serving
+    from test_wire_faults import without_a_chunk
     from support import FakeClock
     from litellm_antigravity.wire.exchange import Exchange
     from litellm_antigravity.wire.http import HttpClients
@@ -447,14 +285,14 @@ ABANDONING = """
                 gc.collect()
 
     ended = threading.Semaphore(0)
-    with faults.serving(faults.paused(ended)) as server:
+    with serving(paused(ended)) as server:
         exchange = Exchange(HttpClients(), FakeClock())
         gc.disable()
         gc.freeze()
         sys.setprofile(collecting)
         for turn in range(40):
             calls = 0
-            cycle = [faults.begun(exchange, server.url)]
+            cycle = [begun(exchange, server.url)]
             cycle.append(cycle)  # so that nothing else takes it away
             del cycle
         sys.setprofile(None)
@@ -549,13 +387,15 @@ def test_a_child_that_is_forked_and_ends_leaves_the_connections_of_an_event_loop
 
 
 BROKEN = """
-    import test_wire_faults as faults
+    from exchange_doors import aread, call, message_of
+    from raw_server import serving
+    from test_wire_faults import without_a_chunk
     from litellm_antigravity.wire.http import HttpClients
     from litellm_antigravity.wire.limits import TimeLimits
 
-    with faults.serving(faults.without_a_chunk) as server:
-        outcome = faults.aread(HttpClients(), faults.call(server.url), TimeLimits(30.0))
-        faults.message_of(outcome, texts=["a", "b"], status=503)
+    with serving(without_a_chunk) as server:
+        outcome = aread(HttpClients(), call(server.url), TimeLimits(30.0))
+        message_of(outcome, texts=["a", "b"], status=503)
     """
 
 

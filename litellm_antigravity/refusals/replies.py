@@ -91,7 +91,7 @@ def too_long_refusal(most: int) -> Refusal:
     Args:
         most: how many bytes it may have.
     """
-    return _broken(f"upstream's reply is longer than {most:,} bytes (the setting `max_reply_bytes`)")
+    return _broken(f"upstream's reply is longer than {most / 1e6:g} MB (the setting `max_reply_megabytes`)")
 
 
 def unreadable_refusal() -> Refusal:

@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     failure_ttl_seconds: NonNegative = Field(
         default=3600.0, description="consecutive failures older than this are forgotten"
     )
+    max_reply_megabytes: Positive = Field(
+        default=64.0, description="a reply, or a stream from one content to the next, that is longer is broken"
+    )
     health_score: Annotated[HealthScoreSettings, Allowed("an object")] = Field(
         default_factory=HealthScoreSettings, description="hybrid: how an account's health moves"
     )

@@ -111,7 +111,13 @@ class _Body(httpx.AsyncByteStream):
         if isinstance(read, Deadline) and read.over:
             msg = "the time is up"
             raise httpx.ReadTimeout(msg)
-        return content.read_nowait()
+        failure = content.exception()
+        if failure is None:
+            return content.read_nowait()
+        received = content._read_nowait(-1)  # what came before; aiohttp has it still, but gives it out no more
+        if not received:
+            raise failure
+        return received
 
     async def _next_of(self, content: aiohttp.StreamReader) -> bytes:
         try:

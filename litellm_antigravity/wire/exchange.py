@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
-from typing import Final
 
 import httpx
 
@@ -27,9 +26,6 @@ from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits
 from litellm_antigravity.wire.reading import MAX_ERROR_BYTES, Body, TooLongError
 from litellm_antigravity.wire.streams import AsyncReplyStream, Events, Failed, Json, ReplyStream, is_last
-
-MAX_REPLY_BYTES: Final = 2**26
-"""Of a reply no more is read unless the settings say otherwise. An image in it has megabytes, a third more as base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,7 @@ class Exchange:
         max_reply_bytes: of a whole reply, or of a stream from one content to the next, unpacked.
     """
 
-    def __init__(self, clients: HttpClients, clock: Clock, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
+    def __init__(self, clients: HttpClients, clock: Clock, max_reply_bytes: int = 64_000_000) -> None:
         self._clients = clients
         self._clock = clock
         self._most = max_reply_bytes

@@ -71,10 +71,12 @@ class Events:
         for piece in self._unpacker.feed(received):
             self._since_content += len(piece)
             yield from self._replies(self._decoder.feed(piece))
+            if self._since_content > self._most:
+                if not self.finished:
+                    raise RequestRefusedError(too_long_refusal(self._most))
+                self.spoilt = True
             if self.spoilt:
                 return
-            if self._since_content > self._most:
-                raise RequestRefusedError(too_long_refusal(self._most))
 
     def end(self) -> Iterator[Json]:
         """Yield what the end of the stream completes.
@@ -240,6 +242,7 @@ class AsyncReplyStream:
             rest = events.end()
         for reply in rest:
             yield reply
+        await self._response.aclose()
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when the stream was not read to its end."""

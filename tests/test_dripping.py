@@ -1,0 +1,134 @@
+"""A time-out is one over everything until the first content, and then one from content to content, whatever drips.
+
+Before, LiteLLM's doors to us went on for as long as something dripped, as its own `gemini/` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import litellm
+import pytest
+from raw_server import CHUNKED, Dripping, chunk, event, saying, serving
+from serving import MESSAGES, MODEL, text_of
+
+import litellm_antigravity
+from litellm_antigravity import Settings
+
+JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+HEADERS = b"HTTP/1.1 200 OK\r\nX-Long: "
+NOTHING = b'data: {"response": {"candidates": [{"content": {"role": "model"}}]}}\r\n\r\n'
+
+
+@pytest.fixture(autouse=True)
+def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def register(folder: Path, url: str, *accounts: dict[str, Any], **more: Any) -> None:
+    file = folder / "accounts.json"
+    file.write_text(json.dumps({"version": 4, "accounts": list(accounts)}))
+    settings = {"accounts_file": file, "state_dir": folder / "state", "endpoint": url.removesuffix("/v1")}
+    litellm_antigravity.register(Settings(**{**settings, "account_selection_strategy": "sticky", **more}))
+
+
+READY = {"email": "user1@example.com", "accessToken": "token", "projectId": "project"}
+
+
+def complete(**params: Any) -> Any:
+    reply = litellm.completion(model=MODEL, messages=MESSAGES, **params)
+    return list(reply) if params.get("stream") else reply
+
+
+def acomplete(**params: Any) -> Any:
+    async def run() -> Any:
+        reply = await litellm.acompletion(model=MODEL, messages=MESSAGES, **params)
+        return [chunk async for chunk in reply] if params.get("stream") else reply
+
+    return asyncio.run(run())
+
+
+both_kinds = pytest.mark.parametrize("door", [complete, acomplete])
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    ("stream", "before", "piece"),
+    [
+        pytest.param(False, (HEADERS,), b"x", id="headers"),
+        pytest.param(False, (JSON,), b" ", id="body"),
+        pytest.param(True, (HEADERS,), b"x", id="headers of a stream"),
+        pytest.param(True, (CHUNKED,), chunk(b": still here\n\n"), id="comments"),
+        pytest.param(True, (CHUNKED,), chunk(b"data:\n\n"), id="empty events"),
+        pytest.param(True, (CHUNKED,), chunk(NOTHING), id="events without content"),
+        pytest.param(True, (CHUNKED,), chunk(event("")), id="empty texts"),
+        pytest.param(True, (CHUNKED,), chunk(b"data"), id="a line"),
+    ],
+)
+def test_what_drips_before_the_first_content_is_a_time_out(
+    door: Any, stream: bool, before: tuple[bytes, ...], piece: bytes, tmp_path: Path
+) -> None:
+    dripping = Dripping(*before, piece=piece)
+    with serving(dripping) as server:
+        register(tmp_path, server.url, READY)
+        with pytest.raises(litellm.Timeout):
+            door(timeout=0.5, stream=stream)
+        assert dripping.given_up.wait(30)
+
+
+@both_kinds
+@pytest.mark.parametrize("piece", [chunk(b": still here\n\n"), chunk(NOTHING)], ids=["comments", "no content"])
+def test_what_drips_after_a_content_is_a_time_out(door: Any, piece: bytes, tmp_path: Path) -> None:
+    dripping = Dripping(CHUNKED, chunk(event("Hello")), piece=piece)
+    with serving(dripping) as server:
+        register(tmp_path, server.url, READY)
+        with pytest.raises((litellm.Timeout, litellm.exceptions.MidStreamFallbackError), match="timed out"):
+            door(timeout=0.5, stream=True)
+        assert dripping.given_up.wait(30)
+
+
+@both_kinds
+def test_a_stream_may_take_longer_than_the_time_until_its_first_content(door: Any, tmp_path: Path) -> None:
+    def serve(connection: socket.socket) -> None:
+        saying(CHUNKED)(connection)
+        for number in range(6):
+            connection.sendall(chunk(event(f"{number} ", last=number == 5)))
+            time.sleep(0.5)
+        connection.sendall(chunk(b""))
+
+    with serving(serve) as server:
+        register(tmp_path, server.url, READY)
+        assert text_of(door(timeout=2.0, stream=True)) == "0 1 2 3 4 5 "
+
+
+@both_kinds
+@pytest.mark.parametrize("before", [(HEADERS,), (JSON,)], ids=["headers", "body"])
+@pytest.mark.parametrize("what", ["token", "project"])
+def test_a_token_or_a_project_that_drips_leaves_the_turn_to_another_account(
+    door: Any, before: tuple[bytes, ...], what: str, tmp_path: Path
+) -> None:
+    """Before: 65 s for the headers of a token, no end for those of a project."""
+    dripping = Dripping(*before, piece=b" ")
+    whole = b'{"response": {"candidates": [{"content": {"parts": [{"text": "Hello"}]}, "finishReason": "STOP"}]}}'
+
+    def serve(connection: socket.socket) -> None:
+        head = connection.recv(65_536, socket.MSG_PEEK)
+        if b"generateContent" in head:
+            saying(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(whole), whole)(connection)
+        else:
+            dripping(connection)
+
+    first = {"email": "user0@example.com"}
+    first |= {"refreshToken": "1//refresh", "projectId": "p"} if what == "token" else {"accessToken": "other"}
+    with serving(serve) as server:
+        token_url = server.url.replace("/v1", "/token")
+        register(tmp_path, server.url, first, READY, token_url=token_url, oauth_client_id="me")
+        assert text_of(door(timeout=2.0)) == "Hello"
+        assert dripping.given_up.wait(30)
