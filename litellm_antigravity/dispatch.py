@@ -303,6 +303,8 @@ class Dispatcher:
             spent = not isinstance(step, GiveUp) and not retries.allow(outcome)
             if spent:
                 step = GiveUp()
+                if decisions_are_visible():
+                    decision("[accounts] %s: %s; the retry budget is spent", lease.account.label, outcome.kind.value)
             if isinstance(step, RetrySameAccount) and step.delay < budget.left:
                 rejected = token if step.refresh_token else None
                 if step.delay > 0:

@@ -65,6 +65,8 @@ def not_offered(what: str, model: str) -> Exception:
 def _refused(error: RequestRefusedError, model: str) -> Exception:
     refusal = error.refusal
     message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
+    if error.retries_spent:
+        message += " Not tried again: too much of what this host asked has failed lately."
     if refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE, RefusalKind.REFUSED_REQUEST):
         return _rate_limit(message, refusal.retry_after, model)
     if refusal.kind is RefusalKind.CALLER:
