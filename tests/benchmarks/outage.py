@@ -128,7 +128,9 @@ def _outage(accounts: int, *, through_router: bool) -> tuple[str, str]:
                 time.sleep(0.05)
             simulator.clear_log()
             hold.unlink()
-            time.sleep(_OUTAGE_SECONDS)
+            time.sleep(_OUTAGE_SECONDS / 2)
+            counted.extend((model_requests(simulator), time.time()))
+            time.sleep(_OUTAGE_SECONDS / 2)
             counted.extend((model_requests(simulator), time.time()))
             simulator.heal()
             time.sleep(_RECOVERY_SECONDS)
@@ -138,11 +140,13 @@ def _outage(accounts: int, *, through_router: bool) -> tuple[str, str]:
         thread.start()
         made = crowd(fields, processes, threads, stop, 10**6, through_router, {})
         thread.join()
-    upstream, healed = counted
-    during = [call for call in made if call[0] < healed]
+    upstream_before, half_time, upstream, healed = counted
+    first = sum(began < half_time for began, *_ in made)
+    second = sum(half_time <= began < healed for began, *_ in made)
     failed_after = [ended - healed for began, ended, served in made if began >= healed and not served]
     what = f"{accounts} accounts answer 500, {processes * threads} workers"
-    ratio = f"{upstream / max(1, len(during)):.2f} upstream requests per caller's request ({len(during)})"
+    ratios = (upstream_before / max(1, first), (upstream - upstream_before) / max(1, second))
+    ratio = f"{ratios[0]:.2f}, then {ratios[1]:.2f} upstream requests per caller's request ({first}, {second})"
     return (
         what + (", through a Router with default retries" if through_router else ""),
         f"{ratio}; normal {max(failed_after, default=0.0):.1f} s after recovery",
