@@ -280,6 +280,7 @@ class Dispatcher:
         while True:
             if budget.left <= 0:
                 raise RequestRefusedError(timeout_refusal("the request's time was up"), account=lease.account.label)
+            left, given = budget.left, budget.for_credentials
             try:
                 token = yield from self._token(lease, rejected, budget)
                 project = yield from self._project(lease, token, budget)
@@ -290,7 +291,7 @@ class Dispatcher:
                     raise  # what is wrong is wrong for every account
                 # Only a static token that was rejected is certain to be useless; another one is worth a second try.
                 useless = rejected is not None and isinstance(lease.account.credential, StaticToken)
-                outcome = no_token(error, lease, rejected=useless)
+                outcome = no_token(error, lease, rejected=useless, late=left - budget.left >= 0.9 * given)
             else:
                 turn = self._turn(lease, request, failover, budget, retries)
                 lease = self.pool.half_open(lease, turn)

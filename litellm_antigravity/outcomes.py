@@ -13,7 +13,7 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
 )
 from litellm_antigravity.lease import Lease
-from litellm_antigravity.refusals import GiveUp, NextStep, Refusal, RefusalKind
+from litellm_antigravity.refusals import GiveUp, NextStep, Refusal, RefusalKind, timeout_refusal
 
 
 def to_be_recorded(refusal: Refusal, step: NextStep, *, spent: bool) -> Refusal:
@@ -30,8 +30,17 @@ def to_be_recorded(refusal: Refusal, step: NextStep, *, spent: bool) -> Refusal:
     return replace(refusal, kind=RefusalKind.CALLER) if is_requests_own or is_unproven else refusal
 
 
-def no_token(error: CredentialError, lease: Lease, *, rejected: bool) -> Refusal:
-    """Return the refusal that stands for a token that could not be had; ``rejected`` when upstream refused the last."""
+def no_token(error: CredentialError, lease: Lease, *, rejected: bool, late: bool) -> Refusal:
+    """Return the refusal that stands for a token that could not be had.
+
+    Args:
+        error: why not.
+        lease: whose.
+        rejected: whether upstream refused the last one.
+        late: whether all the time was used up that the request could give for it.
+    """
+    if late and error.retryable and not rejected:
+        return timeout_refusal(str(error))
     kind = RefusalKind.AUTH if rejected else RefusalKind.TRANSPORT
     if isinstance(error, GrantRevokedError):
         kind = RefusalKind.REVOKED
