@@ -7,14 +7,13 @@ be sent or how long to pause, and is told what came of it. The sync and the asyn
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-import httpx
 from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AccountSource, StaticToken
@@ -23,66 +22,36 @@ from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.errors import (
     AllAccountsLimitedError,
-    AntigravityError,
     CredentialError,
     GrantRevokedError,
     NoAccountLeftError,
     RequestRefusedError,
 )
-from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.models import canonical_model
+from litellm_antigravity.outcomes import final, no_token, to_be_recorded
 from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
-from litellm_antigravity.refusals import (
-    Failover,
-    GiveUp,
-    NextStep,
-    Refusal,
-    RefusalKind,
-    RetrySameAccount,
-    timeout_refusal,
+from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RefusalKind, RetrySameAccount, timeout_refusal
+from litellm_antigravity.request import (
+    DEFAULT_TIMEOUT_SECONDS,
+    Answer,
+    AsyncStreamedAnswer,
+    GeminiRequest,
+    StreamedAnswer,
 )
+from litellm_antigravity.retries import Retries
+from litellm_antigravity.selection.patience import FirstBytes, RequestKind, turn_seconds
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
+from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire import envelope
 from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
-from litellm_antigravity.wire.limits import Limits, TimeLimits
+from litellm_antigravity.wire.limits import Limits
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
-DEFAULT_TIMEOUT_SECONDS = 600.0
-
-CONNECT_SECONDS = 10.0
-"""A connection that takes longer will not come; another account may have its turn within the request's time-out."""
-
-_THREADS = 32
-_QUICK_THREADS = 8
-_PREPARING_THREADS = 16
-
 _LIMITS = (RefusalKind.QUOTA, RefusalKind.RATE)
-
-
-@dataclass(frozen=True, slots=True)
-class GeminiRequest:
-    """A request, translated already.
-
-    Attributes:
-        model: upstream's name of the model.
-        body: the Gemini request.
-        stream: whether the reply is to be streamed.
-        timeout: seconds until the first content, over all accounts; an `httpx.Timeout` holds for each account anew.
-        account_id: the one account that may serve it, when somebody else has chosen.
-        pool: where that account is; the dispatcher's own pool when absent.
-        headers: the caller's own, beside ours.
-    """
-
-    model: str
-    body: Json
-    stream: bool = False
-    timeout: float | httpx.Timeout = DEFAULT_TIMEOUT_SECONDS
-    account_id: str | None = None
-    pool: AccountPool | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +59,8 @@ class _Send:
     lease: Lease
     call: Call
     limits: Limits
+    retries: Retries
+    kind: RequestKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,36 +79,7 @@ _Reply = TypeVar("_Reply", bound="Json | ReplyStream | AsyncReplyStream")
 _Prepared = TypeVar("_Prepared")
 
 
-class Budget:
-    """The time that a request may still take."""
-
-    def __init__(self, timeout: float | httpx.Timeout, monotonic: Callable[[], float]) -> None:
-        self._timeout = timeout
-        self._monotonic = monotonic
-        self._ends = math.inf if isinstance(timeout, httpx.Timeout) else monotonic() + timeout
-
-    @property
-    def left(self) -> float:
-        """Seconds left; ``math.inf`` when every attempt has a time-out of its own."""
-        return self._ends - self._monotonic()
-
-    @property
-    def for_credentials(self) -> float:
-        """Seconds that a token or a project may take, so that another account may have its turn after it."""
-        return self.left / 2
-
-    def for_attempt(self, first_byte: float = math.inf) -> Limits:
-        """Return the limits of the next attempt.
-
-        Args:
-            first_byte: seconds after which its account leaves the turn to another one; see `TimeLimits`.
-        """
-        if isinstance(self._timeout, httpx.Timeout):
-            return self._timeout
-        return TimeLimits(max(self.left, 0.001), first_byte=first_byte, connect=CONNECT_SECONDS, gap=self._timeout)
-
-
-class Dispatcher(ForkAware):
+class Dispatcher:
     """Serves requests from a pool of accounts.
 
     Opens nothing until the first request. The parts are passed in for tests; each has a default made from ``settings``.
@@ -169,32 +111,12 @@ class Dispatcher(ForkAware):
         self._projects = Projects(self.settings, self.pool.store, self.clients, self.clock)
         self._exchange = Exchange(self.clients, self.clock, int(self.settings.max_reply_megabytes * 1e6))
         self._jitter = jitter
-        self._after_fork_in_child()
-        self._watch_forks()
-
-    def _after_fork_in_child(self) -> None:
-        self._executor: ThreadPoolExecutor | None = None
-        self._quick: ThreadPoolExecutor | None = None
-        self._preparing: ThreadPoolExecutor | None = None
-
-    def _threads(self, step: _Step) -> ThreadPoolExecutor:
-        """Return threads of our own: those of the event loop serve every other provider too and must not fill up.
-
-        What may block has others than what follows a refusal, so that a failover never waits for a refresh.
-        """
-        if isinstance(step, _MayBlock):
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="antigravity-tokens")
-            return self._executor
-        if self._quick is None:
-            self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="antigravity")
-        return self._quick
+        self._first_bytes = FirstBytes()
+        self._threads = Threads()
 
     async def in_a_thread(self, prepare: Callable[[], _Prepared]) -> _Prepared:
         """Return what a function returns that may take seconds before there is a request to serve."""
-        if self._preparing is None:
-            self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="antigravity-preparing")
-        return await asyncio.get_running_loop().run_in_executor(self._preparing, prepare)
+        return await self._threads.run(PREPARING, prepare)
 
     def token_for(self, account: Account) -> SecretStr:
         """Return an access token of an account; may block.
@@ -215,7 +137,7 @@ class Dispatcher(ForkAware):
     def stream(self, request: GeminiRequest) -> StreamedAnswer:
         """Serve a request and return its stream, read up to the first content."""
         stream, lease = self._drive(request, self._exchange.open)
-        return StreamedAnswer(self, stream, lease)
+        return StreamedAnswer(self.pool, stream, lease)
 
     def begin(self, request: GeminiRequest) -> Coroutine[Any, Any, Answer]:
         """Choose an account here and now, blocking; return the coroutine that does the rest.
@@ -236,7 +158,7 @@ class Dispatcher(ForkAware):
 
         async def answer() -> AsyncStreamedAnswer:
             stream, lease = await driven
-            return AsyncStreamedAnswer(self, stream, lease)
+            return AsyncStreamedAnswer(self.pool, stream, lease)
 
         return answer()
 
@@ -250,8 +172,11 @@ class Dispatcher(ForkAware):
             if isinstance(step, _Pause):
                 self.clock.sleep(step.seconds)
             elif isinstance(step, _Send):
+                began = self.clock.monotonic()
                 answer = send(step.call, step.limits)
                 if not isinstance(answer, Refusal):
+                    self._note(step, began)
+                    step.retries.give()
                     if step.lease.probes or not isinstance(answer, ReplyStream):
                         self.pool.report(step.lease, SERVED)  # a stream is served when it has ended
                     return answer, step.lease
@@ -271,25 +196,35 @@ class Dispatcher(ForkAware):
                 if isinstance(step, _Pause):
                     await asyncio.sleep(step.seconds)
                 elif isinstance(step, _Send):
+                    began = self.clock.monotonic()
                     answer = await send(step.call, step.limits)
                     if not isinstance(answer, Refusal):
-                        await self._begun(step.lease, answer)
+                        self._note(step, began)
+                        await self._begun(step, answer)
                         return answer, step.lease
                     outcome = answer
-                step = await asyncio.get_running_loop().run_in_executor(self._threads(step), steps.send, outcome)
+                purpose = TOKENS if isinstance(step, _MayBlock) else QUICK
+                step = await self._threads.run(purpose, functools.partial(steps.send, outcome))
 
         return rest()
 
-    async def _begun(self, lease: Lease, answer: object) -> None:
+    async def _begun(self, step: _Send, answer: object) -> None:
         """Report a reply; a stream is served when it has ended, but what it probes is known already."""
-        if not isinstance(answer, AsyncReplyStream):
-            await self.pool.areport(lease, SERVED)
-        elif lease.probes:
-            try:
-                await self.pool.areport(lease, SERVED)
-            except BaseException:  # cancelled: nobody will read the stream
+        try:
+            if step.retries.must_give:
+                await self._threads.run(QUICK, step.retries.give)
+            if step.lease.probes or not isinstance(answer, AsyncReplyStream):
+                await self.pool.areport(step.lease, SERVED)
+        except BaseException:  # cancelled: nobody will read the stream
+            if isinstance(answer, AsyncReplyStream):
                 await answer.aclose()
-                raise
+            raise
+
+    def _note(self, step: _Send, began: float) -> None:
+        """Remember what this process has seen: how long the first content took, and that the account answers."""
+        now = self.clock.monotonic()
+        self._first_bytes.note(step.kind, now - began, now)
+        self.pool.answered(step.lease)
 
     def _steps(self, request: GeminiRequest) -> _Steps:
         """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
@@ -300,6 +235,7 @@ class Dispatcher(ForkAware):
             random=self._jitter,
         )
         budget = Budget(request.timeout, self.clock.monotonic)
+        retries = Retries(self.pool.store, self.clock)
         waited = 0.0
         refused: RequestRefusedError | None = None
         pool = request.pool or self.pool
@@ -307,24 +243,32 @@ class Dispatcher(ForkAware):
             try:
                 taken = pool.try_acquire(
                     request.model,
-                    tried=failover.tried,
+                    tried=self._passed_over(request, failover),
+                    again=failover.limited,
                     waited=waited,
                     patience=max(0.0, budget.left),
                     only=request.account_id,
                 )
             except (NoAccountLeftError, AllAccountsLimitedError) as error:
-                raise _final(error, refused) from None
+                raise final(error, refused) from None
             if isinstance(taken, Wait):
                 yield _Pause(taken.seconds)
                 waited += taken.seconds
+                failover.has_waited()
                 continue
-            latest = yield from self._on_account(taken, request, failover, budget)
+            latest = yield from self._on_account(taken, request, failover, budget, retries)
             # What benched its account is told by the pool; of the rest the last one is told.
             if refused is None or latest.refusal.kind not in _LIMITS or refused.refusal.kind in _LIMITS:
                 refused = latest
 
+    def _passed_over(self, request: GeminiRequest, failover: Failover) -> set[str]:
+        """Return the accounts not to be asked: those tried, and in an outage those that have just failed as well."""
+        return (
+            failover.tried | self.pool.failed_just_now(request.model) if failover.may_be_an_outage else failover.tried
+        )
+
     def _on_account(
-        self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget
+        self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget, retries: Retries
     ) -> Generator[_Step, Refusal | None, RequestRefusedError]:
         """Try one account until it is somebody else's turn; return its last refusal.
 
@@ -336,6 +280,7 @@ class Dispatcher(ForkAware):
         while True:
             if budget.left <= 0:
                 raise RequestRefusedError(timeout_refusal("the request's time was up"), account=lease.account.label)
+            left, given = budget.left, budget.for_credentials
             try:
                 token = yield from self._token(lease, rejected, budget)
                 project = yield from self._project(lease, token, budget)
@@ -346,25 +291,47 @@ class Dispatcher(ForkAware):
                     raise  # what is wrong is wrong for every account
                 # Only a static token that was rejected is certain to be useless; another one is worth a second try.
                 useless = rejected is not None and isinstance(lease.account.credential, StaticToken)
-                outcome = _no_token(error, lease, rejected=useless)
+                outcome = no_token(error, lease, rejected=useless, late=left - budget.left >= 0.9 * given)
             else:
-                answer = yield _Send(lease, self._call(request, token, project), budget.for_attempt())
+                turn = self._turn(lease, request, failover, budget, retries)
+                lease = self.pool.half_open(lease, turn)
+                call = self._call(request, token, project)
+                answer = yield _Send(lease, call, budget.for_attempt(turn), retries, request.kind)
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
                 outcome = answer
             step = failover.next_step(lease.account.id, outcome)
+            spent = not isinstance(step, GiveUp) and not retries.allow(outcome)
+            if spent:
+                step = GiveUp()
+                if decisions_are_visible():
+                    decision("[accounts] %s: %s; the retry budget is spent", lease.account.label, outcome.kind.value)
             if isinstance(step, RetrySameAccount) and step.delay < budget.left:
                 rejected = token if step.refresh_token else None
                 if step.delay > 0:
                     yield _Pause(step.delay)
                 continue
-            self.pool.report(lease, _to_be_recorded(outcome, step))
-            refused = RequestRefusedError(outcome, account=lease.account.label)
+            self.pool.report(lease, to_be_recorded(outcome, step, spent=spent))
+            refused = RequestRefusedError(outcome, account=lease.account.label, retries_spent=spent)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
                 raise refused
             if decisions_are_visible():
                 decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
             return refused
+
+    def _turn(
+        self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget, retries: Retries
+    ) -> float:
+        """Return how many seconds the account has until its first byte; ``math.inf`` when nobody would take over."""
+        if math.isinf(budget.left) or not lease.others or not retries.are_affordable:
+            return math.inf
+        return turn_seconds(
+            left=budget.left,
+            others=lease.others,
+            stream=request.stream,
+            slowest=self._first_bytes.slowest(request.kind, self.clock.monotonic()),
+            left_before=failover.silences,
+        )
 
     def _token(
         self, lease: Lease, rejected: SecretStr | None, budget: Budget
@@ -397,92 +364,11 @@ class Dispatcher(ForkAware):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply, who served it, and what had been asked."""
-
-    reply: Json
-    lease: Lease
-    request: GeminiRequest
-
-
-class StreamedAnswer:
-    """A stream and who serves it. Iterate it to the end or close it."""
-
-    def __init__(self, dispatcher: Dispatcher, stream: ReplyStream, lease: Lease) -> None:
-        self.lease = lease
-        self._dispatcher = dispatcher
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[Json]:
-        try:
-            yield from self._stream
-            if not self.lease.probes:  # else reported with the first content
-                self._dispatcher.pool.report(self.lease, SERVED)
-        except RequestRefusedError as error:
-            self._dispatcher.pool.report(self.lease, error.refusal)
-            raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._stream.close()
-
-
-class AsyncStreamedAnswer:
-    """What `StreamedAnswer` is, on an event loop."""
-
-    def __init__(self, dispatcher: Dispatcher, stream: AsyncReplyStream, lease: Lease) -> None:
-        self.lease = lease
-        self._dispatcher = dispatcher
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[Json]:
-        try:
-            async for reply in self._stream:
-                yield reply
-            if not self.lease.probes:
-                await self._dispatcher.pool.areport(self.lease, SERVED)
-        except RequestRefusedError as error:
-            await self._dispatcher.pool.areport(self.lease, error.refusal)
-            raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
-        finally:
-            await self.aclose()
-
-    async def aclose(self) -> None:
-        """Release the connection."""
-        await self._stream.aclose()
-
-
-def _to_be_recorded(refusal: Refusal, step: NextStep) -> Refusal:
-    """Return what is recorded of a refusal: a request that a second account refuses, too, is at fault itself."""
-    if refusal.kind is RefusalKind.REFUSED_REQUEST and isinstance(step, GiveUp):
-        return replace(refusal, kind=RefusalKind.CALLER)
-    return refusal
-
-
-def _no_token(error: CredentialError, lease: Lease, *, rejected: bool) -> Refusal:
-    """Return the refusal that stands for a token that could not be had; ``rejected`` when upstream refused the last."""
-    kind = RefusalKind.AUTH if rejected else RefusalKind.TRANSPORT
-    if isinstance(error, GrantRevokedError):
-        kind = RefusalKind.REVOKED
-    status = 503 if kind is RefusalKind.TRANSPORT else 401
-    return Refusal(kind=kind, status=status, message=str(error), retry_after=error.retry_after, model=lease.model)
-
-
-def _final(
-    error: NoAccountLeftError | AllAccountsLimitedError, refused: RequestRefusedError | None
-) -> AntigravityError:
-    """Return what the caller is told when no account is left.
-
-    What upstream said last says more than that everybody has been asked. A refused request is no limit of the
-    account, so its cooldown of seconds must not be reported as one.
-    """
-    if refused is None:
-        return error
-    if refused.refusal.kind is RefusalKind.AUTH and isinstance(error, AllAccountsLimitedError):
-        return refused if len(error.accounts) == 1 else error
-    if isinstance(error, AllAccountsLimitedError) and refused.refusal.kind is not RefusalKind.REFUSED_REQUEST:
-        return error
-    return refused
+__all__ = [
+    "DEFAULT_TIMEOUT_SECONDS",
+    "Answer",
+    "AsyncStreamedAnswer",
+    "Dispatcher",
+    "GeminiRequest",
+    "StreamedAnswer",
+]

@@ -86,21 +86,24 @@ class RequestRefusedError(AntigravityError):
     Attributes:
         refusal: what upstream said, classified.
         account: the masked account that it was said to; ``None`` when no account was asked.
+        retries_spent: whether it was not tried again because the host's retry budget is spent. Whoever called must not
+            try again at once either.
     """
 
-    def __init__(self, refusal: Refusal, *, account: str | None = None) -> None:
+    def __init__(self, refusal: Refusal, *, account: str | None = None, retries_spent: bool = False) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
         self.account = account
+        self.retries_spent = retries_spent
         self.retry_after = refusal.retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_refused, (self.refusal, self.account)
+        return _rebuild_refused, (self.refusal, self.account, self.retries_spent)
 
 
 def _rebuild_limited(message: str, retry_after: float | None, accounts: tuple[str, ...]) -> AllAccountsLimitedError:
     return AllAccountsLimitedError(message, retry_after=retry_after, accounts=accounts)
 
 
-def _rebuild_refused(refusal: Refusal, account: str | None) -> RequestRefusedError:
-    return RequestRefusedError(refusal, account=account)
+def _rebuild_refused(refusal: Refusal, account: str | None, retries_spent: bool = False) -> RequestRefusedError:
+    return RequestRefusedError(refusal, account=account, retries_spent=retries_spent)

@@ -9,9 +9,8 @@ import asyncio
 import math
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 from litellm_antigravity.accounts import Account, AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.clock import Clock, SystemClock
@@ -23,10 +22,12 @@ from litellm_antigravity.errors import (
 )
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
-from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, show_decisions, spell_duration
+from litellm_antigravity.lease import SERVED, Lease, Outcome, Served, Wait
+from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, show_decisions
 from litellm_antigravity.models import ModelFamily, canonical_model, family_of
 from litellm_antigravity.refusals import Refusal, RefusalKind, record_for
 from litellm_antigravity.selection import round_robin
+from litellm_antigravity.selection.availability import NOBODYS_FAULT, Availability, active_cooldowns, availability
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.hybrid import Scoreboard
@@ -35,53 +36,25 @@ from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence, model_pool
 from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, StateStore, StateView
+from litellm_antigravity.wording import (
+    account_is_out,
+    all_limited,
+    no_capacity,
+    nowhere_available,
+    refused_by_all,
+    spell_remaining,
+)
 
 DEFAULT_SCOPE = "process"
 """Whose current account sticky keeps. One scope per process today; a conversation will be another."""
 
-_NOBODYS_FAULT = frozenset({RefusalKind.TRANSPORT.value, RefusalKind.BROKEN_REPLY.value})
+JUST_NOW_SECONDS = 20.0
+"""A failure that is no older speaks of the present: as long as failures in a row bench an account."""
+
 _ANNOUNCE_SECONDS = 5.0
 _REPEAT_SECONDS = 300.0
+_AGAIN_SECONDS = 1.0  # between two tries of one account by one request, however soon its limit ends
 _WAKE_MARGIN_SECONDS = 0.01  # sleep a little past the end of a cooldown rather than wake a little before it
-
-
-class Served:
-    """The outcome of a request that was answered."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "SERVED"
-
-
-SERVED: Final = Served()
-Outcome: TypeAlias = Served | Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """One request's hold on an account.
-
-    Attributes:
-        account: who serves the request.
-        model: the canonical model name.
-        family: the quota family it draws on.
-        since: when it was taken, in epoch seconds.
-        probes: the long cooldowns that this request probes; empty for an ordinary one.
-    """
-
-    account: Account
-    model: str
-    family: ModelFamily
-    since: float
-    probes: tuple[Cooldown, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """No account is free now, but one will be soon enough to wait for it."""
-
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +70,6 @@ class AccountState:
     def remaining(self, now: float) -> float:
         """Return the seconds until the account is free; 0 when it is."""
         return max((cooldown.remaining(now) for cooldown in self.cooldowns), default=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Availability:
-    """Who is free for one model, as long as no cooldown begins or ends."""
-
-    roster: AccountsSnapshot
-    cooldown_version: int
-    computed_at: float
-    valid_until: float
-    free: tuple[str, ...]
-    benched: Mapping[str, tuple[Cooldown, ...]]
-
-    def holds(self, roster: AccountsSnapshot, view: StateView, now: float) -> bool:
-        return (
-            self.roster is roster
-            and self.cooldown_version == view.cooldown_version
-            and self.computed_at <= now < self.valid_until
-        )
 
 
 class AccountPool(ForkAware):
@@ -169,8 +123,9 @@ class AccountPool(ForkAware):
         self._cursors: dict[ModelFamily, int] = {}
         self._current: dict[tuple[str, ModelFamily], str] = {}
         self._starts: dict[ModelFamily, int] = {}
-        self._availability: dict[str, _Availability] = {}
+        self._availability: dict[str, Availability] = {}
         self._scoreboard: tuple[AccountsSnapshot, Scoreboard, int] | None = None
+        self._answers: dict[tuple[str, ModelFamily], float] = {}
         self._announced: tuple[float, Mapping[str, str]] = (-math.inf, {})
 
     def _before_fork(self) -> None:
@@ -236,6 +191,7 @@ class AccountPool(ForkAware):
         waited: float = 0.0,
         patience: float = math.inf,
         only: str | None = None,
+        again: Collection[str] = (),
     ) -> Lease | Wait:
         """Choose an account now, or say how long to wait for one.
 
@@ -246,6 +202,7 @@ class AccountPool(ForkAware):
             waited: seconds that this request has waited for an account already.
             patience: seconds that the request may still take.
             only: the id of the one account that may serve the request; somebody else has chosen it.
+            again: those of ``tried`` that had reached a limit, which may be waited for.
 
         Raises:
             AllAccountsLimitedError: see `acquire`; so for the other three.
@@ -264,7 +221,7 @@ class AccountPool(ForkAware):
             view = self.store.refresh()
             now = self.clock.time()
             if (held := view.capacity.get(name)) is not None and (left := held.remaining(now)) > 0:
-                raise RequestRefusedError(_no_capacity(name, left))
+                raise RequestRefusedError(no_capacity(name, left))
             with self._lock:
                 free = self._free(roster, view, name, family, now)
                 choice = (
@@ -279,14 +236,14 @@ class AccountPool(ForkAware):
             if choice is None and only is not None:
                 return self._not_the_one(free, name, only, now, tried, waited, patience)
             if choice is None:
-                return self._nobody(free, name, family, now, tried, waited, patience)
+                return self._nobody(free, name, family, now, tried, waited, patience, again)
             if isinstance(choice, Wait):
-                return choice
+                return self._in_turn(choice.seconds, family, now, self.settings.sticky_wait_seconds - waited, patience)
             account_id, spends = choice
             if not self.store.begin_request(account_id, now, self.rules, require_token=spends):
                 overdrawn.add(account_id)  # another process took the last token in between
                 continue
-            return self._lease(roster.by_id[account_id], free, name, family, scope, now, tried)
+            return self._lease(roster.by_id[account_id], free, name, family, scope, now, tried, only)
 
     def _guess(
         self,
@@ -321,22 +278,35 @@ class AccountPool(ForkAware):
         account_id, spends = choice
         if not self.store.begin_if_current(account_id, now, self.rules, require_token=spends):
             return None
-        return self._lease(roster.by_id[account_id], free, model, family, scope, now, tried)
+        return self._lease(roster.by_id[account_id], free, model, family, scope, now, tried, only)
 
     def _lease(
         self,
         account: Account,
-        free: _Availability,
+        free: Availability,
         model: str,
         family: ModelFamily,
         scope: str,
         now: float,
         tried: Collection[str],
+        only: str | None,
     ) -> Lease:
         self._taken(account.id, family, scope)
         if decisions_are_visible():
             self._explain(account, free, model, tried)
-        return Lease(account, model, family, now)
+        open_to_it = sum(one not in tried for one in free.free) if tried else len(free.free)
+        others = 0 if only is not None else open_to_it - 1
+        return Lease(account, model, family, now, others=others)
+
+    def failed_just_now(self, model: str) -> set[str]:
+        """Return the accounts whose last request for the family of ``model`` failed a moment ago."""
+        family, now = family_of(canonical_model(model)), self.clock.time()
+        known = {account_id: one.failures.get(family) for account_id, one in dict(self.store.known().vitals).items()}
+        return {
+            account_id
+            for account_id, failures in known.items()
+            if failures is not None and abs(now - failures.at) <= JUST_NOW_SECONDS
+        }
 
     def choose(self, model: str, *, among: Collection[str] | None = None, scope: str = DEFAULT_SCOPE) -> str | None:
         """Return the id of the account that the next request for ``model`` would get, without taking anything.
@@ -394,7 +364,7 @@ class AccountPool(ForkAware):
         if not accounts or any(account.id not in free.benched for account in accounts):
             return None
         told = [one for one in roster.enabled if one in accounts or (one.id in besides and one.id in free.benched)]
-        return _all_limited(told, free.benched, name, now)
+        return all_limited(told, free.benched, name, now)
 
     def _roster(self) -> AccountsSnapshot:
         roster = self.accounts.current()
@@ -405,37 +375,20 @@ class AccountPool(ForkAware):
 
     def _free(
         self, roster: AccountsSnapshot, view: StateView, model: str, family: ModelFamily, now: float
-    ) -> _Availability:
+    ) -> Availability:
         known = self._availability.get(model)
         if known is not None and known.holds(roster, view, now):
             return known
-        version = view.cooldown_version  # before the look: another thread may be adding a cooldown
-        benched = _benched(roster, view, model, family, now)
-        if len(benched) == len(roster.enabled):
-            # Transport is inference, and when it has benched everybody it is not the accounts that are at fault.
-            benched = {
-                account_id: cooldowns
-                for account_id, cooldowns in benched.items()
-                if not all(one.reason in _NOBODYS_FAULT for one in cooldowns)
-            }
-        ends = [
-            now + cooldown.remaining(now)
-            for cooldowns in benched.values()
-            for cooldown in cooldowns
-            if not math.isinf(cooldown.until)
-        ]
-        free = tuple(account.id for account in roster.enabled if account.id not in benched)
         if len(self._availability) > 256:  # names come from requests
             self._availability.clear()
-        fresh = _Availability(roster, version, now, min(ends, default=math.inf), free, benched)
-        self._availability[model] = fresh
+        self._availability[model] = fresh = availability(roster, view, model, family, now)
         return fresh
 
     def _choose(
         self,
         roster: AccountsSnapshot,
         view: StateView,
-        free: _Availability,
+        free: Availability,
         family: ModelFamily,
         scope: str,
         now: float,
@@ -471,7 +424,7 @@ class AccountPool(ForkAware):
         return self._sticky(roster, set(candidates), family, current), False
 
     def _wait_for_current(
-        self, free: _Availability, current: str, excluded: Collection[str], now: float, waited: float
+        self, free: Availability, current: str, excluded: Collection[str], now: float, waited: float
     ) -> float:
         """Return how long sticky waits for its current account rather than lose its prompt cache; 0 for not at all."""
         budget = self.settings.sticky_wait_seconds - waited
@@ -567,14 +520,14 @@ class AccountPool(ForkAware):
     # When somebody else has chosen
 
     def _the_one(
-        self, roster: AccountsSnapshot, free: _Availability, only: str, tried: Collection[str]
+        self, roster: AccountsSnapshot, free: Availability, only: str, tried: Collection[str]
     ) -> tuple[str, bool] | None:
         usable = only not in tried and only not in free.benched and _is_enabled(roster, only)
         return (only, False) if usable else None
 
     def _not_the_one(
         self,
-        free: _Availability,
+        free: Availability,
         model: str,
         only: str,
         now: float,
@@ -589,45 +542,60 @@ class AccountPool(ForkAware):
         if only in tried:
             msg = f"{account.label} has been tried for this request, which is for no other account"
             raise NoAccountLeftError(msg)
-        wait = max(cooldown.remaining(now) for cooldown in free.benched[only]) + _WAKE_MARGIN_SECONDS
-        if wait <= min(self.settings.max_rate_limit_wait_seconds - waited, patience):
-            return Wait(wait)
-        raise _all_limited([account], free.benched, model, now)
+        wait = self._earliest(free, now, free.roster.by_id.keys() - {only}, ())
+        allowed = min(self.settings.max_rate_limit_wait_seconds - waited, patience)
+        if wait <= allowed:
+            return self._in_turn(wait, family_of(model), now, allowed)
+        raise all_limited([account], free.benched, model, now)
 
     # When there is nobody
 
     def _nobody(
         self,
-        free: _Availability,
+        free: Availability,
         model: str,
         family: ModelFamily,
         now: float,
         tried: Collection[str],
         waited: float,
         patience: float,
+        again: Collection[str],
     ) -> Lease | Wait:
         roster = free.roster
+        allowed = min(self.settings.max_rate_limit_wait_seconds - waited, patience)
+        earliest = self._earliest(free, now, tried, again)
+        if earliest <= allowed:
+            if decisions_are_visible():
+                decision("[accounts] every account is limited for %s; waiting %.1f s", model, earliest)
+            return self._in_turn(earliest, family, now, allowed)
+        if any(account_id in again for account_id in free.free):
+            raise refused_by_all(model, earliest)
         if free.free:
             msg = f"each of the {len(free.free)} free account(s) has been tried for this request"
             raise NoAccountLeftError(msg)
-        waits = {
-            account_id: max(cooldown.remaining(now) for cooldown in cooldowns)
-            for account_id, cooldowns in free.benched.items()
-        }
-        open_waits = {account_id: wait for account_id, wait in waits.items() if account_id not in tried}
-        earliest = min(open_waits.values(), default=math.inf) + _WAKE_MARGIN_SECONDS
-        if earliest <= min(self.settings.max_rate_limit_wait_seconds - waited, patience):
-            if decisions_are_visible():
-                decision("[accounts] every account is limited for %s; waiting %.1f s", model, earliest)
-            return Wait(earliest)
         for account in roster.enabled:
             if account.id not in tried and (probes := self._claim_probes(free.benched[account.id], now)):
                 self.store.begin_request(account.id, now, self.rules, require_token=False)
                 LOGGER.info("Probing %s for %s, whose cooldown is long.", account.label, model)
                 return Lease(account, model, family, now, probes)
-        if (refusal := _nowhere_available(roster.enabled, free.benched, model, now)) is not None:
+        if (refusal := nowhere_available(roster.enabled, free.benched, model, now)) is not None:
             raise RequestRefusedError(refusal)
-        raise _all_limited(roster.enabled, free.benched, model, now)
+        raise all_limited(roster.enabled, free.benched, model, now)
+
+    def _earliest(self, free: Availability, now: float, tried: Collection[str], again: Collection[str]) -> float:
+        """Return the seconds until an account can be asked that this request is not done with."""
+        waits = []
+        for account in free.roster.enabled:
+            if account.id in tried and account.id not in again:
+                continue
+            benched = free.benched.get(account.id, ())
+            wait = max((cooldown.remaining(now) for cooldown in benched), default=0.0) + _WAKE_MARGIN_SECONDS
+            waits.append(max(wait, _AGAIN_SECONDS) if account.id in again else wait)
+        return min(waits, default=math.inf)
+
+    def _in_turn(self, seconds: float, family: ModelFamily, now: float, *limits: float) -> Wait:
+        """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
+        return Wait(self.store.claim_turn(family, now + seconds, now + min(limits)) - now)
 
     def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:
         """Return the cooldowns that this request may probe: all that bench the account, or none."""
@@ -638,6 +606,33 @@ class AccountPool(ForkAware):
 
     # Reporting how it went
 
+    def answered(self, lease: Lease) -> None:
+        """Note that upstream has begun to answer as the account; in this process's memory only."""
+        self._answers[lease.account.id, lease.family] = self.clock.time()
+
+    def _others_answered(self, lease: Lease, since: float) -> bool:
+        return any(
+            at >= since and family == lease.family and account_id != lease.account.id
+            for (account_id, family), at in tuple(self._answers.items())
+        )
+
+    def half_open(self, lease: Lease, seconds: float) -> Lease:
+        """Return the lease of a probe if the account was benched for failing in transit and has not answered since.
+
+        Others keep away from it meanwhile, for ``seconds`` at most: only one request at a time is to find out whether
+        it is silent still. Does nothing for any other account, or where nobody else could serve.
+        """
+        if not lease.others or math.isinf(seconds) or lease.probes:
+            return lease
+        view, now = self.store.known(), self.clock.time()
+        vitals, last = view.vitals.get(lease.account.id), view.cooldown(lease.account.id, lease.family)
+        if vitals is None or last is None or last.reason not in NOBODYS_FAULT or last.remaining(now) > 0:
+            return lease
+        if not vitals.failures_now(lease.family, now, self.rules):
+            return lease
+        probe = replace(last, since=now, until=now + seconds)
+        return replace(lease, probes=(self.store.extend_cooldown(probe),))
+
     def report(self, lease: Lease, outcome: Outcome) -> None:
         """Record how a leased request ended, where every process sees it.
 
@@ -647,13 +642,16 @@ class AccountPool(ForkAware):
         """
         now = self.clock.time()
         if isinstance(outcome, Refusal):
+            for probe in _trials(lease):
+                self.store.end_cooldown(probe.account_id, probe.pool, now)
             self._refused(lease, outcome, now)
             return
         if self.must_record_success(lease):
             self.store.record_success(lease.account.id, lease.family, now, self.rules)
         for probe in lease.probes:
             self.store.end_cooldown(probe.account_id, probe.pool, now)
-            self.store.finish_probe(probe.account_id, probe.pool, now)
+            if probe not in _trials(lease):
+                self.store.finish_probe(probe.account_id, probe.pool, now)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does without blocking the event loop."""
@@ -667,7 +665,8 @@ class AccountPool(ForkAware):
 
     def _refused(self, lease: Lease, refusal: Refusal, now: float) -> None:
         account, record = lease.account, record_for(refusal, family=lease.family, model=lease.model)
-        failures = 0
+        known = self.store.known().vitals.get(account.id)
+        before = None if known is None else known.failures.get(lease.family)
         if record.counts_as_failure is not None:
             failures = self.store.record_failure(
                 account.id,
@@ -677,7 +676,13 @@ class AccountPool(ForkAware):
                 penalty=record.counts_as_failure,
                 refund=record.refund_token,
             )
-            record = record_for(refusal, family=lease.family, model=lease.model, consecutive_failures=failures)
+            record = record_for(
+                refusal,
+                family=lease.family,
+                model=lease.model,
+                consecutive_failures=failures,
+                others_answered=before is not None and self._others_answered(lease, before.at),
+            )
         elif record.refund_token:
             self.store.refund_token(account.id, now, self.rules)
         if record.capacity_delay is not None:
@@ -687,7 +692,7 @@ class AccountPool(ForkAware):
                 _cooldown(account, record.pool, record.until_delay, refusal, now, fact=record.fact)
             )
             if refusal.kind in (RefusalKind.BANNED, RefusalKind.VERIFICATION, RefusalKind.REVOKED):
-                LOGGER.warning("%s", _loud(account, refusal))
+                LOGGER.warning("%s", account_is_out(account, refusal))
             if decisions_are_visible():
                 decision(
                     "[accounts] %s: %s for %s, out of %s for %s",
@@ -695,10 +700,11 @@ class AccountPool(ForkAware):
                     refusal.kind.value,
                     lease.model,
                     "everything" if cooldown.pool == WHOLE_ACCOUNT else cooldown.pool,
-                    _spell_remaining(cooldown.remaining(now)),
+                    spell_remaining(cooldown.remaining(now)),
                 )
         for probe in lease.probes:
-            self.store.finish_probe(probe.account_id, probe.pool, now)
+            if probe not in _trials(lease):
+                self.store.finish_probe(probe.account_id, probe.pool, now)
 
     # For people
 
@@ -724,7 +730,7 @@ class AccountPool(ForkAware):
         states = []
         for account in roster.accounts:
             vitals = view.vitals.get(account.id, fresh)
-            cooldowns = _active(account, view, now)
+            cooldowns = active_cooldowns(account, view, now)
             if name is not None:
                 pools = (WHOLE_ACCOUNT, family_of(name), model_pool(name))
                 cooldowns = [one for one in cooldowns if one.pool in pools]
@@ -739,7 +745,7 @@ class AccountPool(ForkAware):
             )
         return states
 
-    def _explain(self, account: Account, free: _Availability, model: str, tried: Collection[str]) -> None:
+    def _explain(self, account: Account, free: Availability, model: str, tried: Collection[str]) -> None:
         decision(
             "[accounts] %s: %s serves %s (%d of %d free%s)",
             self.settings.account_selection_strategy,
@@ -751,39 +757,14 @@ class AccountPool(ForkAware):
         )
 
 
+def _trials(lease: Lease) -> list[Cooldown]:
+    """Return those of a lease's probes that `AccountPool.half_open` has begun: of seconds, not of hours."""
+    return [probe for probe in lease.probes if probe.reason in NOBODYS_FAULT]
+
+
 def _is_enabled(roster: AccountsSnapshot, account_id: str) -> bool:
     account = roster.by_id.get(account_id)
     return account is not None and account.enabled
-
-
-def _active(account: Account, view: StateView, now: float) -> list[Cooldown]:
-    """Return the cooldowns of an account that are not over, from the shared state and from the accounts file."""
-    found = [
-        cooldown
-        for pool, cooldown in view.cooldowns.get(account.id, {}).items()
-        if cooldown.remaining(now) > 0
-        and (pool != WHOLE_ACCOUNT or cooldown.credential in (None, account.credential.fingerprint))
-    ]
-    in_file = (known for known in account.cooldowns if known.until > now)
-    found.extend(Cooldown(account.id, known.pool, known.until, known.reason, now, fact=True) for known in in_file)
-    return found
-
-
-def _benched(
-    roster: AccountsSnapshot, view: StateView, model: str, family: ModelFamily, now: float
-) -> dict[str, tuple[Cooldown, ...]]:
-    """Return the enabled accounts that may not serve ``model`` now, with the cooldowns that say so."""
-    pools = (WHOLE_ACCOUNT, family, model_pool(model))
-    benched: dict[str, tuple[Cooldown, ...]] = {}
-    suspects = {*view.cooldowns, *(account.id for account in roster.enabled if account.cooldowns)}
-    for account_id in suspects:
-        account = roster.by_id.get(account_id)
-        if account is None or not account.enabled:
-            continue
-        active = tuple(cooldown for cooldown in _active(account, view, now) if cooldown.pool in pools)
-        if active:
-            benched[account_id] = active
-    return benched
 
 
 def _cooldown(account: Account, pool: str, seconds: float, refusal: Refusal, now: float, *, fact: bool) -> Cooldown:
@@ -799,71 +780,6 @@ def _cooldown(account: Account, pool: str, seconds: float, refusal: Refusal, now
         credential=account.credential.fingerprint if about_credential else None,
         url=refusal.url,
         message=refusal.message[:300],
-    )
-
-
-def _loud(account: Account, refusal: Refusal) -> str:
-    remedy = {
-        RefusalKind.BANNED: "upstream has disabled it; appeal",
-        RefusalKind.VERIFICATION: "it is out until you verify it",
-        RefusalKind.REVOKED: "its grant was revoked; sign in again",
-    }[refusal.kind]
-    where = " at the address that `litellm-antigravity status` shows" if refusal.url else ""
-    back = "" if refusal.kind is RefusalKind.REVOKED else ", then type `litellm-antigravity auth retry EMAIL`"
-    return f"Account {account.label} is out: {remedy}{where}{back}. Upstream said: {refusal.message}"
-
-
-def _no_capacity(model: str, left: float) -> Refusal:
-    return Refusal(
-        kind=RefusalKind.CAPACITY,
-        status=503,
-        message=f"No capacity available for model {model} (seen by another request a moment ago)",
-        retry_after=left,
-        model=model,
-    )
-
-
-def _nowhere_available(
-    accounts: Sequence[Account], benched: Mapping[str, tuple[Cooldown, ...]], model: str, now: float
-) -> Refusal | None:
-    """Return the refusal for a model that no account has, most likely a misspelt one; that is no rate limit."""
-    longest = [max(benched[one.id], key=lambda cooldown: cooldown.remaining(now)) for one in accounts]
-    if any(one.reason != RefusalKind.NOT_AVAILABLE.value for one in longest):
-        return None
-    earliest = spell_duration(math.ceil(min(one.remaining(now) for one in longest)))
-    said = next((f" Upstream says: {one.message}" for one in longest if one.message), "")
-    message = f"None of the {len(longest)} account(s) has the model {model}. Check its name.{said}"
-    return Refusal(
-        kind=RefusalKind.NOT_AVAILABLE,
-        status=404,
-        message=f"{message} (It is not asked for again within {earliest}.)",
-        model=model,
-    )
-
-
-def _spell_remaining(seconds: float) -> str:
-    return "good, until somebody acts" if math.isinf(seconds) else spell_duration(seconds)
-
-
-def _all_limited(
-    accounts: Sequence[Account], benched: Mapping[str, tuple[Cooldown, ...]], model: str, now: float
-) -> AllAccountsLimitedError:
-    lines, waits = [], []
-    for account in accounts:
-        longest = max(benched[account.id], key=lambda cooldown: cooldown.remaining(now))
-        wait = longest.remaining(now)
-        waits.append(wait)
-        left = "until you act" if math.isinf(wait) else f"{spell_duration(math.ceil(wait))} left"
-        lines.append(f"{account.label}: {longest.reason}, {left}")
-    earliest = min(waits)
-    retry_after = None if math.isinf(earliest) else earliest
-    head = f"Every account ({len(lines)}) is limited for {model}"
-    if retry_after is None:
-        tail = "None comes back by itself: see `litellm-antigravity status`."
-    else:
-        tail = f"The first one is free again in {spell_duration(math.ceil(retry_after))}."
-    return AllAccountsLimitedError(
-        f"{head}. {tail} [{'; '.join(lines)}]", retry_after=retry_after, accounts=tuple(lines)
     )
 
 

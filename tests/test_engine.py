@@ -15,10 +15,10 @@ import pytest
 from serving import settings_of
 from support import FakeClock, run_python
 
-from litellm_antigravity import pool as pool_module
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import RequestRefusedError, StateUnavailableError
 from litellm_antigravity.refusals import RefusalKind
+from litellm_antigravity.selection import availability
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
@@ -101,7 +101,7 @@ def test_when_connections_alone_have_benched_everybody_everybody_is_asked_again(
 ) -> None:
     dispatcher = new_dispatcher()
     simulator.refuse("drop")
-    for _ in range(4):
+    for _ in range(6):
         assert refusal_of(lambda: dispatcher.complete(request())) is RefusalKind.TRANSPORT
         clock.advance(3)  # each counts as a failure of its own
     assert benched(dispatcher) == EMAILS
@@ -269,7 +269,7 @@ def test_a_cooldown_that_another_thread_adds_during_a_look_is_seen_by_the_next_o
 ) -> None:
     pool = new_dispatcher().pool
     first = pool.accounts.current().accounts[0]
-    really = pool_module._benched
+    really = availability._benched
     cooldown = Cooldown(first.id, "claude", clock.time() + 600, "quota", clock.time(), fact=True)
 
     def interrupted(*args: Any) -> Any:
@@ -278,7 +278,7 @@ def test_a_cooldown_that_another_thread_adds_during_a_look_is_seen_by_the_next_o
             pool.store.extend_cooldown(cooldown)
         return found
 
-    monkeypatch.setattr(pool_module, "_benched", interrupted)
+    monkeypatch.setattr(availability, "_benched", interrupted)
     assert pool.acquire(MODEL).account is first
     assert pool.acquire(MODEL).account is not first
 

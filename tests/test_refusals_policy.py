@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from litellm_antigravity.refusals import (
     RefusalKind,
     RetrySameAccount,
     record_for,
+    retry_cost,
 )
 
 pytestmark = pytest.mark.once
@@ -165,6 +167,43 @@ def test_without_switching_at_once_the_same_account_gets_one_more_try(
 )
 def test_a_long_limit_is_never_waited_for_on_the_same_account(kind: RefusalKind, hint: float | None) -> None:
     assert failover(switch=False).next_step("a", refusal(kind, hint)) == NextAccount()
+
+
+@pytest.mark.parametrize("kind", list(K))
+def test_after_a_wait_only_those_that_had_reached_a_limit_may_be_asked_again(kind: RefusalKind) -> None:
+    request = failover()
+    for _ in range(2):  # a 401 costs a refresh first
+        step = request.next_step("a", refusal(kind))
+    request.has_waited()
+    if isinstance(step, NextAccount):
+        assert request.tried == (set() if kind in (K.QUOTA, K.RATE) else {"a"})
+    assert request.limited == set()
+
+
+def test_two_failures_in_transit_may_be_an_outage_and_limits_are_none() -> None:
+    request = failover()
+    request.next_step("a", refusal(K.TRANSPORT))
+    for account, kind in (("b", K.RATE), ("c", K.QUOTA), ("d", K.VERIFICATION)):
+        request.next_step(account, refusal(kind))
+        assert not request.may_be_an_outage
+    request.next_step("e", refusal(K.BROKEN_REPLY))
+    assert request.may_be_an_outage
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "cost"),
+    [
+        (K.TRANSPORT, 500, 5.0),
+        (K.TRANSPORT, 408, 10.0),
+        (K.BROKEN_REPLY, 502, 5.0),
+        (K.CAPACITY, 503, 5.0),
+        *((kind, 429, 0.0) for kind in K if kind not in (K.TRANSPORT, K.BROKEN_REPLY, K.CAPACITY)),
+    ],
+)
+def test_the_retry_budget_is_for_what_tells_of_an_upstream_in_trouble(
+    kind: RefusalKind, status: int, cost: float
+) -> None:
+    assert retry_cost(replace(refusal(kind), status=status)) == cost
 
 
 @given(

@@ -34,7 +34,8 @@ def as_litellm(error: AntigravityError, model: str) -> Exception:
     """Return the LiteLLM exception for one of ours, to be raised from it.
 
     A rate limit carries ``Retry-After`` in ``response.headers`` and in ``headers`` (from where the proxy copies it),
-    and ``num_retries = 0``: the Router would otherwise sleep and ask again, though every account has been asked.
+    and ``num_retries = 0``: the Router would otherwise sleep and ask again, though every account has been asked. So
+    does every error when the host's retry budget is spent.
     """
     _forget_contexts(error)
     if isinstance(error, AllAccountsLimitedError):
@@ -42,7 +43,10 @@ def as_litellm(error: AntigravityError, model: str) -> Exception:
             return _make(litellm.AuthenticationError, 401, str(error), model)
         return _rate_limit(str(error), error.retry_after, model)
     if isinstance(error, RequestRefusedError):
-        return _refused(error, model)
+        raised = _refused(error, model)
+        if error.retries_spent:  # a retry of the Router's would come to us as a request of its own
+            raised.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
+        return raised
     if isinstance(error, SettingsError):
         return _make(litellm.InternalServerError, 500, str(error), model)
     # No accounts file, no OAuth client, no token: LiteLLM says 401 where credentials are missing.
@@ -92,6 +96,8 @@ def not_offered(what: str, model: str) -> Exception:
 def _refused(error: RequestRefusedError, model: str) -> Exception:
     refusal = error.refusal
     message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
+    if error.retries_spent:
+        message += " Not tried again: too much of what this host asked has failed lately."
     if refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE, RefusalKind.REFUSED_REQUEST):
         return _rate_limit(message, refusal.retry_after, model)
     if refusal.kind is RefusalKind.CALLER:

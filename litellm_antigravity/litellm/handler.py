@@ -168,9 +168,9 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """
         raised = as_litellm(error, model)
         info = (call.get("litellm_params") or {}).get("model_info")
-        if isinstance(info, dict) and info.get("account") and getattr(raised, "num_retries", None) == 0:
-            limits = self.routing.limits_after(info)
-            if limits is not None:
+        may_go_on = getattr(raised, "num_retries", None) == 0 and not getattr(error, "retries_spent", False)
+        if isinstance(info, dict) and info.get("account") and may_go_on:
+            if (limits := self.routing.limits_after(info)) is not None:
                 return as_litellm(limits, model)
             if self.routing.member_of(info) is not None:
                 raised.num_retries = None  # type: ignore[attr-defined]  # LiteLLM's exceptions have it

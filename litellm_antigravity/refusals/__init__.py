@@ -12,6 +12,7 @@ from litellm_antigravity.refusals.policy import (
     Record,
     RetrySameAccount,
     record_for,
+    retry_cost,
 )
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
 from litellm_antigravity.refusals.replies import (
@@ -39,6 +40,7 @@ __all__ = [
     "parse_refusal",
     "record_for",
     "refusal_in_reply",
+    "retry_cost",
     "timeout_refusal",
     "too_long_refusal",
     "truncated_stream",

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from litellm_antigravity.models import ModelFamily, canonical_model
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
+from litellm_antigravity.selection.retry_budget import RETRY_COST, TIMEOUT_COST
 from litellm_antigravity.selection.vitals import Penalty
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, model_pool
 
@@ -23,6 +24,12 @@ CAPACITY_RETRIES: Final = (1.0, 2.0, 4.0)
 
 REPEATED_FAILURES: Final = 3
 """So many failures in a row make a transport problem one of the account."""
+
+REPEATED_SILENCES: Final = 2
+"""So many are enough when the last was silence that cost a request its time, and other accounts answered meanwhile."""
+
+ACCOUNTS_IN_AN_OUTAGE: Final = 2
+"""So many accounts a request asks when each of them fails and every other one has just failed as well."""
 
 _JITTER: Final = 0.2
 _SAME_ACCOUNT_SECONDS: Final = 1.0  # the pause before the same account is asked again, when there is no hint
@@ -39,6 +46,9 @@ _FAMILY_KINDS: Final = frozenset(
 )
 _ACCOUNT_KINDS: Final = frozenset({RefusalKind.AUTH, RefusalKind.REVOKED, RefusalKind.VERIFICATION, RefusalKind.BANNED})
 _UNTIL_SOMEBODY_ACTS: Final = frozenset({RefusalKind.REVOKED, RefusalKind.VERIFICATION, RefusalKind.BANNED})
+_TROUBLE_IN_TRANSIT: Final = frozenset({RefusalKind.TRANSPORT, RefusalKind.BROKEN_REPLY})
+_UPSTREAM_IN_TROUBLE: Final = _TROUBLE_IN_TRANSIT | {RefusalKind.CAPACITY}
+_LIMITS: Final = frozenset({RefusalKind.QUOTA, RefusalKind.RATE})
 _PENALTIES: Final[dict[RefusalKind, Penalty]] = {
     RefusalKind.QUOTA: "rate",
     RefusalKind.RATE: "rate",
@@ -71,7 +81,14 @@ class Record:
     capacity_delay: float | None
 
 
-def record_for(refusal: Refusal, *, family: ModelFamily, model: str, consecutive_failures: int = 0) -> Record:
+def record_for(
+    refusal: Refusal,
+    *,
+    family: ModelFamily,
+    model: str,
+    consecutive_failures: int = 0,
+    others_answered: bool = False,
+) -> Record:
     """Return what to record of a refusal (DESIGN, section 7).
 
     Args:
@@ -79,11 +96,12 @@ def record_for(refusal: Refusal, *, family: ModelFamily, model: str, consecutive
         family: the quota family of the model.
         model: the model that was asked for.
         consecutive_failures: the account's failures in a row in the family, this one included.
+        others_answered: whether another account was seen to answer since the failure before this one.
     """
     kind = refusal.kind
     return Record(
         pool=_pool(kind, family, model),
-        until_delay=_cooldown_seconds(refusal, consecutive_failures),
+        until_delay=_cooldown_seconds(refusal, consecutive_failures, others_answered=others_answered),
         fact=kind in _UNTIL_SOMEBODY_ACTS or (_takes_hint(kind) and refusal.retry_after is not None),
         counts_as_failure=_PENALTIES.get(kind),
         refund_token=True,  # DESIGN, section 5: upstream refused, or could not be reached
@@ -103,7 +121,7 @@ def _takes_hint(kind: RefusalKind) -> bool:
     return kind in (RefusalKind.QUOTA, RefusalKind.RATE)
 
 
-def _cooldown_seconds(refusal: Refusal, failures: int) -> float | None:
+def _cooldown_seconds(refusal: Refusal, failures: int, *, others_answered: bool) -> float | None:
     kind, hint = refusal.kind, refusal.retry_after
     if kind in _UNTIL_SOMEBODY_ACTS:
         return math.inf
@@ -116,8 +134,20 @@ def _cooldown_seconds(refusal: Refusal, failures: int) -> float | None:
     if kind is RefusalKind.REFUSED_REQUEST:
         return REFUSED_REQUEST_SECONDS if hint is None else min(hint, REFUSED_REQUEST_SECONDS)
     if kind in (RefusalKind.TRANSPORT, RefusalKind.BROKEN_REPLY):
-        return TRANSPORT_SECONDS if failures >= REPEATED_FAILURES else None
+        enough = REPEATED_SILENCES if refusal.silent and others_answered else REPEATED_FAILURES
+        return TRANSPORT_SECONDS if failures >= enough else None
     return OUT_SECONDS if kind in (RefusalKind.AUTH, RefusalKind.NOT_AVAILABLE) else None
+
+
+def retry_cost(refusal: Refusal) -> float:
+    """Return what another try after this refusal takes from the retry budget; 0 for what is not subject to it.
+
+    Subject to it is what tells of an upstream in trouble: errors of connections and servers, broken replies, and a
+    lack of capacity. Limits, quota and what is wrong with one account are not: to rotate is the answer to them.
+    """
+    if refusal.kind not in _UPSTREAM_IN_TROUBLE:
+        return 0.0
+    return TIMEOUT_COST if refusal.status == 408 else RETRY_COST
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +186,17 @@ class Failover:
 
     Attributes:
         tried: the accounts that the request is done with.
+        limited: those of them that had reached a limit; once a limit is over, they may be asked again.
+        silences: how many accounts it has left because they said nothing in their turn.
     """
 
     def __init__(
         self, *, switch_on_first_rate_limit: bool, random: Callable[[], float], sticky_wait: float = 0.0
     ) -> None:
         self.tried: set[str] = set()
+        self.limited: set[str] = set()
+        self.silences = 0
+        self._failures_in_transit = 0
         self._sticky_wait = sticky_wait
         self._waited_for: set[str] = set()
         self._switch_at_once = switch_on_first_rate_limit
@@ -195,10 +230,25 @@ class Failover:
         if self._is_waited_for(account_id, refusal):
             self._waited_for.add(account_id)
             return NextAccount()  # not tried for good: the pool waits for it rather than lose its prompt cache
+        if kind in _LIMITS:
+            self.limited.add(account_id)
+        if kind in _TROUBLE_IN_TRANSIT:
+            self._failures_in_transit += 1
+        self.silences += refusal.silent
         return self._next(account_id)
 
+    @property
+    def may_be_an_outage(self) -> bool:
+        """Whether so many accounts have failed the same way that it need not be the accounts."""
+        return self._failures_in_transit >= ACCOUNTS_IN_AN_OUTAGE
+
+    def has_waited(self) -> None:
+        """Note that the request has waited for an account: limits that it met before may be over."""
+        self.tried -= self.limited
+        self.limited.clear()
+
     def _is_waited_for(self, account_id: str, refusal: Refusal) -> bool:
-        limited = refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE) and refusal.retry_after is not None
+        limited = refusal.kind in _LIMITS and refusal.retry_after is not None
         return limited and (refusal.retry_after or 0.0) <= self._sticky_wait and account_id not in self._waited_for
 
     def _next(self, account_id: str) -> NextAccount:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.state.crowd import BUDGET_KEY, encode_budget
 from litellm_antigravity.state.rows import (
     capacity_key,
     encode_capacity,
@@ -46,6 +47,7 @@ class MemoryStore(ForkAware, RowStore):
                     self._put(cooldown.key, encode_cooldown(cooldown), watched=True)
             for capacity in view.capacity.values():
                 self._put(capacity_key(capacity.model), encode_capacity(capacity), watched=True)
+            self._put(BUDGET_KEY, encode_budget(view.retry_budget), watched=True)
             for account_id, vitals in dict(view.vitals).items():
                 self._put(vitals_key(account_id), encode_vitals(vitals), watched=True)
 

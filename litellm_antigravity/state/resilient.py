@@ -181,6 +181,18 @@ class ResilientStore(ForkAware):
         """See `StateStore.finish_probe`."""
         self._call(lambda store: store.finish_probe(account_id, pool, now))
 
+    def take_retry(self, cost: float, now: float) -> bool:
+        """See `StateStore.take_retry`."""
+        return self._call(lambda store: store.take_retry(cost, now))
+
+    def give_retry(self, gain: float, now: float) -> None:
+        """See `StateStore.give_retry`."""
+        self._call(lambda store: store.give_retry(gain, now))
+
+    def claim_turn(self, family: ModelFamily, earliest: float, latest: float) -> float:
+        """See `StateStore.claim_turn`."""
+        return self._call(lambda store: store.claim_turn(family, earliest, latest))
+
     def claim_slot(self, owner: str) -> int:
         """See `StateStore.claim_slot`."""
         return self._call(lambda store: store.claim_slot(owner))

@@ -180,6 +180,11 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def number_in(fields: Mapping[str, object] | None, name: str) -> float | None:
+    """Return a row's field if it is a finite number."""
+    return None if fields is None else _number(fields.get(name))
+
+
 _SHORT, _LONG = 100, 2000  # characters
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
+from litellm_antigravity.state.crowd import CrowdStore, Rows
 from litellm_antigravity.state.expiry import is_over
 from litellm_antigravity.state.rows import (
     CLOCK_TOLERANCE_SECONDS,
@@ -69,7 +70,7 @@ class StoreStatus:
     problem: str | None = None
 
 
-class StateStore(Protocol):
+class StateStore(CrowdStore, Protocol):
     """What the engine needs of shared state.
 
     Times are epoch seconds. Every method may raise `StateUnavailableError`.
@@ -184,7 +185,7 @@ class StateStore(Protocol):
         ...
 
 
-class RowStore(abc.ABC):
+class RowStore(Rows):
     """`StateStore` written over a backend's rows."""
 
     @abc.abstractmethod
@@ -194,18 +195,6 @@ class RowStore(abc.ABC):
     @abc.abstractmethod
     def refresh(self) -> StateView:
         """Return the view, caught up with every change that any process has committed."""
-
-    @abc.abstractmethod
-    def _atomic(self) -> AbstractContextManager[None]:
-        """Return a section in which no other process and no other thread writes; all of it happens or nothing."""
-
-    @abc.abstractmethod
-    def _get(self, key: str) -> str | None:
-        """Return a row's text as committed, or as written within this section."""
-
-    @abc.abstractmethod
-    def _put(self, key: str, text: str, *, watched: bool) -> None:
-        """Write a row; a watched one reaches every process's view."""
 
     @abc.abstractmethod
     def _rows(self, prefix: str) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,9 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.vitals import Vitals
+from litellm_antigravity.state.crowd import BUDGET_KEY, decode_budget
 from litellm_antigravity.state.rows import (
     Capacity,
     Cooldown,
@@ -42,11 +44,12 @@ class StateView:
     disk) notices.
     """
 
-    __slots__ = ("_journal", "capacity", "cooldown_version", "cooldowns", "vitals")
+    __slots__ = ("_journal", "capacity", "cooldown_version", "cooldowns", "retry_budget", "vitals")
 
     def __init__(self) -> None:
         self.cooldowns: Mapping[str, Mapping[str, Cooldown]] = {}
         self.capacity: Mapping[str, Capacity] = {}
+        self.retry_budget = RetryBudget()
         start = next(_view_numbers) * _VIEW_SPAN
         self.cooldown_version = start
         self.vitals: dict[str, Vitals] = {}
@@ -89,6 +92,8 @@ class StateView:
                 cooldowns.append(cooldown)
             elif kind == "capacity" and (held := decode_capacity(rest, text)) is not None:
                 capacity.append(held)
+            elif key == BUDGET_KEY and (budget := decode_budget(text)) is not None:
+                self.retry_budget = budget
             else:
                 refused += 1
         if cooldowns:

@@ -13,7 +13,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 from rich.console import Console
 from rich.table import Table
 
-from . import eventloop, growth, memory, proxy, requests, selection, streams
+from . import eventloop, growth, memory, outage, proxy, requests, selection, streams
 
 TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
@@ -23,9 +23,10 @@ TABLES: dict[str, Callable[[], Table]] = {
     "growth": growth.table,
     "eventloop": eventloop.table,
     "proxy": proxy.table,
+    "outage": outage.table,
 }
 
-SLOW = ("growth", "eventloop", "proxy")
+SLOW = ("growth", "eventloop", "proxy", "outage")  # minutes each
 
 
 def main() -> None:

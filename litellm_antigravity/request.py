@@ -1,0 +1,106 @@
+"""A request to upstream, translated already, and the answers that a caller gets to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from litellm_antigravity.errors import RequestRefusedError
+from litellm_antigravity.lease import SERVED, Lease
+from litellm_antigravity.models import canonical_model
+from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.selection.patience import RequestKind
+from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
+
+DEFAULT_TIMEOUT_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class GeminiRequest:
+    """A request, translated already.
+
+    Attributes:
+        model: upstream's name of the model.
+        body: the Gemini request.
+        stream: whether the reply is to be streamed.
+        timeout: seconds until the first content, over all accounts; an `httpx.Timeout` holds for each account anew.
+        account_id: the one account that may serve it, when somebody else has chosen.
+        pool: where that account is; the dispatcher's own pool when absent.
+        headers: the caller's own, beside ours.
+    """
+
+    model: str
+    body: Json
+    stream: bool = False
+    timeout: float | httpx.Timeout = DEFAULT_TIMEOUT_SECONDS
+    account_id: str | None = None
+    pool: AccountPool | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> RequestKind:
+        """What decides how long upstream takes for it."""
+        config = self.body.get("generationConfig")
+        thinking = config.get("thinkingConfig") if isinstance(config, Mapping) else None
+        thinks = isinstance(thinking, Mapping) and thinking.get("thinkingBudget") != 0
+        return RequestKind(canonical_model(self.model), self.stream, thinks)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply, who served it, and what had been asked."""
+
+    reply: Json
+    lease: Lease
+    request: GeminiRequest
+
+
+class StreamedAnswer:
+    """A stream and who serves it. Iterate it to the end or close it."""
+
+    def __init__(self, pool: AccountPool, stream: ReplyStream, lease: Lease) -> None:
+        self.lease = lease
+        self._pool = pool
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[Json]:
+        try:
+            yield from self._stream
+            if not self.lease.probes:  # else reported with the first content
+                self._pool.report(self.lease, SERVED)
+        except RequestRefusedError as error:
+            self._pool.report(self.lease, error.refusal)
+            raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._stream.close()
+
+
+class AsyncStreamedAnswer:
+    """What `StreamedAnswer` is, on an event loop."""
+
+    def __init__(self, pool: AccountPool, stream: AsyncReplyStream, lease: Lease) -> None:
+        self.lease = lease
+        self._pool = pool
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[Json]:
+        try:
+            async for reply in self._stream:
+                yield reply
+            if not self.lease.probes:
+                await self._pool.areport(self.lease, SERVED)
+        except RequestRefusedError as error:
+            await self._pool.areport(self.lease, error.refusal)
+            raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Release the connection."""
+        await self._stream.aclose()
