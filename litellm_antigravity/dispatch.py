@@ -72,6 +72,7 @@ class GeminiRequest:
         account_id: the one account that may serve it, when somebody else has chosen.
         pool: where that account is; the dispatcher's own pool when absent.
         headers: the caller's own, beside ours.
+        reply_failed: whether a reply to it has failed already, so that there is no further try.
     """
 
     model: str
@@ -81,6 +82,7 @@ class GeminiRequest:
     account_id: str | None = None
     pool: AccountPool | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    reply_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class Dispatcher(ForkAware):
     def stream(self, request: GeminiRequest) -> StreamedAnswer:
         """Serve a request and return its stream, read up to the first content."""
         stream, lease = self._drive(request, self._exchange.open)
-        return StreamedAnswer(self, stream, lease)
+        return StreamedAnswer(self, stream, lease, request)
 
     def begin(self, request: GeminiRequest) -> Coroutine[Any, Any, Answer]:
         """Choose an account here and now, blocking; return the coroutine that does the rest.
@@ -231,7 +233,7 @@ class Dispatcher(ForkAware):
 
         async def answer() -> AsyncStreamedAnswer:
             stream, lease = await driven
-            return AsyncStreamedAnswer(self, stream, lease)
+            return AsyncStreamedAnswer(self, stream, lease, request)
 
         return answer()
 
@@ -293,6 +295,7 @@ class Dispatcher(ForkAware):
             switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit,
             sticky_wait=self.settings.sticky_wait_seconds if is_sticky else 0.0,
             random=self._jitter,
+            reply_failed=request.reply_failed,
         )
         budget = Budget(request.timeout, self.clock.monotonic)
         waited = 0.0
@@ -343,7 +346,9 @@ class Dispatcher(ForkAware):
                 useless = rejected is not None and isinstance(lease.account.credential, StaticToken)
                 outcome = _no_token(error, lease, rejected=useless)
             else:
-                answer = yield _Send(lease, self._call(request, token, project), budget.for_attempt())
+                answer = yield _Send(
+                    lease, self._call(request, token, project, last_try=failover.reply_failed), budget.for_attempt()
+                )
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
                 outcome = answer
@@ -382,7 +387,7 @@ class Dispatcher(ForkAware):
         kind = lease.account.credential.kind
         return all(account.credential.kind == kind for account in self.pool.accounts.current().enabled)
 
-    def _call(self, request: GeminiRequest, token: SecretStr, project: str) -> Call:
+    def _call(self, request: GeminiRequest, token: SecretStr, project: str, *, last_try: bool) -> Call:
         user_agent = self.settings.user_agent
         path = envelope.STREAM if request.stream else envelope.GENERATE
         return Call(
@@ -390,6 +395,7 @@ class Dispatcher(ForkAware):
             {**request.headers, **envelope.headers(token, user_agent, stream=request.stream)},
             envelope.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
             None if isinstance(request.timeout, httpx.Timeout) else request.timeout,
+            last_try=last_try,
         )
 
 
@@ -405,8 +411,11 @@ class Answer:
 class StreamedAnswer:
     """A stream and who serves it. Iterate it to the end or close it."""
 
-    def __init__(self, dispatcher: Dispatcher, stream: ReplyStream, lease: Lease) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, stream: ReplyStream, lease: Lease, request: GeminiRequest | None = None
+    ) -> None:
         self.lease = lease
+        self._request = request
         self._dispatcher = dispatcher
         self._stream = stream
 
@@ -417,6 +426,12 @@ class StreamedAnswer:
                 self._dispatcher.pool.report(self.lease, SERVED)
         except RequestRefusedError as error:
             self._dispatcher.pool.report(self.lease, error.refusal)
+            if (again := _once_more(self._request, self._stream, error.refusal)) is not None:
+                self._stream.close()
+                more = self._dispatcher.stream(again)
+                self.lease, self._stream = more.lease, more._stream
+                yield from more
+                return
             raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
         finally:
             self.close()
@@ -429,8 +444,11 @@ class StreamedAnswer:
 class AsyncStreamedAnswer:
     """What `StreamedAnswer` is, on an event loop."""
 
-    def __init__(self, dispatcher: Dispatcher, stream: AsyncReplyStream, lease: Lease) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, stream: AsyncReplyStream, lease: Lease, request: GeminiRequest | None = None
+    ) -> None:
         self.lease = lease
+        self._request = request
         self._dispatcher = dispatcher
         self._stream = stream
 
@@ -442,6 +460,13 @@ class AsyncStreamedAnswer:
                 await self._dispatcher.pool.areport(self.lease, SERVED)
         except RequestRefusedError as error:
             await self._dispatcher.pool.areport(self.lease, error.refusal)
+            if (again := _once_more(self._request, self._stream, error.refusal)) is not None:
+                await self._stream.aclose()
+                more = await (await self._dispatcher.in_a_thread(lambda: self._dispatcher.begin_stream(again)))
+                self.lease, self._stream = more.lease, more._stream
+                async for reply in more:
+                    yield reply
+                return
             raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
         finally:
             await self.aclose()
@@ -449,6 +474,15 @@ class AsyncStreamedAnswer:
     async def aclose(self) -> None:
         """Release the connection."""
         await self._stream.aclose()
+
+
+def _once_more(
+    request: GeminiRequest | None, stream: ReplyStream | AsyncReplyStream, refusal: Refusal
+) -> GeminiRequest | None:
+    """Return the request to go on with when a reply has failed of which the caller has no more than thoughts."""
+    if request is None or request.reply_failed or not stream.watch.may_be_repeated(refusal):
+        return None
+    return replace(request, reply_failed=True)
 
 
 def _to_be_recorded(refusal: Refusal, step: NextStep) -> Refusal:

@@ -168,7 +168,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """
         raised = as_litellm(error, model)
         info = (call.get("litellm_params") or {}).get("model_info")
-        if isinstance(info, dict) and info.get("account") and getattr(raised, "num_retries", None) == 0:
+        if isinstance(info, dict) and info.get("account") and getattr(raised, "status_code", None) == 429:
             limits = self.routing.limits_after(info)
             if limits is not None:
                 return as_litellm(limits, model)

@@ -317,15 +317,19 @@ class Simulator:
             kind: of refusal. By the classes of DESIGN, section 7: ``quota``, ``rate``, ``refused-request`` (the bare
                 429), ``capacity``, ``server-error``, ``unauthorized`` (although the token is valid), ``verification``,
                 ``banned``, ``banned-old-text``, ``not-available``, ``bad-request``. Broken replies: ``html`` (with
-                status 200), ``html-error``, ``empty-candidates``, ``version-unsupported`` (as a model's text), and for
-                streams only ``truncated-stream`` and ``mid-stream-error``. No reply: ``hang`` (until the client goes),
-                ``drop`` (the connection).
+                status 200), ``html-error``, ``empty-candidates``, and for streams only ``truncated-stream`` and
+                ``mid-stream-error``. Replies that failed: ``malformed-function-call``, ``unexpected-tool-call``,
+                ``empty-stop``, ``thoughts-only``, ``version-unsupported`` and ``error-as-text`` (as a model's text).
+                For streams only, what is right but rare: ``partial-args`` (the reply's calls in pieces) and
+                ``no-finish-reason``. No reply: ``hang`` (until the client goes), ``drop`` (the connection).
             email: of the account; ``None`` for all.
             model: ``None`` for all.
             family: ``None`` for both.
             times: how many requests; ``None`` for all until `heal`.
             target: which requests: ``generate``, ``token``, ``project`` or ``models``.
-            options: ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for
+            options: ``after_words`` and ``after_thoughts`` (malformed-function-call, unexpected-tool-call);
+                ``complete`` (partial-args: False for a call without its end); ``message`` (error-as-text);
+                ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for
                 no hint); ``status`` (capacity, server-error, not-available, html-error, mid-stream-error); ``message``
                 (bad-request); ``after_chunks`` (truncated-stream, mid-stream-error, and hang for streams; never the
                 last chunk); ``abrupt`` (truncated-stream: the connection is dropped); ``headers`` (all with a body

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.models import BUILT_IN_MODELS, FAMILIES, ModelFamily, family_of
-from litellm_antigravity.simulator import bodies
+from litellm_antigravity.simulator import bodies, failed_replies
 from litellm_antigravity.simulator.accounts import SimulatedAccount, new_refresh_token
 from litellm_antigravity.simulator.answers import Action, Answer, Stream
 from litellm_antigravity.simulator.faults import Fault, Target, carry_out
@@ -506,12 +506,13 @@ class Upstream:
         *,
         stream: bool,
         wrap: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        kind: str = "served",
     ) -> Action:
         reply_id = f"sim-{next(self._numbers):x}"
         self._given.add(served.model, reply.parts)
         if stream:
-            return Stream("served", tuple(event(wrap(chunk)) for chunk in reply_chunks(served, reply, reply_id)))
-        return Answer.of_json("served", 200, wrap(whole_reply(served, reply, reply_id)))
+            return Stream(kind, tuple(event(wrap(chunk)) for chunk in reply_chunks(served, reply, reply_id)))
+        return Answer.of_json(kind, 200, wrap(whole_reply(served, reply, reply_id)))
 
     def _next_fault(self, target: Target, email: str | None, model: str | None, *, stream: bool) -> Fault | None:
         with self._lock:
@@ -539,13 +540,12 @@ class Upstream:
             reply = reply_to(served, self.script)
             return [wrap(chunk) for chunk in reply_chunks(served, reply, f"sim-{next(self._numbers):x}")]
 
-        def say(text: str) -> Mapping[str, Any]:
-            if served is None:  # `new_fault` lets nobody ask the token endpoint for a model's reply
-                raise AssertionError
-            return wrap(whole_reply(served, ModelReply([{"text": text}]), f"sim-{next(self._numbers):x}"))
-
+        if served is not None and fault.kind in failed_replies.OPTIONS:
+            meant = reply_to(served, self.script)
+            failed = failed_replies.failed_reply(fault.kind, fault.options, served.model, meant)
+            return self._say(served, failed, stream=stream, wrap=wrap, kind=fault.kind)
         model = "" if served is None else served.model
-        return carry_out(fault, model=model, now=now, stream=stream, chunks=chunks, say=say, wrap=wrap)
+        return carry_out(fault, model=model, now=now, stream=stream, chunks=chunks, wrap=wrap)
 
     def _left(self, email: str, family: ModelFamily, now: float) -> tuple[float, float | None]:
         """Return the part of a quota that is left, and when it is full again in epoch seconds; ``None`` when it is."""

@@ -25,6 +25,7 @@ from litellm_antigravity.wire.closing import CLOSING
 from litellm_antigravity.wire.envelope import inner
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.sse import SSEDecoder
+from litellm_antigravity.wire.watching import ReplyWatch
 
 Json: TypeAlias = dict[str, Any]
 Timeout: TypeAlias = "float | httpx.Timeout"
@@ -41,6 +42,8 @@ class Call:
     content: bytes
     gap: float | None = None
     """Seconds that may pass between two pieces of a stream, whatever was left for its beginning."""
+    last_try: bool = False
+    """Whether a reply to this request has failed already; see `ReplyWatch`."""
 
     def __repr__(self) -> str:
         return f"Call({self.url!r}, {len(self.content)} bytes)"
@@ -66,7 +69,7 @@ class Exchange:
             response = self._clients.sync().send(_request(call, timeout))
         except httpx.HTTPError as error:
             return _failed(error, call)
-        return self._read(response)
+        return self._read(response, call)
 
     async def asend(self, call: Call, timeout: Timeout) -> Json | Refusal:
         """Do what `send` does on an event loop."""
@@ -75,9 +78,9 @@ class Exchange:
             response = await client.send(_request(call, timeout))
         except httpx.HTTPError as error:
             return _failed(error, call)
-        return self._read(response)
+        return self._read(response, call)
 
-    def _read(self, response: httpx.Response) -> Json | Refusal:
+    def _read(self, response: httpx.Response, call: Call) -> Json | Refusal:
         now = self._clock.time()
         if response.status_code != 200:
             return parse_refusal(response.status_code, response.headers, response.content[:_MAX_REFUSAL_BYTES], now=now)
@@ -85,7 +88,7 @@ class Exchange:
             reply = json.loads(response.content)
         except (ValueError, RecursionError):
             return not_json_refusal(response.headers.get("content-type", ""), 200)
-        return refusal_in_reply(reply, now=now) or inner(reply)
+        return refusal_in_reply(reply, now=now) or _whole(inner(reply), last_try=call.last_try)
 
     # Streams
 
@@ -98,7 +101,7 @@ class Exchange:
         except httpx.HTTPError as error:
             return _failed(error, call)
         _allow_gaps(response, call)
-        stream = ReplyStream(response, call, _Events(self._clock))
+        stream = ReplyStream(response, call, _Events(self._clock, ReplyWatch(last_try=call.last_try)))
         try:
             stream.read_ahead()
         except RequestRefusedError as error:
@@ -119,7 +122,7 @@ class Exchange:
         except httpx.HTTPError as error:
             return _failed(error, call)
         _allow_gaps(response, call)
-        stream = AsyncReplyStream(response, call, _Events(self._clock))
+        stream = AsyncReplyStream(response, call, _Events(self._clock, ReplyWatch(last_try=call.last_try)))
         try:
             await stream.read_ahead()
         except RequestRefusedError as error:
@@ -161,7 +164,8 @@ def _request(call: Call, timeout: Timeout) -> httpx.Request:
 class _Events:
     """Makes Gemini replies of a stream's bytes, and notices refusals and a missing end."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, watch: ReplyWatch) -> None:
+        self.watch = watch
         self._clock = clock
         self._decoder = SSEDecoder()
         self._count = 0
@@ -176,7 +180,8 @@ class _Events:
 
     def finish(self) -> list[Json]:
         replies = [reply for data in self._decoder.finish() if (reply := self._reply(data)) is not None]
-        if not self._finished:
+        self.watch.end()
+        if not self._finished and not self.watch.is_complete:
             raise RequestRefusedError(truncated_stream(self._count))
         return replies
 
@@ -191,7 +196,7 @@ class _Events:
         refusal = refusal_in_reply(event, now=self._clock.time(), whole=False)
         if refusal is not None:
             raise RequestRefusedError(refusal)
-        reply = inner(event)
+        reply = self.watch.take(inner(event))
         if _ends(reply):
             self._finished = True
         return reply
@@ -201,6 +206,7 @@ class ReplyStream:
     """The Gemini replies of an open stream; raises `RequestRefusedError` when it breaks off."""
 
     def __init__(self, response: httpx.Response, call: Call, events: _Events) -> None:
+        self.watch = events.watch
         self._response = response
         self._ahead: list[Json] = []
         self._replies = _replies(response, call, events)
@@ -210,7 +216,7 @@ class ReplyStream:
         """Read up to the first content, which `__iter__` then gives out."""
         for reply in self._replies:
             self._ahead.append(reply)
-            if _has_content(reply):
+            if self.watch.begun:
                 return
 
     def __iter__(self) -> Iterator[Json]:
@@ -241,6 +247,7 @@ class AsyncReplyStream:
     """What `ReplyStream` is, on an event loop."""
 
     def __init__(self, response: httpx.Response, call: Call, events: _Events) -> None:
+        self.watch = events.watch
         self._response = response
         self._call = call
         self._events = events
@@ -251,7 +258,7 @@ class AsyncReplyStream:
         """Read up to the first content, which ``__aiter__`` then gives out."""
         async for reply in self._replies:
             self._ahead.append(reply)
-            if _has_content(reply):
+            if self.watch.begun:
                 return
 
     async def __aiter__(self) -> AsyncIterator[Json]:
@@ -307,6 +314,11 @@ def _ends(reply: Json) -> bool:
     return "promptFeedback" in reply or bool(_first_candidate(reply).get("finishReason"))
 
 
-def _has_content(reply: Json) -> bool:
-    content = _first_candidate(reply).get("content")
-    return bool(isinstance(content, dict) and content.get("parts")) or _ends(reply)
+def _whole(reply: Json, *, last_try: bool) -> Json | Refusal:
+    watch = ReplyWatch(last_try=last_try, whole=True)
+    try:
+        reply = watch.take(reply)
+        watch.end()
+    except RequestRefusedError as error:
+        return error.refusal
+    return reply

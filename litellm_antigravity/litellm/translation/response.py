@@ -11,7 +11,7 @@ from litellm.types.utils import ModelResponse
 
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.target import Target
-from litellm_antigravity.litellm.translation.replies import prepare_reply
+from litellm_antigravity.litellm.translation.replies import CUT_OFF, failed_finish, prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 
@@ -59,6 +59,11 @@ def from_gemini(
         api_key="",
     )
     translated.model = model
+    for choice, candidate in zip(translated.choices, prepared.get("candidates") or (), strict=False):
+        if (reason := failed_finish(candidate)) is not None:
+            choice.finish_reason = CUT_OFF
+            fields = getattr(choice, "provider_specific_fields", None) or {}
+            choice.provider_specific_fields = {**fields, "native_finish_reason": reason}
     for choice in translated.choices:
         calls = getattr(choice.message, "tool_calls", None) or ()
         if target.is_gemini:
