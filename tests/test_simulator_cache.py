@@ -77,7 +77,7 @@ def test_a_change_of_account_costs_the_cache(tmp_path: Any, *, stream: bool) -> 
         return int(built.usage.prompt_tokens_details.cached_tokens or 0) if built.usage.prompt_tokens_details else 0
 
     with Simulator(2) as simulator:
-        litellm_antigravity.register(settings_of(simulator, tmp_path))
+        litellm_antigravity.register(settings_of(simulator, tmp_path, account_selection_strategy="sticky"))
         assert ask() == 0
         assert ask() == 2048
         simulator.drain(simulator.log[-1].email or "", None)
