@@ -87,7 +87,7 @@ def record_for(refusal: Refusal, *, family: ModelFamily, model: str, consecutive
         until_delay=_cooldown_seconds(refusal, consecutive_failures),
         fact=kind in _UNTIL_SOMEBODY_ACTS or (_takes_hint(kind) and refusal.retry_after is not None),
         counts_as_failure=_PENALTIES.get(kind),
-        # DESIGN, section 5: upstream refused, or could not be reached. A failed reply was served, and counted.
+        # Upstream refused, or could not be reached; a failed reply it served, and counted.
         refund_token=kind is not RefusalKind.FAILED_REPLY,
         capacity_delay=CAPACITY_SECONDS if kind is RefusalKind.CAPACITY else None,
     )
