@@ -11,7 +11,7 @@ import functools
 import math
 import random
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import SecretStr
@@ -137,7 +137,8 @@ class Dispatcher:
     def stream(self, request: GeminiRequest) -> StreamedAnswer:
         """Serve a request and return its stream, read up to the first content."""
         stream, lease = self._drive(request, self._exchange.open)
-        return StreamedAnswer(self.pool, stream, lease)
+        again = None if request.reply_failed else lambda: self.stream(replace(request, reply_failed=True))
+        return StreamedAnswer(self.pool, stream, lease, again)
 
     def begin(self, request: GeminiRequest) -> Coroutine[Any, Any, Answer]:
         """Choose an account here and now, blocking; return the coroutine that does the rest.
@@ -156,9 +157,13 @@ class Dispatcher:
         """Do what `begin` does for a stream; the coroutine ends when the first content is there."""
         driven = self._adrive(request, self._exchange.aopen)
 
+        async def again() -> AsyncStreamedAnswer:
+            last = replace(request, reply_failed=True)
+            return await (await self.in_a_thread(lambda: self.begin_stream(last)))
+
         async def answer() -> AsyncStreamedAnswer:
             stream, lease = await driven
-            return AsyncStreamedAnswer(self.pool, stream, lease)
+            return AsyncStreamedAnswer(self.pool, stream, lease, None if request.reply_failed else again)
 
         return answer()
 
@@ -233,6 +238,7 @@ class Dispatcher:
             switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit,
             sticky_wait=self.settings.sticky_wait_seconds if is_sticky else 0.0,
             random=self._jitter,
+            reply_failed=request.reply_failed,
         )
         budget = Budget(request.timeout, self.clock.monotonic)
         retries = Retries(self.pool.store, self.clock)
@@ -295,7 +301,7 @@ class Dispatcher:
             else:
                 turn = self._turn(lease, request, failover, budget, retries)
                 lease = self.pool.half_open(lease, turn)
-                call = self._call(request, token, project)
+                call = self._call(request, token, project, last_try=failover.reply_failed)
                 answer = yield _Send(lease, call, budget.for_attempt(turn), retries, request.kind)
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
@@ -354,13 +360,14 @@ class Dispatcher:
         kind = lease.account.credential.kind
         return all(account.credential.kind == kind for account in self.pool.accounts.current().enabled)
 
-    def _call(self, request: GeminiRequest, token: SecretStr, project: str) -> Call:
+    def _call(self, request: GeminiRequest, token: SecretStr, project: str, *, last_try: bool) -> Call:
         user_agent = self.settings.user_agent
         path = envelope.STREAM if request.stream else envelope.GENERATE
         return Call(
             self.settings.endpoint + path,
             {**request.headers, **envelope.headers(token, user_agent, stream=request.stream)},
             envelope.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
+            last_try,
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -29,6 +30,7 @@ class GeminiRequest:
         account_id: the one account that may serve it, when somebody else has chosen.
         pool: where that account is; the dispatcher's own pool when absent.
         headers: the caller's own, beside ours.
+        reply_failed: whether a reply to it has failed already, so that there is no further try.
     """
 
     model: str
@@ -38,6 +40,7 @@ class GeminiRequest:
     account_id: str | None = None
     pool: AccountPool | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    reply_failed: bool = False
 
     @property
     def kind(self) -> RequestKind:
@@ -58,10 +61,20 @@ class Answer:
 
 
 class StreamedAnswer:
-    """A stream and who serves it. Iterate it to the end or close it."""
+    """A stream and who serves it. Iterate it to the end or close it.
 
-    def __init__(self, pool: AccountPool, stream: ReplyStream, lease: Lease) -> None:
+    Args:
+        pool: where to report how it ended.
+        stream: the replies.
+        lease: who serves it.
+        again: asks once more, for a reply that fails when the caller has no more than thoughts; ``None`` for no more.
+    """
+
+    def __init__(
+        self, pool: AccountPool, stream: ReplyStream, lease: Lease, again: Callable[[], StreamedAnswer] | None = None
+    ) -> None:
         self.lease = lease
+        self._again = again
         self._pool = pool
         self._stream = stream
 
@@ -72,6 +85,12 @@ class StreamedAnswer:
                 self._pool.report(self.lease, SERVED)
         except RequestRefusedError as error:
             self._pool.report(self.lease, error.refusal)
+            if self._again is not None and self._stream.watch.may_be_repeated(error.refusal):
+                self._stream.close()
+                more = self._again()
+                self.lease, self._stream = more.lease, more._stream
+                yield from more
+                return
             raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
         finally:
             self.close()
@@ -84,8 +103,15 @@ class StreamedAnswer:
 class AsyncStreamedAnswer:
     """What `StreamedAnswer` is, on an event loop."""
 
-    def __init__(self, pool: AccountPool, stream: AsyncReplyStream, lease: Lease) -> None:
+    def __init__(
+        self,
+        pool: AccountPool,
+        stream: AsyncReplyStream,
+        lease: Lease,
+        again: Callable[[], Coroutine[Any, Any, AsyncStreamedAnswer]] | None = None,
+    ) -> None:
         self.lease = lease
+        self._again = again
         self._pool = pool
         self._stream = stream
 
@@ -97,6 +123,13 @@ class AsyncStreamedAnswer:
                 await self._pool.areport(self.lease, SERVED)
         except RequestRefusedError as error:
             await self._pool.areport(self.lease, error.refusal)
+            if self._again is not None and self._stream.watch.may_be_repeated(error.refusal):
+                await self._stream.aclose()
+                more = await self._again()
+                self.lease, self._stream = more.lease, more._stream
+                async for reply in more:
+                    yield reply
+                return
             raise RequestRefusedError(error.refusal, account=self.lease.account.label) from None
         finally:
             await self.aclose()

@@ -635,3 +635,9 @@ def test_a_port_in_use_is_an_error_with_a_remedy() -> None:
     assert result.exit_code == 1
     assert f"port {port} is in use" in result.stderr
     assert "--port 0" in result.stderr
+
+
+def test_simulate_refuses_to_switch_off_a_rule_that_there_is_not() -> None:
+    result = CliRunner().invoke(cli, ["simulate", "--port", "0", "--without-rule", "claude-manners"])
+    assert result.exit_code == 2
+    assert "no such rule: 'claude-manners'; there are calls-answered" in " ".join(result.output.split())

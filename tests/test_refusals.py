@@ -621,8 +621,13 @@ BROKEN_REPLIES: dict[str, object] = {
     "candidates of another type": {"response": {"candidates": {"0": {}}}},
     "an empty candidate": {"response": {"candidates": [{}]}},
     "a candidate of another type": {"response": {"candidates": ["Hello"]}},
+}
+KNOWN_ERRORS = {
     "the version text": reply({"text": UNSUPPORTED}, finishReason="STOP"),
     "the version text in two parts": reply({"text": UNSUPPORTED[:20]}, {"text": UNSUPPORTED[20:]}),
+    "a newer one": reply(
+        {"text": "Your current version of Antigravity is out of date. Please visit https://x.example"}
+    ),
 }
 
 
@@ -646,8 +651,17 @@ def test_one_event_of_a_stream_may_lack_candidates(event: object) -> None:
     assert refusal_in_reply(event, now=NOW, whole=False) is None
 
 
-def test_the_version_text_and_what_is_no_object_are_noticed_in_a_stream_too() -> None:
-    for event in (reply({"text": UNSUPPORTED}), ["x"], None):
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("name", KNOWN_ERRORS)
+def test_an_error_that_comes_as_a_text_is_a_failed_reply(name: str, whole: bool) -> None:
+    """Before, it counted against the account."""
+    refusal = refusal_in_reply(KNOWN_ERRORS[name], now=NOW, whole=whole)
+    assert refusal is not None
+    assert (refusal.kind, refusal.retry_after) == (K.FAILED_REPLY, None)
+
+
+def test_what_is_no_object_is_noticed_in_a_stream_too() -> None:
+    for event in (["x"], None):
         refusal = refusal_in_reply(event, now=NOW, whole=False)
         assert refusal is not None
         assert refusal.kind is K.BROKEN_REPLY

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support import ROOT
 from test_simulator import CLAUDE, GEMINI, Client
 from upstream_rules import BrokenRuleError, by_turns, check_rules, given
 
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.simulator.rules import RULES
+from litellm_antigravity.simulator.rules.rule import table
 from litellm_antigravity.simulator.signatures import GivenSignatures, signature_for, signed
 
 OPUS, GPT_OSS, OLDER = "claude-opus-4-6-thinking", "gpt-oss-120b-medium", "claude-sonnet-4-5"
@@ -320,6 +322,13 @@ def test_what_upstream_takes_is_taken(model: str, request_: Any) -> None:
 
 def test_every_rule_is_broken_here() -> None:
     assert {name for name, *_ in BROKEN} == set(RULES)
+
+
+def test_every_rule_is_documented_with_its_source_and_how_sure_it_is() -> None:
+    """Prints the table that belongs into docs/simulator.md."""
+    expected = table(RULES.values())
+    page = (ROOT / "docs" / "simulator.md").read_text("utf-8")
+    assert expected in page, expected
 
 
 # By HTTP

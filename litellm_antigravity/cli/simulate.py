@@ -48,19 +48,37 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="Where to write the accounts file, which must not exist; a temporary one by default. Removed at the end.",
 )
+@click.option(
+    "--without-rule",
+    "without_rules",
+    multiple=True,
+    metavar="NAME",
+    help="A rule of upstream's that is not to hold, such as claude-last-turn; may be repeated. See docs/simulator.md.",
+)
 def simulate(
-    port: int, accounts: int, quota: int | None, window: float, latency: float, accounts_file: Path | None
+    port: int,
+    accounts: int,
+    quota: int | None,
+    window: float,
+    latency: float,
+    accounts_file: Path | None,
+    without_rules: tuple[str, ...],
 ) -> None:
     """Run a stand-in for Google for your own tests.
 
     It prints the variables that point this package at it, and a line for every request, until Ctrl-C.
     """
     from litellm_antigravity.simulator import Simulator
-    from litellm_antigravity.simulator.simulator import how_to_use
+    from litellm_antigravity.simulator.rules import known_rules
+    from litellm_antigravity.simulator.serving import how_to_use
 
     if accounts_file is not None and accounts_file.exists():
         msg = f"{accounts_file} exists already, and may hold real accounts. Choose another path, or remove it first."
         raise click.ClickException(msg)
+    try:
+        known_rules(without_rules)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--without-rule") from error
     requests: SimpleQueue[LoggedRequest] = SimpleQueue()  # so that only this thread prints
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopped_by_signals())
@@ -76,6 +94,7 @@ def simulate(
             latency_seconds=latency,
             port=port,
             on_request=requests.put,
+            without_rules=without_rules,
         )
         try:
             stack.enter_context(simulator)
@@ -113,7 +132,9 @@ def _line(request: LoggedRequest) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(request.at))
     status = str(request.status) if request.status else "---"  # no answer at all
     who = request.email or "(nobody)"
-    return "  ".join(filter(None, (at, status, f"{request.kind:<16}", f"{who:<20}", request.path, request.model)))
+    return "  ".join(
+        filter(None, (at, status, f"{request.kind:<16}", f"{who:<20}", request.path, request.model, request.rule))
+    )
 
 
 def _summary(seen: Counter[str]) -> str:

@@ -114,6 +114,8 @@ def _refused(error: RequestRefusedError, model: str) -> Exception:
         if refusal.status == 403:
             return _make(litellm.PermissionDeniedError, 403, message, model)
         return _make(litellm.NotFoundError, 404, f"{message} {_known_models(model)}", model)
+    if refusal.kind is RefusalKind.FAILED_REPLY:  # it was asked twice already
+        return _make(litellm.InternalServerError, 500, message, model, num_retries=0)
     if refusal.status == 408:
         return _make(litellm.Timeout, 408, message, model)
     return _make(litellm.InternalServerError, 500, message, model)

@@ -168,7 +168,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """
         raised = as_litellm(error, model)
         info = (call.get("litellm_params") or {}).get("model_info")
-        may_go_on = getattr(raised, "num_retries", None) == 0 and not getattr(error, "retries_spent", False)
+        may_go_on = getattr(raised, "status_code", None) == 429 and not getattr(error, "retries_spent", False)
         if isinstance(info, dict) and info.get("account") and may_go_on:
             if (limits := self.routing.limits_after(info)) is not None:
                 return as_litellm(limits, model)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from litellm_antigravity.models import ModelFamily, canonical_model
+from litellm_antigravity.refusals.failed import is_another_accounts_turn
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
 from litellm_antigravity.selection.retry_budget import RETRY_COST, TIMEOUT_COST
 from litellm_antigravity.selection.vitals import Penalty
@@ -104,7 +105,8 @@ def record_for(
         until_delay=_cooldown_seconds(refusal, consecutive_failures, others_answered=others_answered),
         fact=kind in _UNTIL_SOMEBODY_ACTS or (_takes_hint(kind) and refusal.retry_after is not None),
         counts_as_failure=_PENALTIES.get(kind),
-        refund_token=True,  # DESIGN, section 5: upstream refused, or could not be reached
+        # Upstream refused, or could not be reached; a failed reply it served, and counted.
+        refund_token=kind is not RefusalKind.FAILED_REPLY,
         capacity_delay=CAPACITY_SECONDS if kind is RefusalKind.CAPACITY else None,
     )
 
@@ -183,16 +185,24 @@ class Failover:
         switch_on_first_rate_limit: False for one retry on the same account first.
         sticky_wait: an account that is limited for no longer than this may be waited for, once.
         random: a source of numbers from 0 to 1, for jitter.
+        reply_failed: whether a reply to this request has failed already.
 
     Attributes:
+        reply_failed: the same, now: a second one is the caller's to know of.
         tried: the accounts that the request is done with.
         limited: those of them that had reached a limit; once a limit is over, they may be asked again.
         silences: how many accounts it has left because they said nothing in their turn.
     """
 
     def __init__(
-        self, *, switch_on_first_rate_limit: bool, random: Callable[[], float], sticky_wait: float = 0.0
+        self,
+        *,
+        switch_on_first_rate_limit: bool,
+        random: Callable[[], float],
+        sticky_wait: float = 0.0,
+        reply_failed: bool = False,
     ) -> None:
+        self.reply_failed = reply_failed
         self.tried: set[str] = set()
         self.limited: set[str] = set()
         self.silences = 0
@@ -218,6 +228,8 @@ class Failover:
             return GiveUp()
         if kind is RefusalKind.CAPACITY:
             return self._short_retry()
+        if kind is RefusalKind.FAILED_REPLY:
+            return self._one_more_reply(account_id, refusal)
         if kind is RefusalKind.REFUSED_REQUEST:
             refused_before, self._refused_before = self._refused_before, True
             return GiveUp() if refused_before else self._next(account_id)
@@ -254,6 +266,12 @@ class Failover:
     def _next(self, account_id: str) -> NextAccount:
         self.tried.add(account_id)
         return NextAccount()
+
+    def _one_more_reply(self, account_id: str, refusal: Refusal) -> NextStep:
+        failed_before, self.reply_failed = self.reply_failed, True
+        if failed_before:
+            return GiveUp()
+        return self._next(account_id) if is_another_accounts_turn(refusal) else RetrySameAccount(0.0)
 
     def _short_retry(self) -> RetrySameAccount | GiveUp:
         if self._capacity_retries >= len(CAPACITY_RETRIES):

@@ -29,6 +29,7 @@ class RefusalKind(str, Enum):
     NOT_AVAILABLE = "not available"
     CALLER = "caller"
     BROKEN_REPLY = "broken reply"
+    FAILED_REPLY = "failed reply"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from litellm_antigravity.masking import mask_emails
 from litellm_antigravity.refusals.body import error_in
+from litellm_antigravity.refusals.failed import begins_known_error, error_as_text
 from litellm_antigravity.refusals.parser import not_json_message, refusal_from
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
 from litellm_antigravity.refusals.words import clean
-
-# What upstream says as the model's text when it does not like the client (UPSTREAM, F1).
-_UNSUPPORTED: Final = "this version of antigravity is no longer supported"
-_LONGEST_UNSUPPORTED: Final = 400  # a model that writes about it writes more
 
 
 def refusal_in_reply(reply: object, *, now: float, whole: bool = True) -> Refusal | None:
@@ -35,9 +32,9 @@ def refusal_in_reply(reply: object, *, now: float, whole: bool = True) -> Refusa
     first = candidates[0] if isinstance(candidates, list) and candidates else None
     if not isinstance(first, dict):
         return None if not whole or response.get("promptFeedback") else _broken("upstream's reply has no candidate")
-    unsupported = _unsupported(first)
-    if unsupported is not None:
-        return _broken(unsupported)
+    known_error = _known_error(first)
+    if known_error is not None:
+        return error_as_text(known_error)
     if whole and not first.get("content") and not first.get("finishReason") and not response.get("promptFeedback"):
         return _broken("upstream's reply has an empty candidate")
     return None
@@ -105,23 +102,17 @@ def _broken(message: str, status: int = 502) -> Refusal:
     return Refusal(RefusalKind.BROKEN_REPLY, status, message)
 
 
-def _unsupported(candidate: dict[str, Any]) -> str | None:
-    """Return the whole text of a candidate if it is an error in disguise."""
+def _known_error(candidate: dict[str, Any]) -> str | None:
+    """Return the whole text of a candidate if it is an error that is known to come as a model's text."""
     content = candidate.get("content")
     parts = content.get("parts") if isinstance(content, dict) else None
-    if not isinstance(parts, list) or not parts or not _may_begin_unsupported(parts[0]):
+    if not isinstance(parts, list) or not parts:
         return None
     texts = [part.get("text") for part in parts if isinstance(part, dict) and not part.get("thought")]
     if len(texts) != len(parts) or not all(isinstance(text, str) for text in texts):
         return None
     text = " ".join("".join(str(text) for text in texts).split())
-    return text if text.lower().startswith(_UNSUPPORTED) and len(text) <= _LONGEST_UNSUPPORTED else None
-
-
-def _may_begin_unsupported(part: Any) -> bool:
-    """Return False for all but a few first parts, at little cost: this is asked of every piece of a stream."""
-    text = part.get("text") if isinstance(part, dict) else None
-    return isinstance(text, str) and _UNSUPPORTED.startswith(text[:40].lstrip()[:4].lower())
+    return text if begins_known_error(text) else None
 
 
 def _json_type(value: object) -> str:

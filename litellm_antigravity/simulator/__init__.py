@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from litellm_antigravity.simulator.accounts import SimulatedAccount
     from litellm_antigravity.simulator.log import LoggedRequest
     from litellm_antigravity.simulator.replies import ModelReply, Served
-    from litellm_antigravity.simulator.simulator import Simulator, serve_forever
+    from litellm_antigravity.simulator.serving import serve_forever
+    from litellm_antigravity.simulator.simulator import Simulator
 
 _WHERE = {
     "LoggedRequest": "log",
@@ -21,7 +22,7 @@ _WHERE = {
     "Served": "replies",
     "SimulatedAccount": "accounts",
     "Simulator": "simulator",
-    "serve_forever": "simulator",
+    "serve_forever": "serving",
 }
 
 __all__ = ["LoggedRequest", "ModelReply", "Served", "SimulatedAccount", "Simulator", "serve_forever"]

@@ -40,6 +40,9 @@ _OLD_BAN: Final = (
     "Gemini has been disabled in this account for violation of Terms of\n\t\tService. "
     "If you believe this is an error, submit an appeal."
 )
+VERSION_OUT_OF_DATE: Final = (
+    "Your current version of Antigravity is out of date. Please visit https://antigravity.google/download to update."
+)
 VERSION_UNSUPPORTED: Final = (
     "This version of Antigravity is no longer supported. Please update to receive the latest features."
 )

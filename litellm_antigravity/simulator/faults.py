@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from litellm_antigravity.models import ModelFamily, canonical_model, family_of
-from litellm_antigravity.simulator import bodies
+from litellm_antigravity.simulator import bodies, failed_replies
 from litellm_antigravity.simulator.answers import Action, Answer, Silence, Stream
 from litellm_antigravity.simulator.replies import event
 
@@ -31,6 +31,13 @@ FaultKind: TypeAlias = Literal[
     "hang",
     "drop",
     "version-unsupported",
+    "malformed-function-call",
+    "unexpected-tool-call",
+    "empty-stop",
+    "thoughts-only",
+    "error-as-text",
+    "partial-args",
+    "no-finish-reason",
 ]
 Target: TypeAlias = Literal["generate", "token", "project", "models"]
 
@@ -54,11 +61,13 @@ _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "mid-stream-error": {"after_chunks": 1, "status": 500},
     "hang": {"after_chunks": 0},
     "drop": {},
-    "version-unsupported": {},
+    **failed_replies.OPTIONS,
 }
-_WITHOUT_BODY: Final = frozenset({"truncated-stream", "mid-stream-error", "hang", "drop"})
-_STREAMS_ONLY: Final = frozenset({"truncated-stream", "mid-stream-error"})
-_MODEL_REPLIES: Final = _STREAMS_ONLY | {"empty-candidates", "version-unsupported"}
+_WITHOUT_BODY: Final = (
+    frozenset({"truncated-stream", "mid-stream-error", "hang", "drop"}) | failed_replies.OPTIONS.keys()
+)
+_STREAMS_ONLY: Final = frozenset({"truncated-stream", "mid-stream-error"}) | failed_replies.STREAMS_ONLY
+_MODEL_REPLIES: Final = _STREAMS_ONLY | failed_replies.OPTIONS.keys() | {"empty-candidates"}
 
 
 @dataclass(slots=True)
@@ -133,7 +142,6 @@ def carry_out(
     now: float,
     stream: bool,
     chunks: Callable[[], list[Mapping[str, Any]]],
-    say: Callable[[str], Mapping[str, Any]],
     wrap: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> Action:
     """Return what to do with a request that a fault is for.
@@ -144,7 +152,6 @@ def carry_out(
         now: epoch seconds.
         stream: whether a stream is asked for.
         chunks: the chunks of the reply that would have been served.
-        say: a whole reply with a text instead, wrapped.
         wrap: the envelope around a Gemini reply.
     """
     kind, options = fault.kind, fault.options
@@ -155,8 +162,6 @@ def carry_out(
         return bodies.html(kind, 200)
     if kind == "html-error":
         return bodies.html(kind, options["status"])
-    if kind == "version-unsupported":
-        return _one_reply(kind, say(bodies.VERSION_UNSUPPORTED), headers, stream=stream)
     if kind == "empty-candidates":
         return _one_reply(kind, wrap({"candidates": [], "modelVersion": model}), headers, stream=stream)
     body = _error_body(kind, options, model, now)

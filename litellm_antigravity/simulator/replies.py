@@ -37,15 +37,17 @@ class ModelReply:
 
     Attributes:
         parts: of the only candidate.
-        finish_reason: of the only candidate.
+        finish_reason: of the only candidate; ``None`` for a reply that ends without one.
         usage: fields of ``usageMetadata`` to add to those that are counted, or to put in their place.
         about: more fields of the only candidate, such as ``groundingMetadata``; in a stream they come with its end.
+        counted: whether it has ``usageMetadata``; upstream's errors that come as a model's text have none.
     """
 
     parts: Sequence[Part]
-    finish_reason: str = "STOP"
+    finish_reason: str | None = "STOP"
     usage: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    counted: bool = True
 
 
 Said: TypeAlias = "str | Sequence[Part] | ModelReply"
@@ -78,6 +80,8 @@ def reply_chunks(served: Served, reply: ModelReply, reply_id: str) -> list[dict[
 
     The Gemini API has ``usageMetadata`` in every event: of the prompt, of the candidates so far, and their sum.
     """
+    if not reply.counted:  # upstream's own words come at once
+        return [whole_reply(served, reply, reply_id)]
     pieces = [piece for part in reply.parts for piece in _pieces(part)]
     usage = _usage(served, reply)
     chunks = [
@@ -107,9 +111,10 @@ def _reply(
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
     if ends is not None:
-        candidate |= {"finishReason": ends.finish_reason, **ends.about}
+        finish = {} if ends.finish_reason is None else {"finishReason": ends.finish_reason}
+        candidate |= {**finish, **ends.about}
     reply: dict[str, Any] = {"candidates": [candidate], "modelVersion": served.model, "responseId": reply_id}
-    if usage is not None:
+    if usage:
         reply["usageMetadata"] = usage
     return reply
 
@@ -174,6 +179,8 @@ def _tokens(value: Any) -> int:
 
 
 def _usage(served: Served, reply: ModelReply) -> dict[str, Any]:
+    if not reply.counted:
+        return {}
     prompt = _tokens(served.request["contents"]) + _tokens(served.request.get("systemInstruction", ""))
     thoughts = sum(_tokens(part.get("text", "")) for part in reply.parts if part.get("thought"))
     said = sum(
@@ -182,6 +189,8 @@ def _usage(served: Served, reply: ModelReply) -> dict[str, Any]:
         if not part.get("thought")
     )
     usage: dict[str, Any] = {"promptTokenCount": prompt, "candidatesTokenCount": said}
+    if not reply.parts:
+        usage.pop("candidatesTokenCount")
     if thoughts:
         usage["thoughtsTokenCount"] = thoughts
     usage |= {name: count for name, count in reply.usage.items() if name != "totalTokenCount"}
@@ -191,5 +200,7 @@ def _usage(served: Served, reply: ModelReply) -> dict[str, Any]:
 
 
 def _so_far(usage: Mapping[str, Any], share: float) -> dict[str, Any]:
-    prompt, said = usage["promptTokenCount"], int(usage["candidatesTokenCount"] * share)
+    if not usage:
+        return {}
+    prompt, said = usage["promptTokenCount"], int(usage.get("candidatesTokenCount", 0) * share)
     return {"promptTokenCount": prompt, "candidatesTokenCount": said, "totalTokenCount": prompt + said}

@@ -9,7 +9,8 @@ from typing import Final
 from aiohttp import web
 
 from litellm_antigravity.simulator.answers import Answer, Stream
-from litellm_antigravity.simulator.upstream import Decision, Incoming, Upstream
+from litellm_antigravity.simulator.incoming import Decision, Incoming
+from litellm_antigravity.simulator.upstream import Upstream
 
 HOST: Final = "127.0.0.1"
 

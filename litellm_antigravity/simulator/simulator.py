@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import json
 import os
-import shlex
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +26,7 @@ from litellm_antigravity.simulator.upstream import MODELS, Upstream
 if TYPE_CHECKING:
     from typing_extensions import Self  # pydantic brings it; typing has it from Python 3.11 on
 
-_FIVE_HOURS: Final = 5 * 3600.0  # the window of upstream's short quota (UPSTREAM, F2)
+FIVE_HOURS: Final = 5 * 3600.0  # the window of upstream's short quota (UPSTREAM, F2)
 _CLOSE_SECONDS: Final = 10.0
 _LOG_LIMIT: Final = 100_000
 
@@ -57,7 +55,7 @@ class Simulator:
         accounts: int | Sequence[SimulatedAccount] = 4,
         *,
         quota: int | None = None,
-        quota_window_seconds: float = _FIVE_HOURS,
+        quota_window_seconds: float = FIVE_HOURS,
         latency_seconds: float = 0.0,
         token_ttl_seconds: float = 3600.0,
         port: int = 0,
@@ -85,8 +83,6 @@ class Simulator:
         self._thread: threading.Thread | None = None
         self._stop: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.set_latency(latency_seconds)
-
-    # Running
 
     def start(self) -> Self:
         """Listen, in a thread of its own; return self.
@@ -149,8 +145,6 @@ class Simulator:
         where = "not running" if self._port is None else self.url
         return f"Simulator({where}, {len(self.accounts)} accounts)"
 
-    # How to reach it
-
     @property
     def url(self) -> str:
         """The base URL, without a slash at its end.
@@ -171,17 +165,17 @@ class Simulator:
     @property
     def client_id(self) -> str:
         """The only OAuth client that the token endpoint knows; another one in every simulator."""
-        return self._upstream.client_id
+        return self._upstream.logins.client_id
 
     @property
     def client_secret(self) -> str:
         """The secret of that client."""
-        return self._upstream.client_secret
+        return self._upstream.logins.client_secret
 
     @property
     def accounts(self) -> list[SimulatedAccount]:
         """The accounts, with the refresh tokens they have now."""
-        return self._upstream.accounts()
+        return self._upstream.logins.accounts()
 
     def account(self, email: str) -> SimulatedAccount:
         """Return one account.
@@ -189,7 +183,7 @@ class Simulator:
         Raises:
             ValueError: when there is none of this name.
         """
-        return self._upstream.account(email)
+        return self._upstream.logins.account(email)
 
     def write_accounts_file(
         self,
@@ -283,20 +277,20 @@ class Simulator:
         """Forget the requests so far."""
         self._log.clear()
 
-    # Steering
-
     def drain(self, email: str, family: ModelFamily | None, reset_seconds: float = 600.0) -> None:
         """Let an account have no quota in a family (``None``: in both) for ``reset_seconds``.
 
         Until then its requests are refused with the remaining time (UPSTREAM, F1, "Quota").
         """
-        self._upstream.drain(email, family, reset_seconds)
+        self.account(email)
+        self._upstream.quotas.drain(email, family, reset_seconds)
 
     def set_quota(
-        self, email: str, family: ModelFamily, requests: int | None, window_seconds: float = _FIVE_HOURS
+        self, email: str, family: ModelFamily, requests: int | None, window_seconds: float = FIVE_HOURS
     ) -> None:
         """Give an account a fresh quota in a family: ``requests`` per ``window_seconds``; ``None`` for no limit."""
-        self._upstream.set_quota(email, family, requests, window_seconds)
+        self.account(email)
+        self._upstream.quotas.set(email, family, requests, window_seconds)
 
     def refuse(
         self,
@@ -314,18 +308,22 @@ class Simulator:
         Only requests that are in order otherwise are refused, so a wrong envelope is still a 400.
 
         Args:
-            kind: of refusal. By the classes of DESIGN, section 7: ``quota``, ``rate``, ``refused-request`` (the bare
-                429), ``capacity``, ``server-error``, ``unauthorized`` (although the token is valid), ``verification``,
-                ``banned``, ``banned-old-text``, ``not-available``, ``bad-request``. Broken replies: ``html`` (with
-                status 200), ``html-error``, ``empty-candidates``, ``version-unsupported`` (as a model's text), and for
-                streams only ``truncated-stream`` and ``mid-stream-error``. No reply: ``hang`` (until the client goes),
-                ``drop`` (the connection).
+            kind: of refusal; docs/simulator.md has them all. By the classes of refusals: ``quota``, ``rate``,
+                ``refused-request`` (the bare 429), ``capacity``, ``server-error``, ``unauthorized`` (although the token
+                is valid), ``verification``, ``banned``, ``banned-old-text``, ``not-available``, ``bad-request``. Broken
+                replies: ``html`` (with status 200), ``html-error``, ``empty-candidates``, and for streams only
+                ``truncated-stream`` and ``mid-stream-error``. Failed replies: ``malformed-function-call``,
+                ``unexpected-tool-call``, ``empty-stop``, ``thoughts-only``, ``version-unsupported``, ``error-as-text``.
+                For streams, what is right but rare: ``partial-args`` (calls in pieces), ``no-finish-reason``. No reply:
+                ``hang`` (until the client goes), ``drop`` (the connection).
             email: of the account; ``None`` for all.
             model: ``None`` for all.
             family: ``None`` for both.
             times: how many requests; ``None`` for all until `heal`.
             target: which requests: ``generate``, ``token``, ``project`` or ``models``.
-            options: ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for
+            options: ``after_words`` and ``after_thoughts`` (malformed-function-call, unexpected-tool-call);
+                ``complete`` (partial-args: False for a call without its end); ``message`` (error-as-text);
+                ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for
                 no hint); ``status`` (capacity, server-error, not-available, html-error, mid-stream-error); ``message``
                 (bad-request); ``after_chunks`` (truncated-stream, mid-stream-error, and hang for streams; never the
                 last chunk); ``abrupt`` (truncated-stream: the connection is dropped); ``headers`` (all with a body
@@ -344,15 +342,15 @@ class Simulator:
 
     def revoke(self, email: str) -> None:
         """End a login: the token endpoint answers ``invalid_grant``, and its access tokens are refused."""
-        self._upstream.revoke(email)
+        self._upstream.logins.revoke(email)
 
     def sign_in(self, email: str) -> str:
         """Sign in again: return a new refresh token, which `accounts` has from now on."""
-        return self._upstream.sign_in(email)
+        return self._upstream.logins.sign_in(email)
 
     def expire_tokens(self, email: str | None = None) -> None:
         """Let the access tokens issued so far be refused with a 401, of one account or of all."""
-        self._upstream.expire_tokens(email)
+        self._upstream.logins.expire_tokens(email)
 
     def set_latency(self, seconds: float, *, per_chunk: float = 0.0, refused: float = 0.0) -> None:
         """Set how long things take, in seconds.
@@ -372,20 +370,20 @@ class Simulator:
     @property
     def rotate_refresh_tokens(self) -> bool:
         """Whether each refresh returns a new refresh token."""
-        return self._upstream.rotate_refresh_tokens
+        return self._upstream.logins.rotate_refresh_tokens
 
     @rotate_refresh_tokens.setter
     def rotate_refresh_tokens(self, value: bool) -> None:
-        self._upstream.rotate_refresh_tokens = value
+        self._upstream.logins.rotate_refresh_tokens = value
 
     @property
     def keep_old_refresh_tokens(self) -> bool:
         """Whether refresh tokens stay valid when they are rotated; true unless set."""
-        return self._upstream.keep_old_refresh_tokens
+        return self._upstream.logins.keep_old_refresh_tokens
 
     @keep_old_refresh_tokens.setter
     def keep_old_refresh_tokens(self, value: bool) -> None:
-        self._upstream.keep_old_refresh_tokens = value
+        self._upstream.logins.keep_old_refresh_tokens = value
 
     def reply_with(self, script: Script | None) -> None:
         """Script what the model says.
@@ -396,76 +394,3 @@ class Simulator:
                 ``call <tool name> {...}``, and else says ``Served by <email> with <model>.``.
         """
         self._upstream.script = script
-
-
-def serve_forever(
-    *,
-    port: int = 0,
-    accounts: int | Sequence[SimulatedAccount] = 4,
-    quota: int | None = None,
-    quota_window_seconds: float = _FIVE_HOURS,
-    latency_seconds: float = 0.0,
-    folder: str | os.PathLike[str] | None = None,
-    announce: Callable[[str], object],
-    on_request: Callable[[LoggedRequest], object] | None = None,
-    stop: threading.Event | None = None,
-) -> None:
-    """Run a simulator until Ctrl-C, for ``litellm-antigravity simulate``.
-
-    Args:
-        port: to listen on; 0 for any that is free.
-        accounts: see `Simulator`.
-        quota: see `Simulator`.
-        quota_window_seconds: see `Simulator`.
-        latency_seconds: see `Simulator`.
-        folder: where the accounts file and the state go; a temporary one, removed at the end, by default.
-        announce: called once with the text that says how to point the package at the simulator.
-        on_request: see `Simulator`.
-        stop: ends the run when set, as Ctrl-C does.
-
-    Raises:
-        OSError: when the port is taken.
-    """
-    stop = stop or threading.Event()
-    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
-        simulator = stack.enter_context(
-            Simulator(
-                accounts,
-                quota=quota,
-                quota_window_seconds=quota_window_seconds,
-                latency_seconds=latency_seconds,
-                port=port,
-                on_request=on_request,
-            )
-        )
-        if folder is None:
-            temporary = tempfile.TemporaryDirectory(prefix="antigravity-simulator-", ignore_cleanup_errors=True)
-            folder = stack.enter_context(temporary)
-        accounts_file = simulator.write_accounts_file(Path(folder) / "antigravity-accounts.json")
-        announce(how_to_use(simulator, simulator.environment(accounts_file, Path(folder) / "state")))
-        while not stop.wait(0.5):  # with a time-out, because a wait without one hides Ctrl-C on Windows
-            pass
-
-
-def how_to_use(simulator: Simulator, environment: Mapping[str, str]) -> str:
-    """Return what to type in another terminal to use a simulator.
-
-    Args:
-        simulator: the simulator, running.
-        environment: from `Simulator.environment`.
-    """
-    assign, quote = ("$env:{} = {}", _powershell) if os.name == "nt" else ("export {}={}", shlex.quote)
-    lines = [assign.format(name, quote(value)) for name, value in environment.items()]
-    count = len(simulator.accounts)
-    return "\n".join(
-        [
-            f"Google is simulated at {simulator.url}, with {count} account{'s' if count != 1 else ''}. Ctrl-C ends it.",
-            "To use it, type in another terminal:",
-            "",
-            *lines,
-        ]
-    )
-
-
-def _powershell(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -26,6 +26,7 @@ from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits
 from litellm_antigravity.wire.reading import MAX_ERROR_BYTES, Body, TooLongError
 from litellm_antigravity.wire.streams import AsyncReplyStream, Events, Failed, Json, ReplyStream, is_last
+from litellm_antigravity.wire.watching import ReplyWatch, watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Call:
     url: str
     headers: dict[str, str]
     content: bytes
+    last_try: bool = False
+    """Whether a reply to this request has failed already; see `ReplyWatch`."""
 
     def __repr__(self) -> str:
         return f"Call({self.url!r}, {len(self.content)} bytes)"
@@ -64,8 +67,8 @@ class Exchange:
             times.answered(is_error=response.status_code != 200)
             body.fill(response)
         except httpx.HTTPError as error:
-            return self._whole(body) or _failed(error, call, times)
-        return self._read(response, body.content)
+            return self._whole(body, call) or _failed(error, call, times)
+        return self._read(response, body.content, call)
 
     async def asend(self, call: Call, limits: Limits) -> Json | Refusal:
         """Do what `send` does on an event loop."""
@@ -76,10 +79,10 @@ class Exchange:
             times.answered(is_error=response.status_code != 200)
             await body.afill(response)
         except httpx.HTTPError as error:
-            return self._whole(body) or _failed(error, call, times)
-        return self._read(response, body.content)
+            return self._whole(body, call) or _failed(error, call, times)
+        return self._read(response, body.content, call)
 
-    def _read(self, response: httpx.Response, body: bytes) -> Json | Refusal:
+    def _read(self, response: httpx.Response, body: bytes, call: Call) -> Json | Refusal:
         now = self._clock.time()
         if response.status_code != 200:
             return parse_refusal(response.status_code, response.headers, body, now=now)
@@ -87,9 +90,9 @@ class Exchange:
             reply = json.loads(body)
         except (ValueError, RecursionError):
             return not_json_refusal(response.headers.get("content-type", ""), 200)
-        return refusal_in_reply(reply, now=now) or inner(reply)
+        return refusal_in_reply(reply, now=now) or watched(inner(reply), last_try=call.last_try)
 
-    def _whole(self, body: Body) -> Json | None:
+    def _whole(self, body: Body, call: Call) -> Json | Refusal | None:
         """Return the reply when all of it has come, though the connection has failed before the end of the body."""
         try:
             reply = json.loads(body.content)
@@ -97,7 +100,7 @@ class Exchange:
             return None
         if refusal_in_reply(reply, now=self._clock.time()) is not None:
             return None
-        return inner(reply) if is_last(inner(reply)) else None
+        return watched(inner(reply), last_try=call.last_try) if is_last(inner(reply)) else None
 
     # Streams
 
@@ -113,7 +116,12 @@ class Exchange:
                 return self._no_stream(response, body.content)
         except httpx.HTTPError as error:
             return _failed(error, call, times)
-        stream = ReplyStream(response, Events(response, self._clock, self._most), times, _failing(call, times))
+        stream = ReplyStream(
+            response,
+            Events(response, self._clock, self._most, ReplyWatch(last_try=call.last_try)),
+            times,
+            _failing(call, times),
+        )
         try:
             stream.read_ahead()
         except RequestRefusedError as error:
@@ -137,7 +145,12 @@ class Exchange:
                 return self._no_stream(response, body.content)
         except httpx.HTTPError as error:
             return _failed(error, call, times)
-        stream = AsyncReplyStream(response, Events(response, self._clock, self._most), times, _failing(call, times))
+        stream = AsyncReplyStream(
+            response,
+            Events(response, self._clock, self._most, ReplyWatch(last_try=call.last_try)),
+            times,
+            _failing(call, times),
+        )
         try:
             await stream.read_ahead()
         except RequestRefusedError as error:

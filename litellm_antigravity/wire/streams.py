@@ -22,6 +22,7 @@ from litellm_antigravity.wire.deadline import ExchangeTimes
 from litellm_antigravity.wire.envelope import inner
 from litellm_antigravity.wire.reading import Unpacker
 from litellm_antigravity.wire.sse import SSEDecoder
+from litellm_antigravity.wire.watching import ReplyWatch
 
 Json: TypeAlias = dict[str, Any]
 Failed: TypeAlias = Callable[[httpx.HTTPError], Refusal]
@@ -43,13 +44,15 @@ class Events:
         response: whose.
         clock: for reset times.
         most: bytes that may come, unpacked, from one content to the next.
+        watch: looks at every reply.
 
     Attributes:
         finished: whether the finish reason has come. What goes wrong afterwards is no error.
         spoilt: whether what came after it was none of upstream's events.
     """
 
-    def __init__(self, response: httpx.Response, clock: Clock, most: int) -> None:
+    def __init__(self, response: httpx.Response, clock: Clock, most: int, watch: ReplyWatch) -> None:
+        self.watch = watch
         self.finished = False
         self.spoilt = False
         self._unpacker = Unpacker(response)
@@ -85,7 +88,8 @@ class Events:
             RequestRefusedError: when there was no finish reason, or for what is no reply.
         """
         yield from self._replies(self._decoder.finish())
-        if not self.finished:
+        self.watch.end()
+        if not self.finished and not self.watch.is_complete:
             raise RequestRefusedError(truncated_stream(self._count))
 
     def break_off(self, refusal: Refusal) -> list[Json]:
@@ -98,9 +102,12 @@ class Events:
             RequestRefusedError: with it, unless the stream is finished.
         """
         try:
-            return list(self.end())
+            rest = list(self.end())
         except RequestRefusedError:
             raise RequestRefusedError(refusal) from None
+        if not self.finished:  # a whole call may be the end of a stream, but not of a broken connection
+            raise RequestRefusedError(refusal)
+        return rest
 
     def next_within(self, left: float, gap: float) -> float:
         """Return how many seconds may pass until the next content, once the reader has the latest reply.
@@ -141,7 +148,7 @@ class Events:
         refusal = refusal_in_reply(event, now=self._clock.time(), whole=False)
         if refusal is not None:
             raise RequestRefusedError(refusal)
-        reply = inner(event)
+        reply = self.watch.take(inner(event))
         ends = is_last(reply)
         self.finished = self.finished or ends
         self._has_content = ends or _says_something(reply)
@@ -156,6 +163,7 @@ class ReplyStream:
     """The Gemini replies of an open stream; raises `RequestRefusedError` when it breaks off."""
 
     def __init__(self, response: httpx.Response, events: Events, times: ExchangeTimes, failed: Failed) -> None:
+        self.watch = events.watch
         self._response = response
         self._events = events
         self._ahead: list[Json] = []
@@ -166,7 +174,7 @@ class ReplyStream:
         """Read up to the first content, which `__iter__` then gives out."""
         for reply in self._replies:
             self._ahead.append(reply)
-            if self._events.has_content:
+            if self._events.watch.begun:
                 return
 
     def __iter__(self) -> Iterator[Json]:
@@ -204,6 +212,7 @@ class AsyncReplyStream:
     """What `ReplyStream` is, on an event loop."""
 
     def __init__(self, response: httpx.Response, events: Events, times: ExchangeTimes, failed: Failed) -> None:
+        self.watch = events.watch
         self._response = response
         self._events = events
         self._times = times
@@ -215,7 +224,7 @@ class AsyncReplyStream:
         """Read up to the first content, which ``__aiter__`` then gives out."""
         async for reply in self._replies:
             self._ahead.append(reply)
-            if self._events.has_content:
+            if self._events.watch.begun:
                 return
 
     async def __aiter__(self) -> AsyncIterator[Json]:

@@ -11,7 +11,13 @@ from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices, Us
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.provenance import signatures_in
-from litellm_antigravity.litellm.translation.replies import one_kind_each, parts_of, prepare_reply
+from litellm_antigravity.litellm.translation.replies import (
+    CUT_OFF,
+    failed_finish,
+    one_kind_each,
+    parts_of,
+    prepare_reply,
+)
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 from litellm_antigravity.models import family_of
@@ -61,6 +67,7 @@ class ChunkTranslator:
         self._is_gemini, self._signer = target.is_gemini, target.signer
         self._usage: Usage | None = None
         self._finish: str | None = None
+        self._failed: str | None = None
         self._calls: list[str | None] = []
         self._said: list[str] = []
         self._thinks = False
@@ -102,6 +109,7 @@ class ChunkTranslator:
         if _really_ends(reply):
             self._finish = chunk.choices[0].finish_reason or "stop"
         candidates = reply.get("candidates") or []
+        self._failed = self._failed or next(filter(None, map(failed_finish, candidates[:1])), None)
         for number, choice in enumerate(chunk.choices):
             choice.finish_reason = None
             if number < len(candidates):
@@ -140,9 +148,17 @@ class ChunkTranslator:
             chunk = self._empty()
             chunk.usage = self._usage
             yield chunk
+        if self._failed is not None:
+            yield self._cut_off(self._failed)
+            return
         finish = self._finish or "stop"
         # Older LiteLLM looks for tool calls in the last chunk only; OpenAI's clients look at the reason.
         yield self._empty("tool_calls" if finish == "stop" and self._calls else finish)
+
+    def _cut_off(self, reason: str) -> ModelResponseStream:
+        chunk = self._empty(CUT_OFF)
+        chunk.choices[0].delta.provider_specific_fields = {"native_finish_reason": reason}
+        return chunk
 
     def _keep_usage(self, chunk: Any) -> None:
         usage = getattr(chunk, "usage", None)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
+from litellm_antigravity.refusals.failed import FAILED_FINISHES
 
 Json = dict[str, Any]
+
+CUT_OFF: Final = "length"
+"""The finish reason of a reply that has failed after its first words.
+
+LiteLLM says "stop" for it, and makes "stop" of any word that it does not know. This one tells the clients of every
+endpoint that the reply is not all there is (``max_tokens`` for Anthropic's, ``incomplete`` for OpenAI's responses).
+Upstream's own reason is in ``provider_specific_fields``, where LiteLLM has it.
+"""
 
 
 def prepare_reply(reply: Mapping[str, Any], names: ToolNames, *, join_thoughts: bool = False) -> Json:
@@ -29,6 +38,12 @@ def parts_of(candidate: Any) -> list[Json]:
     content = candidate.get("content") if isinstance(candidate, dict) else None
     parts = content.get("parts") if isinstance(content, dict) else None
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def failed_finish(candidate: Any) -> str | None:
+    """Return the finish reason of a candidate that says that its reply has failed; ``None`` for any other end."""
+    reason = candidate.get("finishReason") if isinstance(candidate, Mapping) else None
+    return reason if isinstance(reason, str) and reason in FAILED_FINISHES else None
 
 
 def one_kind_each(reply: Mapping[str, Any]) -> Iterator[Json]:
@@ -106,4 +121,4 @@ def _joined(parts: Sequence[Json]) -> list[Json]:
     return joined
 
 
-__all__ = ["one_kind_each", "parts_of", "prepare_reply"]
+__all__ = ["CUT_OFF", "failed_finish", "one_kind_each", "parts_of", "prepare_reply"]

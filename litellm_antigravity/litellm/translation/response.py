@@ -12,7 +12,7 @@ from litellm.types.utils import ModelResponse
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.provenance import signatures_in
-from litellm_antigravity.litellm.translation.replies import prepare_reply
+from litellm_antigravity.litellm.translation.replies import CUT_OFF, failed_finish, prepare_reply
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 from litellm_antigravity.models import family_of
@@ -63,6 +63,11 @@ def from_gemini(
     translated.model = model
     for signature in signatures_in(prepared.get("candidates")):
         thoughts.note_maker(signature, target.signer)
+    for choice, candidate in zip(translated.choices, prepared.get("candidates") or (), strict=False):
+        if (reason := failed_finish(candidate)) is not None:
+            choice.finish_reason = CUT_OFF
+            fields = getattr(choice, "provider_specific_fields", None) or {}
+            choice.provider_specific_fields = {**fields, "native_finish_reason": reason}
     for choice in translated.choices:
         calls = getattr(choice.message, "tool_calls", None) or ()
         if target.is_gemini:

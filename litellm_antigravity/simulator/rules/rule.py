@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -171,3 +171,12 @@ class Rule:
 CLAUDE: Final[frozenset[Maker]] = frozenset({"claude"})
 GEMINI: Final[frozenset[Maker]] = frozenset({"gemini"})
 ALL: Final[frozenset[Maker]] = frozenset({"claude", "gemini", "gpt-oss"})
+
+
+def table(rules: Iterable[Rule]) -> str:
+    """Return the rules as a table in Markdown, for docs/simulator.md."""
+    lines = ["| rule | for | what is right | known from | how sure |", "| --- | --- | --- | --- | --- |"]
+    for rule in rules:
+        makers = "all" if rule.makers == ALL else ", ".join(sorted(rule.makers))
+        lines.append(f"| `{rule.name}` | {makers} | {rule.says} | {'; '.join(rule.sources)} | {rule.certainty} |")
+    return "\n".join(lines)
