@@ -410,8 +410,8 @@ def assert_upstream_takes_as_parameters(schema: dict[str, Any]) -> None:
         check_rules(model, body)
 
 
-TEXT = {"type": "string"}
-PATHS_OR_SCOPES = {
+TEXT: dict[str, Any] = {"type": "string"}
+PATHS_OR_SCOPES: dict[str, Any] = {
     "type": "object",
     "properties": {"paths": {"type": "array", "items": TEXT}, "scopes": {**TEXT, "description": "Which."}},
     "anyOf": [{"required": ["paths"]}, {"required": ["scopes"]}],
@@ -539,7 +539,7 @@ def test_a_long_union_keeps_all_its_properties() -> None:
 
 def test_what_is_unlike_in_branches_stays_beside_what_is_alike() -> None:
     nested = {"type": "object", "properties": {"inner": {**TEXT, "description": "Deep."}}, "required": ["inner"]}
-    one = {"type": "object", "properties": {"x": {**nested, "description": "Far."}, "y": TEXT}}
+    one: dict[str, Any] = {"type": "object", "properties": {"x": {**nested, "description": "Far."}, "y": TEXT}}
     prepared = prepare_parameters(
         {"anyOf": [one, {"type": "object", "properties": {"x": {"type": "array", "items": TEXT}}}]}
     )
