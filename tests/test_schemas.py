@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from upstream_rules import check_rules
 
 from litellm_antigravity.litellm import seams
-from litellm_antigravity.litellm.translation.schemas import MAX_DEPTH, MAX_NODES, prepare_schema
+from litellm_antigravity.litellm.translation.schemas import MAX_DEPTH, MAX_NODES, prepare_parameters, prepare_schema
+from litellm_antigravity.simulator.validation import check_request
 
 ALLOWED = {
     "type",
@@ -389,3 +391,208 @@ def test_litellms_converter_has_nothing_left_to_change(schema: Any) -> None:
     if any("$ref" in one.get("properties", ()) for one, _ in levels(prepared)):
         return  # it takes a property of this name for a reference, and fails
     assert seams.build_vertex_schema(copy.deepcopy(prepared)) == prepared
+
+
+# The root: a tool's parameters
+
+
+def assert_upstream_takes_as_parameters(schema: dict[str, Any]) -> None:
+    """Check with the simulator's own rules, for all makers."""
+    assert_upstream_takes(schema)
+    assert schema["type"] == "object"
+    declaration = {"name": "f", "parameters": schema}
+    for model in ("claude-sonnet-4-6", "gemini-3-flash", "gpt-oss-120b-medium"):
+        body = {
+            "contents": [{"role": "user", "parts": [{"text": "?"}]}],
+            "tools": [{"functionDeclarations": [declaration]}],
+        }
+        check_request(body, "request")
+        check_rules(model, body)
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+PATHS_OR_SCOPES: dict[str, Any] = {
+    "type": "object",
+    "properties": {"paths": {"type": "array", "items": TEXT}, "scopes": {**TEXT, "description": "Which."}},
+    "anyOf": [{"required": ["paths"]}, {"required": ["scopes"]}],
+}
+CREATE = {
+    "type": "object",
+    "title": "Create",
+    "properties": {"action": {"const": "create"}, "body": TEXT},
+    "required": ["action", "body"],
+}
+CLOSE = {
+    "type": "object",
+    "properties": {"action": {"const": "close"}, "body": {"type": "integer"}},
+    "required": ["action"],
+}
+ACTIONS = {"action": {"type": "string", "enum": ["create", "close"]}, "body": {"anyOf": [TEXT, {"type": "integer"}]}}
+EITHER = 'Create: {action="create", body}; {action="close", body?}.'
+
+# Properties, what is required, and words of the description.
+ROOTS: list[tuple[str, Any, dict[str, Any], list[str], list[str]]] = [
+    ("required by turns", PATHS_OR_SCOPES, PATHS_OR_SCOPES["properties"], [], ["{paths}", "{scopes}"]),
+    ("anyOf as the whole input", {"anyOf": [CREATE, CLOSE]}, ACTIONS, ["action"], [EITHER]),
+    ("oneOf", {"oneOf": [CREATE, CLOSE], "description": "Acts."}, ACTIONS, ["action"], ["Acts.", EITHER]),
+    (
+        "allOf",
+        {"allOf": [CREATE, {"properties": {"x": TEXT}, "required": ["x"]}]},
+        {"x": TEXT},
+        ["action", "body", "x"],
+        [],
+    ),
+    (
+        "unions within allOf",
+        {"allOf": [{"anyOf": [CREATE, CLOSE]}, {"properties": {"x": TEXT}, "required": ["x"]}]},
+        {**ACTIONS, "x": TEXT},
+        ["action", "x"],
+        [EITHER],
+    ),
+    (
+        "a union beside properties",
+        {"properties": {"x": TEXT}, "oneOf": [CREATE, CLOSE]},
+        {"x": TEXT, **ACTIONS},
+        ["action"],
+        [],
+    ),
+    ("an object or a string", {"type": ["object", "string"], "properties": {"x": TEXT}}, {"x": TEXT}, [], []),
+    ("an object or null", {"type": ["object", "null"], "properties": {"x": TEXT}}, {"x": TEXT}, [], []),
+    ("a union with a string", {"anyOf": [{"type": "string"}, CREATE]}, {"body": TEXT}, ["action", "body"], []),
+    (
+        "a reference",
+        {"$ref": "#/$defs/A", "$defs": {"A": {"oneOf": [CREATE, CLOSE, {"$ref": "#/$defs/A"}]}}},
+        ACTIONS,
+        [],
+        ["Create: {"],
+    ),
+    ("no type", {"properties": {"x": TEXT}}, {"x": TEXT}, [], []),
+    (
+        "a bare map of properties",
+        {"path": TEXT, "depth": {"type": "integer"}},
+        {"path": TEXT, "depth": {"type": "integer"}},
+        [],
+        [],
+    ),
+    (
+        "a bare map named like keywords",
+        {"type": TEXT, "description": TEXT},
+        {"type": TEXT, "description": TEXT},
+        [],
+        [],
+    ),
+    ("a bare map beside a type", {"type": "object", "path": TEXT, "required": ["path"]}, {"path": TEXT}, ["path"], []),
+    ("a bare map of draft 3", {"path": {**TEXT, "required": True}}, {"path": TEXT}, ["path"], []),
+    (
+        "conditions",
+        {
+            "type": "object",
+            "properties": {"mode": TEXT},
+            "if": {"properties": {"mode": {"const": "fast"}}},
+            "then": {"properties": {"speed": TEXT}, "required": ["speed"]},
+            "else": {"properties": {"care": TEXT}},
+            "not": {"required": ["nothing"]},
+            "dependentRequired": {"mode": ["speed"]},
+            "dependentSchemas": {"mode": {"properties": {"why": TEXT}, "required": ["why"]}},
+        },
+        {"mode": TEXT, "speed": TEXT, "care": TEXT, "why": TEXT},
+        [],
+        ["fast", "nothing", "With mode also: speed."],
+    ),
+    ("more than is named", {"type": "object", "additionalProperties": TEXT}, {}, [], ["More parameters may be"]),
+    ("a list", {"type": "array", "items": TEXT}, {}, [], ["array"]),
+    ("nothing", None, {}, [], []),
+    ("true", True, {}, [], []),
+    ("false", False, {}, [], []),
+    ("a text as schema", "string", {}, [], []),
+    ("a list as schema", [TEXT], {}, [], []),
+    ("an empty one", {}, {}, [], []),
+    ("not even an object", {"not": {"type": "object"}}, {}, [], ["Not allowed"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("schema", "properties", "required", "words"), [pytest.param(*one, id=name) for name, *one in ROOTS]
+)
+def test_parameters_are_one_object_whatever_the_root(
+    schema: Any, properties: dict[str, Any], required: list[str], words: list[str]
+) -> None:
+    """Before, unions stayed at the root (refused by all makers), and a bare map lost its properties."""
+    before = copy.deepcopy(schema)
+    prepared = prepare_parameters(schema)
+    assert schema == before
+    assert_upstream_takes_as_parameters(prepared)
+    found = prepared.get("properties", {})
+    assert properties.items() <= found.items()
+    assert sorted(prepared.get("required", [])) == sorted(required)
+    assert all(word in prepared["description"] for word in words)
+
+
+def test_a_long_union_keeps_all_its_properties() -> None:
+    """Before, a product of unions ended after 32 branches."""
+    first = [{"properties": {f"a{number}": TEXT}} for number in range(12)]
+    second = [{"properties": {f"b{number}": TEXT}} for number in range(12)]
+    prepared = prepare_parameters({"allOf": [{"oneOf": first}, {"anyOf": second}]})
+    assert set(prepared["properties"]) == {f"{letter}{number}" for letter in "ab" for number in range(12)}
+    assert len(prepared["description"]) < 1500
+
+
+def test_what_is_unlike_in_branches_stays_beside_what_is_alike() -> None:
+    nested = {"type": "object", "properties": {"inner": {**TEXT, "description": "Deep."}}, "required": ["inner"]}
+    one: dict[str, Any] = {"type": "object", "properties": {"x": {**nested, "description": "Far."}, "y": TEXT}}
+    prepared = prepare_parameters(
+        {"anyOf": [one, {"type": "object", "properties": {"x": {"type": "array", "items": TEXT}}}]}
+    )
+    assert prepared["properties"] == {
+        "x": {"anyOf": [one["properties"]["x"], {"type": "array", "items": TEXT}]},
+        "y": TEXT,
+    }
+
+
+def _names(schema: Any, found: set[str]) -> set[str]:
+    """Return the properties that a schema names at its root, in any of its branches."""
+    if isinstance(schema, dict):
+        given = schema.get("properties")
+        found |= {name for name, one in given.items() if one is not False} if isinstance(given, dict) else set()
+        for keyword in ("anyOf", "oneOf", "allOf"):
+            for one in schema.get(keyword, ()):
+                _names(one, found)
+    return found
+
+
+def _objects(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "type": st.just("object"),
+                "properties": st.dictionaries(st.sampled_from(["a", "b", "c", "type"]), values, max_size=3),
+                "required": st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True),
+                "description": st.just("About it."),
+            },
+        ),
+        lambda inner: st.fixed_dictionaries(
+            {}, optional={name: st.lists(inner, min_size=1, max_size=3) for name in ("anyOf", "oneOf", "allOf")}
+        ),
+        max_leaves=8,
+    )
+
+
+@random_schemas
+@given(st.one_of(JSON_SCHEMAS, _objects(JSON_SCHEMAS)))
+def test_the_simulator_takes_any_schema_as_parameters(schema: Any) -> None:
+    before = copy.deepcopy(schema)
+    prepared = prepare_parameters(schema)
+    assert_upstream_takes_as_parameters(prepared)
+    assert schema == before
+    assert prepare_parameters(prepared) == prepared
+
+
+VALUES = st.sampled_from([TEXT, {"type": "integer"}, {"const": "x"}, {"enum": ["y", 1]}, {}, True, {"type": "object"}])
+
+
+@random_schemas
+@given(_objects(VALUES))
+def test_no_propertys_name_is_lost(schema: Any) -> None:
+    prepared = prepare_parameters(schema)
+    assert set(prepared.get("properties", {})) == _names(schema, set())

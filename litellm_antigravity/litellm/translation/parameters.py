@@ -28,6 +28,15 @@ ANSWER_TOKENS: Final = 16_384
 """Output tokens beside the thinking budget when the caller names no limit."""
 
 _EFFORTS: Final = {"xhigh": 16_384, "max": 32_768}  # tokens; LiteLLM's Gemini rules end at `high`
+_ADAPTIVE_EFFORTS: Final = {  # tokens; `high` is Anthropic's default
+    "none": 0,
+    "disable": 0,
+    "minimal": MIN_THINKING_BUDGET,
+    "low": 2048,
+    "medium": 4096,
+    "high": ADAPTIVE_BUDGET,
+    **_EFFORTS,
+}
 _THINKING_SHARE: Final = 0.75  # of an output limit that the budget would exceed
 _LOWEST_TOP_P: Final = 0.95  # beside thinking
 _GEMINI_BUDGETS: Final = {"gemini-2.5-pro": 32_768, "gemini-2.5-flash": 24_576}  # tokens at most
@@ -42,14 +51,13 @@ def prepare_params(params: dict[str, Any]) -> None:
     if isinstance(effort, Mapping):
         effort = effort.get("effort")
     if isinstance(thinking, Mapping) and thinking.get("type") == "adaptive":
-        params["thinking"] = {"type": "enabled", "budget_tokens": ADAPTIVE_BUDGET}
-        if effort is not None:  # says how much where the budget leaves it to the model
-            params.pop("thinking")
-            thinking = None
-    if effort in _EFFORTS:
+        budget = _ADAPTIVE_EFFORTS.get(effort, ADAPTIVE_BUDGET) if isinstance(effort, str) else ADAPTIVE_BUDGET
+        thinking = params["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    elif effort in _EFFORTS:
         params.pop("reasoning_effort")
         params.setdefault("thinking", {"type": "enabled", "budget_tokens": _EFFORTS[effort]})
-    elif isinstance(thinking, Mapping) and effort is not None:
+        return
+    if isinstance(thinking, Mapping) and effort is not None:
         params.pop("reasoning_effort")  # a budget says more than a level
 
 

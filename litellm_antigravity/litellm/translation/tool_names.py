@@ -1,7 +1,7 @@
 """Names of tools, in the alphabet of the model's family.
 
-Gemini takes a letter or ``_`` first, then letters, digits, ``_ . : -``; Claude ``^[a-zA-Z0-9_-]{1,64}$`` (openai/codex
-#8174, github/copilot-cli #2581), and GPT-OSS, which is served like it, the same. 64 characters at most.
+Gemini takes a letter or ``_`` first, then letters, digits, ``_ . : -``. Claude, which is asked in the same envelope,
+takes ``^[a-zA-Z0-9_-]{1,64}$`` of that (openai/codex #8174, github/copilot-cli #2581), and GPT-OSS is served like it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from litellm_antigravity.models import ModelFamily
 MAX_LENGTH: Final = 64
 
 _VALID: Final[Mapping[ModelFamily, re.Pattern[str]]] = {
-    "claude": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+    "claude": re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}"),
     "gemini": re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}"),
 }
 _INVALID: Final[Mapping[ModelFamily, re.Pattern[str]]] = {
@@ -69,7 +69,7 @@ class ToolNames:
         """Return a name in upstream's alphabet that is no declared tool's."""
         written = _INVALID[self._family].sub("_", name) or "_"
         if not self._is_valid(written) and len(written) < MAX_LENGTH:
-            written = f"_{written}"  # for Gemini, a digit or a sign came first
+            written = f"_{written}"  # a digit or a sign came first
         taken = not self._is_valid(written) or written in self._valid or written in self._callers
         return self._hashed(name) if taken else written
 
