@@ -13,7 +13,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 from rich.console import Console
 from rich.table import Table
 
-from . import memory, proxy, requests, selection, streams
+from . import crowd, memory, proxy, requests, selection, streams
 
 TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
@@ -21,14 +21,17 @@ TABLES: dict[str, Callable[[], Table]] = {
     "streams": streams.table,
     "memory": memory.table,
     "proxy": proxy.table,
+    "crowd": crowd.table,
 }
+BY_NAME_ONLY = {"proxy", "crowd"}
+"""They take minutes."""
 
 
 def main() -> None:
-    """Print the tables named on the command line, or all but the proxy's, which take minutes."""
+    """Print the tables named on the command line, or all but those that take minutes."""
     console = Console(width=None if sys.stdout.isatty() else 110)
     with console.status("measuring ..."):
-        for name in sys.argv[1:] or [name for name in TABLES if name != "proxy"]:
+        for name in sys.argv[1:] or [name for name in TABLES if name not in BY_NAME_ONLY]:
             console.print(TABLES[name]())
 
 
