@@ -25,7 +25,8 @@ import diskcache
 import filelock
 
 from litellm_antigravity.forking import ForkAware
-from litellm_antigravity.state.private_files import create_private, identity_of, lock_on, prepare_directory
+from litellm_antigravity.state.opening import DATABASE, Layout, opened
+from litellm_antigravity.state.private_files import identity_of, prepare_directory
 from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt
 
 logger = logging.getLogger("litellm_antigravity")
@@ -42,6 +43,8 @@ PATIENCE_SECONDS: Final = 0.25
 
 REST_SECONDS: Final = 60.0
 """How long a file that cannot be used is left alone; one that is only busy, for a second."""
+
+_SETTINGS: Final = {"eviction_policy": "least-recently-stored", "cull_limit": 10, "statistics": 0}
 
 Blocks = list[dict[str, str]]
 
@@ -114,7 +117,7 @@ class SharedThoughts(ForkAware):
 
     def read(self, call_id: str) -> Blocks:
         """Return the thoughts before a tool call that any process has written, or none."""
-        file = self.directory / diskcache.core.DBNAME
+        file = self.directory / DATABASE
         if self._rests or not file.exists() or not self._lock.acquire(timeout=PATIENCE_SECONDS):
             return []
         try:
@@ -140,33 +143,23 @@ class SharedThoughts(ForkAware):
         busy = isinstance(error, (diskcache.Timeout, filelock.Timeout)) or "locked" in str(error)
         with self._lock, contextlib.suppress(OSError):
             corrupt = isinstance(error, (sqlite3.DatabaseError, IsADirectoryError)) and is_corrupt(error)
-            file = self.directory / diskcache.core.DBNAME
+            file = self.directory / DATABASE
             if corrupt and self._identity == identity_of(file):  # still the one that is corrupt
-                for path in self.directory.glob(diskcache.core.DBNAME + "*"):
+                for path in self.directory.glob(DATABASE + "*"):
                     path.unlink()
             self._close()
             self._rests_until = time.monotonic() + (1.0 if busy else REST_SECONDS)
 
     def _opened(self) -> _Cache:
         """Return the cache, opened again if its file is another one now; under the lock."""
-        file = self.directory / diskcache.core.DBNAME
+        file = self.directory / DATABASE
         if self._cache is not None and self._identity != identity_of(file):
             self._close()
         if self._cache is None:
             prepare_directory(self.directory.parent)
             prepare_directory(self.directory)
-            with lock_on(self.directory / "open.lock", PATIENCE_SECONDS):
-                create_private(file)
-                self._identity = identity_of(file)
-                self._cache = _Cache(
-                    str(self.directory),
-                    timeout=PATIENCE_SECONDS,
-                    disk=_Disk,
-                    eviction_policy="least-recently-stored",
-                    size_limit=self._max_bytes,
-                    cull_limit=10,
-                    statistics=0,
-                )
+            layout = Layout(_Cache, _Disk, {**_SETTINGS, "size_limit": self._max_bytes}, keeps_corrupt=False)
+            self._cache, self._identity = opened(self.directory, layout, PATIENCE_SECONDS)
         return self._cache
 
     def _close(self) -> None:

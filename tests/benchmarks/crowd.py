@@ -7,6 +7,7 @@ access token that nobody has yet. The table counts; every count has one right va
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import multiprocessing
 import tempfile
@@ -136,7 +137,7 @@ def _start(folder: Path, url: str, asks: int) -> dict[str, Any]:
         "probes": int(probes),
         "left": warned.left,
         "shared": store.status().shared,
-        "slowest": max(later - earlier for earlier, later in zip(steps, steps[1:], strict=False)),
+        "slowest": max(later - earlier for earlier, later in itertools.pairwise(steps)),
         "began": began,
         "ended": ended,
     }
@@ -216,7 +217,7 @@ class _Tokens(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         server = self.server
-        assert isinstance(server, _Endpoint)  # noqa: S101 - for the type
+        assert isinstance(server, _Endpoint)
         with server.guard:
             server.calls += 1
         time.sleep(0.3)  # a refresh takes its time
