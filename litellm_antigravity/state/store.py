@@ -458,11 +458,18 @@ class RowStore(abc.ABC):
     def processes(self) -> list[Presence]:
         """Return the living processes that have announced themselves, and forget the dead ones."""
         living: list[Presence] = []
+        gone: list[str] = []
         with self._atomic():
-            for key, text in list(self._rows("process/")):
-                presence = decode_presence(text)
-                if presence is not None and self._is_alive(presence.owner):
-                    living.append(presence)
-                else:
+            rows = list(self._rows("process/"))
+        # Looking for life takes a lock file per process: nobody is to wait for that with what they have to write.
+        for key, text in rows:
+            presence = decode_presence(text)
+            if presence is not None and self._is_alive(presence.owner):
+                living.append(presence)
+            else:
+                gone.append(key)
+        if gone:  # an owner is one life of one process: the dead do not come back
+            with self._atomic():
+                for key in gone:
                     self._delete(key)
         return sorted(living, key=lambda presence: (presence.pid, presence.owner))
