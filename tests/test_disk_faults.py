@@ -22,7 +22,7 @@ from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.state import disk, strict_cache
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.resilient import RETRY_SECONDS, ResilientStore
+from litellm_antigravity.state.resilient import MAX_RETRY_SECONDS, RETRY_SECONDS, ResilientStore
 from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, Presence, model_pool
 
 pytestmark = pytest.mark.once
@@ -480,7 +480,7 @@ def test_a_folder_that_cannot_be_made_fails_nothing_and_is_said_once(
     folder.write_text("in the way")
     store = resilient(folder, clock)
     for _ in range(5):
-        clock.advance(RETRY_SECONDS)
+        clock.advance(MAX_RETRY_SECONDS)
         assert store.begin_request("a", clock.time(), RULES, require_token=True)
         with store.exclusive("refresh/a", 0.0) as held:
             assert held
@@ -562,13 +562,13 @@ def test_a_disk_that_became_read_only_is_said_once_and_not_taken_for_recovered(
         read_only(broken, store)
         for _ in range(4):
             store.begin_request("a", clock.time(), RULES, require_token=True)
-            clock.advance(RETRY_SECONDS)
+            clock.advance(MAX_RETRY_SECONDS)
             store.refresh()
             assert not store.status().shared
         (warning,) = warnings_in(caplog)
         assert "readonly" in warning
         assert "works again" not in caplog.text
-    clock.advance(RETRY_SECONDS)
+    clock.advance(MAX_RETRY_SECONDS)
     store.refresh()
     assert store.status().shared
     assert caplog.text.count("works again") == 1
@@ -598,11 +598,11 @@ def test_a_store_that_can_only_be_read_has_not_recovered(clock: FakeClock) -> No
     store = ResilientStore(primary, clock)
     store.begin_request("a", clock.time(), RULES, require_token=True)
     for _ in range(3):
-        clock.advance(RETRY_SECONDS)
+        clock.advance(MAX_RETRY_SECONDS)
         assert store.refresh().vitals["a"].tokens == 49.0
         assert store.status().problem == "no space left"
     primary.writable = True
-    clock.advance(RETRY_SECONDS)
+    clock.advance(MAX_RETRY_SECONDS)
     store.refresh()
     assert store.status().problem is None
 
@@ -622,7 +622,7 @@ def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
         store.extend_cooldown(cooldown("meanwhile"))
         (warning,) = warnings_in(caplog)
         assert "full" in warning
-    clock.advance(RETRY_SECONDS)
+    clock.advance(MAX_RETRY_SECONDS)
     assert store.refresh().cooldown("meanwhile", "claude") is not None
     assert store.status().shared
     with closing(DiskStore(folder)) as other:

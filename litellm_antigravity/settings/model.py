@@ -117,6 +117,9 @@ class Settings(BaseSettings):
         description="folder of the state that processes on this host share",
         json_schema_extra={"default": "litellm-antigravity in the user's state folder"},
     )
+    state_dir_on_network: Boolean = Field(
+        default=False, description="use state_dir even on a network file system, where a database may break"
+    )
     max_rate_limit_wait_seconds: NonNegative = Field(
         default=5.0,
         description="if every account is limited, wait this long at most for the earliest, else fail at once",

@@ -29,6 +29,7 @@ from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
+from litellm_antigravity.state.file_systems import refuse_network
 from litellm_antigravity.state.kernel_locks import lock_on
 from litellm_antigravity.state.opening import DATABASE, Layout, opened
 from litellm_antigravity.state.private_files import identity_of, prepare_directory
@@ -114,14 +115,18 @@ class DiskStore(ForkAware, RowStore):
 
     Args:
         directory: the folder; created with mode 0700 if absent.
-        busy_timeout: seconds to wait for another process that is writing.
+        busy_timeout: seconds to wait for another process that is writing and does not get on.
+        on_network: use the folder though it is on a network file system.
 
     Raises:
         StateUnavailableError: by every method, when the folder cannot be used; the next call tries again.
     """
 
-    def __init__(self, directory: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, directory: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS, on_network: bool = False
+    ) -> None:
         self.directory = directory
+        self._may_be_used = on_network
         self._busy_timeout = busy_timeout
         self._lock = threading.RLock()
         self._cache: OneConnectionCache | None = None
@@ -170,13 +175,19 @@ class DiskStore(ForkAware, RowStore):
 
     def _open(self, now: float) -> OneConnectionCache:
         self._watch_forks()
-        prepare_directory(self.directory)
+        self._prepare()
         cache, self._identity = opened(self.directory, _LAYOUT, self._busy_timeout)
         self._cache = cache
         self._checked_at = now
         self._seen = 0
         self._quiet = False
         return cache
+
+    def _prepare(self) -> None:
+        if not self._may_be_used:
+            refuse_network(self.directory)
+            self._may_be_used = True
+        prepare_directory(self.directory)
 
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
@@ -345,7 +356,7 @@ class DiskStore(ForkAware, RowStore):
     def _lock_file(self, folder: str, name: str) -> Path:
         directory = self.directory / folder
         with _Translated(self):
-            prepare_directory(self.directory)
+            self._prepare()
             prepare_directory(directory)
         return directory / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.lock"
 

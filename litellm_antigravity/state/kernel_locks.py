@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,3 +69,48 @@ def shared(path: Path, timeout: float) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+class Queue:
+    """A place in the queue for an exclusive lock: the kernel serves who waits in the order in which they came.
+
+    The kernel's wait has no end of its own, so another thread waits. Windows has no such queue: nobody waits there.
+
+    Args:
+        path: the lock's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._granted = threading.Event()
+        self._left = False
+        if fcntl is None:
+            self._granted.set()
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._descriptor = descriptor
+        threading.Thread(target=self._wait, args=(descriptor,), name="antigravity-queue", daemon=True).start()
+
+    def _wait(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError):  # no locks to be had: nobody to queue with
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with self._lock:
+            self._granted.set()
+            if self._left:
+                self._give_back()
+
+    def _give_back(self) -> None:
+        if fcntl is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # a forked child may have a copy of the descriptor
+            os.close(self._descriptor)
+
+    def granted(self, timeout: float) -> bool:
+        """Wait for the lock; return whether it is held now."""
+        return self._granted.wait(timeout)
+
+    def leave(self) -> None:
+        """Let the lock go, or stop waiting for it."""
+        with self._lock:
+            self._left = True
+            if self._granted.is_set():
+                self._give_back()

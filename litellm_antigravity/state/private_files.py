@@ -75,6 +75,12 @@ def prepare_directory(path: Path) -> None:
     Raises:
         StateUnavailableError: if it cannot be made so; the message names the folder and the remedy.
     """
+    if path.parts[:1] == ("~",):
+        msg = (
+            f"the state folder {path} cannot be found, since this user has no home directory. Set HOME, or state_dir "
+            "to a folder of your own"
+        )
+        raise StateUnavailableError(msg)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):

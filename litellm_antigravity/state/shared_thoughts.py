@@ -25,6 +25,7 @@ import diskcache
 import filelock
 
 from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.state.file_systems import refuse_network
 from litellm_antigravity.state.opening import DATABASE, Layout, opened
 from litellm_antigravity.state.private_files import identity_of, prepare_directory
 from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt
@@ -66,12 +67,21 @@ class SharedThoughts(ForkAware):
         directory: a folder of its own; made with mode 0700 when first written to.
         kept_seconds: for how long.
         max_bytes: of the file.
+        on_network: use the folder though it is on a network file system; else nothing is shared there.
     """
 
-    def __init__(self, directory: Path, *, kept_seconds: float = KEPT_SECONDS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        kept_seconds: float = KEPT_SECONDS,
+        max_bytes: int = MAX_BYTES,
+        on_network: bool = False,
+    ) -> None:
         self.directory = directory
         self._kept_seconds = kept_seconds
         self._max_bytes = max_bytes
+        self.on_network = on_network
         self._after_fork_in_child()
         self._watch_forks()
 
@@ -156,6 +166,8 @@ class SharedThoughts(ForkAware):
         if self._cache is not None and self._identity != identity_of(file):
             self._close()
         if self._cache is None:
+            if not self.on_network:
+                refuse_network(self.directory)
             prepare_directory(self.directory.parent)
             prepare_directory(self.directory)
             layout = Layout(_Cache, _Disk, {**_SETTINGS, "size_limit": self._max_bytes}, keeps_corrupt=False)

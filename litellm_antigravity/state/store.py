@@ -16,6 +16,7 @@ from typing import Protocol
 
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
+from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.rows import (
     CLOCK_TOLERANCE_SECONDS,
     Capacity,
@@ -198,6 +199,10 @@ class StateStore(Protocol):
         """Give a token back."""
         ...
 
+    def merge_vitals(self, account_id: str, drift: VitalsDrift, now: float, rules: VitalsRules) -> None:
+        """Add to an account's vitals what happened where this store could not be reached."""
+        ...
+
     def hold_capacity(self, model: str, now: float, seconds: float) -> None:
         """Let requests for a model fail fast until ``now + seconds``."""
         ...
@@ -216,6 +221,10 @@ class StateStore(Protocol):
 
     def next_cursor_start(self) -> int:
         """Return the next number of the host-wide counter: 0, 1, 2, ..."""
+        ...
+
+    def claims_version(self) -> int:
+        """Return what changes when slots and numbers must be claimed anew: they came from no shared state."""
         ...
 
     def read_token(self, account_id: str) -> TokenRow | None:
@@ -376,6 +385,11 @@ class RowStore(abc.ABC):
         with self._atomic():
             self._put_vitals(account_id, self._vitals(account_id, rules).refunded(now, rules))
 
+    def merge_vitals(self, account_id: str, drift: VitalsDrift, now: float, rules: VitalsRules) -> None:
+        """Add what happened elsewhere; see `StateStore.merge_vitals`."""
+        with self._atomic():
+            self._put_vitals(account_id, drift.added_to(self._vitals(account_id, rules), now, rules))
+
     def hold_capacity(self, model: str, now: float, seconds: float) -> None:
         """Let requests for a model fail fast; see `StateStore.hold_capacity`."""
         with self._atomic():
@@ -427,6 +441,10 @@ class RowStore(abc.ABC):
             number = value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
             self._put("cursor", encode({"next": number + 1}), watched=False)
             return number
+
+    def claims_version(self) -> int:
+        """Return 0: what is claimed here stays claimed."""
+        return 0
 
     def read_token(self, account_id: str) -> TokenRow | None:
         """Return the cached access token of an account."""

@@ -19,10 +19,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import diskcache
 from typing_extensions import Self
+
+from litellm_antigravity.state.kernel_locks import Queue
 
 MAX_VALUE_CHARS = 64 * 1024
 
@@ -43,8 +46,11 @@ _ALL_COLUMNS = (
     "SELECT rowid, key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value"
     " FROM Cache LIMIT 0"
 )
-_SLICE_SECONDS = 0.5
-"""After waiting this long for the write lock, look whether others get on."""
+_SLICE_SECONDS = 0.05
+"""After waiting this long for the write lock, queue up, and look whether others get on."""
+
+_QUEUE_SECONDS = 0.5
+"""How long to wait in the queue between two tries."""
 
 _MOST_PATIENCE_SECONDS = 60.0
 """Longer than any crowd takes: 256 starters were served in 5 s on two cores."""
@@ -211,18 +217,23 @@ class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache ha
         """Go on trying while the others get on: a crowd of writers is served, a stuck one is not waited for."""
         began = moved = time.monotonic() - min(self._patience, _SLICE_SECONDS)
         version = _version(connection)
-        while True:
-            now = time.monotonic()
-            if now - moved >= self._patience or now - began >= _MOST_PATIENCE_SECONDS:
-                raise busy
-            try:
-                return connection.execute(statement, parameters)
-            except sqlite3.OperationalError as error:
-                if not _is_busy(error):
-                    raise
-                busy = error
-            if version != (version := _version(connection)):
-                moved = time.monotonic()
+        queue = Queue(Path(self._directory, "turn.lock"))
+        try:
+            while True:
+                now = time.monotonic()
+                if now - moved >= self._patience or now - began >= _MOST_PATIENCE_SECONDS:
+                    raise busy
+                queue.granted(min(_QUEUE_SECONDS, self._patience))  # if not, the first of them may be stuck
+                try:
+                    return connection.execute(statement, parameters)
+                except sqlite3.OperationalError as error:
+                    if not _is_busy(error):
+                        raise
+                    busy = error
+                if version != (version := _version(connection)):
+                    moved = time.monotonic()
+        finally:
+            queue.leave()
 
     def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
         """Ignore settings that are not ours: the name, as found in the file, would become an attribute or a PRAGMA."""

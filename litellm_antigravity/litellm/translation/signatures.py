@@ -45,11 +45,12 @@ class SignedThoughts(ForkAware):
         self._blocks: OrderedDict[str, list[dict[str, str]]] = OrderedDict()
         self._characters = 0
 
-    def share(self, directory: Path) -> None:
+    def share(self, directory: Path, *, on_network: bool = False) -> None:
         """Share them with the processes that use the same folder; nothing is opened yet."""
         with self._lock:
-            if self._shared is None or self._shared.directory != directory:
-                self._shared = SharedThoughts(directory)
+            known = self._shared
+            if known is None or (known.directory, known.on_network) != (directory, on_network):
+                self._shared = SharedThoughts(directory, on_network=on_network)
 
     def remember(self, blocks: Sequence[Mapping[str, Any]], ids: Sequence[Any]) -> None:
         """Remember the signed ones of LiteLLM's thinking blocks under the first of a message's call ids."""
