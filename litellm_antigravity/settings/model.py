@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     oauth_client_secret: OptionalSecret = Field(default=None, description="the secret of your own OAuth client")
     state_dir: Location = Field(
         default_factory=default_state_dir,
+        validate_default=False,  # a user without a home directory has none that can be used, which is no error here
         description="folder of the state that processes on this host share",
         json_schema_extra={"default": "litellm-antigravity in the user's state folder"},
     )

@@ -64,7 +64,10 @@ def default_state_dir() -> Path:
     """
     import platformdirs
 
-    return Path(platformdirs.user_state_dir("litellm-antigravity", appauthor=False))
+    try:
+        return Path(platformdirs.user_state_dir("litellm-antigravity", appauthor=False))
+    except RuntimeError:  # platformdirs from 4.11 on; before, it gave the folder as it stands here
+        return Path("~/.local/state/litellm-antigravity")
 
 
 def spell_path(path: Path) -> str:
