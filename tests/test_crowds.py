@@ -34,8 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 WRITER = """
 import sqlite3, sys
-from processes import together
-from support import NOW, Child
+from support import ready
 connection = sqlite3.connect(sys.argv[1] + "/cache.db", isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
 ready()
@@ -54,8 +53,7 @@ def test_a_process_opens_and_reads_while_another_one_writes(folder: Path) -> Non
 OPENER = """
 import os, signal, sys
 from pathlib import Path
-from processes import together
-from support import NOW, Child
+from support import ready
 from litellm_antigravity.state.disk import DiskStore
 import litellm_antigravity.state.strict_cache as strict_cache
 
@@ -101,8 +99,7 @@ def test_sixteen_processes_that_start_at_once_share_everything_exactly(folder: P
 
 GREEDY = """
 import sqlite3, sys, time
-from processes import together
-from support import NOW, Child
+from support import ready
 connection = sqlite3.connect(sys.argv[1] + "/cache.db", isolation_level=None, timeout=60)
 ready()
 for number in range(20):

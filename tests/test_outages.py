@@ -289,7 +289,7 @@ def test_where_no_lock_can_be_had_threads_still_have_theirs_and_it_is_said(
 
 
 def outage(folder: Path) -> tuple[bool, bool]:
-    """In a child process: lose the shared state, learn something, and only wait; return whether it is shared then and later."""
+    """In a child process: lose the shared state, learn, and only wait; return whether it is shared, then and later."""
     folder.write_text("in the way")
     store = ResilientStore(DiskStore(folder), SystemClock(), background=True)
     store.extend_cooldown(Cooldown("a", "claude", SystemClock().time() + HOUR, "quota", SystemClock().time()))
