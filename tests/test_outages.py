@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,33 @@ def test_a_process_that_is_asked_nothing_comes_back_and_tells_what_it_learnt(tmp
     assert together(outage, [(tmp_path / "state",)]) == [(False, True)]
     with closing(DiskStore(tmp_path / "state")) as others:
         assert others.refresh().cooldown("a", "claude") is not None
+
+
+def test_nobody_waits_for_the_thread_that_tries_again() -> None:
+    """Before, one request in five seconds did, for as long as a try took."""
+    tries, release = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        failed = False
+
+        @contextmanager
+        def _atomic(self) -> Iterator[None]:
+            if self.failed:
+                tries.set()
+                release.wait(60.0)
+            self.failed = True
+            msg = "gone"
+            raise StateUnavailableError(msg)
+            yield
+
+    store = ResilientStore(Slow(), SystemClock(), background=True)
+    store.write_note("n", {"text": "x"})
+    assert tries.wait(60.0)
+    for _ in range(3):
+        assert store.read_note("n") == {"text": "x"}
+        store.extend_cooldown(Cooldown("a", "claude", NOW + HOUR, "quota", NOW))
+    assert not release.is_set()
+    release.set()
 
 
 # The arithmetic

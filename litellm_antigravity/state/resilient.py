@@ -51,6 +51,7 @@ class ResilientStore(ForkAware):
         self._clock = clock
         self._background = background
         self._lock = threading.Lock()
+        self._trying = threading.Lock()
         self._memory: OutageMemory | None = None
         self._private_locks = MemoryStore()
         self._retry_at = 0.0
@@ -63,6 +64,7 @@ class ResilientStore(ForkAware):
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
+        self._trying = threading.Lock()
         self._watcher = None
 
     def _call(self, operation: Callable[[StateStore], _T]) -> _T:
@@ -95,6 +97,8 @@ class ResilientStore(ForkAware):
         """Return whether a thread looks for the primary; start it if there is to be one."""
         if not self._background:
             return False
+        if self._watcher is not None and self._watcher.is_alive():
+            return True
         with self._lock:
             if self._memory is not None and (self._watcher is None or not self._watcher.is_alive()):
                 watcher = threading.Thread(
@@ -112,7 +116,7 @@ class ResilientStore(ForkAware):
 
         One thread tries; the others go on with memory meanwhile.
         """
-        if self._clock.monotonic() < self._retry_at or not self._lock.acquire(blocking=False):
+        if self._clock.monotonic() < self._retry_at or not self._trying.acquire(blocking=False):
             return False
         try:
             if self._memory is not memory or self._clock.monotonic() < self._retry_at:
@@ -134,7 +138,7 @@ class ResilientStore(ForkAware):
             logger.info("The shared state works again.")
             return True
         finally:
-            self._lock.release()
+            self._trying.release()
 
     def refresh(self) -> StateView:
         """See `StateStore.refresh`."""
