@@ -32,6 +32,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+def made(folder: Path, *, busy_timeout: float) -> DiskStore:
+    """Return a store whose file is there, for others to open."""
+    with closing(DiskStore(folder)) as store:
+        store.write_note("n", {"text": "x"})
+    return DiskStore(folder, busy_timeout=busy_timeout)
+
+
 WRITER = """
 import sqlite3, sys
 from support import ready
@@ -102,7 +109,7 @@ import sqlite3, sys, time
 from support import ready
 connection = sqlite3.connect(sys.argv[1] + "/cache.db", isolation_level=None, timeout=60)
 ready()
-for number in range(20):
+for number in range(30):
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("UPDATE Settings SET value = ? WHERE key = 'hits'", (number,))
     ready() if number == 0 else time.sleep(0.1)
@@ -112,8 +119,7 @@ for number in range(20):
 
 def test_a_writer_waits_longer_than_agreed_while_the_others_get_on(folder: Path) -> None:
     """Before, the busy timeout ran out in a crowd, and the process went on with memory of its own."""
-    with closing(DiskStore(folder, busy_timeout=0.4)) as store, Child(GREEDY, folder) as greedy:
-        store.write_note("n", {"text": "x"})
+    with closing(made(folder, busy_timeout=1.0)) as store, Child(GREEDY, folder) as greedy:
         greedy.wait_ready()
         greedy.go()
         greedy.wait_ready()
@@ -124,8 +130,7 @@ def test_a_writer_waits_longer_than_agreed_while_the_others_get_on(folder: Path)
 
 
 def test_a_writer_that_stands_still_is_waited_for_no_longer_though_others_queue(folder: Path) -> None:
-    with closing(DiskStore(folder, busy_timeout=0.2)) as store, Child(WRITER, folder) as writer:
-        store.write_note("n", {"text": "x"})
+    with closing(made(folder, busy_timeout=0.2)) as store, Child(WRITER, folder) as writer:
         writer.wait_ready()
         with exclusively(folder / "turn.lock", 0.0), pytest.raises(StateUnavailableError, match="locked"):
             store.write_note("n", {"text": "y"})
@@ -133,18 +138,12 @@ def test_a_writer_that_stands_still_is_waited_for_no_longer_though_others_queue(
 
 
 def test_a_stuck_process_at_the_head_of_the_queue_does_not_stop_the_others(folder: Path) -> None:
-    with closing(DiskStore(folder, busy_timeout=5.0)) as store, exclusively(prepared(folder) / "turn.lock", 0.0):
-        store.write_note("n", {"text": "x"})
+    with closing(made(folder, busy_timeout=5.0)) as store, exclusively(folder / "turn.lock", 0.0):
         with Child(WRITER.replace("ready()", "ready(); connection.commit(); ready()"), folder) as writer:
             writer.wait_ready()
             writer.go()
             store.write_note("n", {"text": "y"})
             assert store.read_note("n") == {"text": "y"}
-
-
-def prepared(folder: Path) -> Path:
-    folder.mkdir(mode=0o700)
-    return folder
 
 
 def assert_free(path: Path) -> None:
@@ -232,8 +231,7 @@ def test_what_a_process_killed_while_building_has_left_is_removed_after_an_hour(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this platform stops no processes")
 def test_a_stopped_writer_is_waited_for_no_longer_than_agreed(folder: Path) -> None:
-    with closing(DiskStore(folder, busy_timeout=0.3)) as store, Child(WRITER, folder) as writer:
-        store.refresh()
+    with closing(made(folder, busy_timeout=0.3)) as store, Child(WRITER, folder) as writer:
         writer.wait_ready()
         os.kill(writer.pid, signal.SIGSTOP)
         with pytest.raises(StateUnavailableError, match="locked"):
