@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -138,12 +139,14 @@ def test_a_writer_that_stands_still_is_waited_for_no_longer_though_others_queue(
 
 
 def test_a_stuck_process_at_the_head_of_the_queue_does_not_stop_the_others(folder: Path) -> None:
-    with closing(made(folder, busy_timeout=5.0)) as store, exclusively(folder / "turn.lock", 0.0):
-        with Child(WRITER.replace("ready()", "ready(); connection.commit(); ready()"), folder) as writer:
-            writer.wait_ready()
-            writer.go()
-            store.write_note("n", {"text": "y"})
-            assert store.read_note("n") == {"text": "y"}
+    code = WRITER + "connection.commit()\n"
+    with closing(made(folder, busy_timeout=5.0)) as store, ExitStack() as stack:
+        stack.enter_context(exclusively(folder / "turn.lock", 0.0))
+        writer = stack.enter_context(Child(code, folder))
+        writer.wait_ready()
+        threading.Timer(0.2, writer.go).start()  # by then the store is in the queue
+        store.write_note("n", {"text": "y"})
+        assert store.read_note("n") == {"text": "y"}
 
 
 def assert_free(path: Path) -> None:
