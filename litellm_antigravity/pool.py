@@ -120,6 +120,7 @@ class AccountPool(ForkAware):
         self._identity: ProcessIdentity | None = None
         self._slot: int | None = None
         self._cursor_start: int | None = None
+        self._claims_version = self.store.claims_version()
         self._cursors: dict[ModelFamily, int] = {}
         self._current: dict[tuple[str, ModelFamily], str] = {}
         self._starts: dict[ModelFamily, int] = {}
@@ -441,6 +442,7 @@ class AccountPool(ForkAware):
         if last is not None:  # perhaps disabled meanwhile: then the next one in the file
             start = sum(account.position <= last.position for account in roster.enabled)
         else:
+            self._renew_claims()
             if family not in self._starts:  # once per process and family
                 self._starts[family] = self._start(roster, family)
             start = self._starts[family]
@@ -470,7 +472,16 @@ class AccountPool(ForkAware):
             decision("[accounts] Starting account index for '%s': %d", family, start)
         return start
 
+    def _renew_claims(self) -> None:
+        """Forget a slot and a number that came from no shared state: others may have the same ones."""
+        version = self.store.claims_version()
+        if version != self._claims_version:
+            self._claims_version, self._slot, self._cursor_start = version, None, None
+            self._cursors.clear()
+            self._starts.clear()
+
     def _cursor(self, family: ModelFamily) -> int:
+        self._renew_claims()
         if self._cursor_start is None:
             self._cursor_start = self.store.next_cursor_start()
         return self._cursors.setdefault(family, self._cursor_start)
@@ -787,7 +798,8 @@ def _store_at(settings: Settings, clock: Clock) -> StateStore:
     from litellm_antigravity.state.disk import DiskStore  # diskcache is only imported when it is used
     from litellm_antigravity.state.resilient import ResilientStore
 
-    return ResilientStore(DiskStore(settings.state_dir), clock)
+    disk = DiskStore(settings.state_dir, on_network=settings.state_dir_on_network)
+    return ResilientStore(disk, clock, background=True)
 
 
 def _vitals_rules(settings: Settings) -> VitalsRules:

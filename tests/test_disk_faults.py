@@ -22,7 +22,7 @@ from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.state import disk, strict_cache
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.resilient import RETRY_SECONDS, ResilientStore
+from litellm_antigravity.state.resilient import MAX_RETRY_SECONDS, RETRY_SECONDS, ResilientStore
 from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, Presence, model_pool
 
 pytestmark = pytest.mark.once
@@ -318,6 +318,31 @@ def test_a_symbolic_link_in_place_of_the_file_is_refused(folder: Path, store: Di
 
 
 @POSIX
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("before", ["nothing", "closed", "open"])
+def test_a_symbolic_link_in_place_of_a_companion_is_refused_and_its_target_left_alone(
+    folder: Path, store: DiskStore, tmp_path: Path, ending: str, before: str
+) -> None:
+    """Before, a process that had the file open already gave the link's target mode 0600."""
+    folder.mkdir(mode=0o700)
+    other = DiskStore(folder)
+    if before != "nothing":
+        other.write_note("n", {"text": "x"})
+    if before != "open":
+        other.close()
+    target, link = tmp_path / "elsewhere", folder / f"cache.db{ending}"
+    target.write_text("mine")
+    target.chmod(0o644)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    with pytest.raises(StateUnavailableError, match="symbolic link"):
+        store.refresh()
+    assert (target.read_text(), stat.S_IMODE(target.stat().st_mode)) == ("mine", 0o644)
+    assert not list(folder.glob("corrupt-*"))
+    other.close()
+
+
+@POSIX
 def test_a_pipe_in_place_of_the_file_is_refused(folder: Path, store: DiskStore) -> None:
     folder.mkdir(mode=0o700)
     os.mkfifo(database(folder))
@@ -480,7 +505,7 @@ def test_a_folder_that_cannot_be_made_fails_nothing_and_is_said_once(
     folder.write_text("in the way")
     store = resilient(folder, clock)
     for _ in range(5):
-        clock.advance(RETRY_SECONDS)
+        clock.advance(MAX_RETRY_SECONDS)
         assert store.begin_request("a", clock.time(), RULES, require_token=True)
         with store.exclusive("refresh/a", 0.0) as held:
             assert held
@@ -562,13 +587,13 @@ def test_a_disk_that_became_read_only_is_said_once_and_not_taken_for_recovered(
         read_only(broken, store)
         for _ in range(4):
             store.begin_request("a", clock.time(), RULES, require_token=True)
-            clock.advance(RETRY_SECONDS)
+            clock.advance(MAX_RETRY_SECONDS)
             store.refresh()
             assert not store.status().shared
         (warning,) = warnings_in(caplog)
         assert "readonly" in warning
         assert "works again" not in caplog.text
-    clock.advance(RETRY_SECONDS)
+    clock.advance(MAX_RETRY_SECONDS)
     store.refresh()
     assert store.status().shared
     assert caplog.text.count("works again") == 1
@@ -598,11 +623,11 @@ def test_a_store_that_can_only_be_read_has_not_recovered(clock: FakeClock) -> No
     store = ResilientStore(primary, clock)
     store.begin_request("a", clock.time(), RULES, require_token=True)
     for _ in range(3):
-        clock.advance(RETRY_SECONDS)
+        clock.advance(MAX_RETRY_SECONDS)
         assert store.refresh().vitals["a"].tokens == 49.0
         assert store.status().problem == "no space left"
     primary.writable = True
-    clock.advance(RETRY_SECONDS)
+    clock.advance(MAX_RETRY_SECONDS)
     store.refresh()
     assert store.status().problem is None
 
@@ -622,7 +647,7 @@ def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
         store.extend_cooldown(cooldown("meanwhile"))
         (warning,) = warnings_in(caplog)
         assert "full" in warning
-    clock.advance(RETRY_SECONDS)
+    clock.advance(MAX_RETRY_SECONDS)
     assert store.refresh().cooldown("meanwhile", "claude") is not None
     assert store.status().shared
     with closing(DiskStore(folder)) as other:
@@ -735,17 +760,23 @@ store = Pairs(folder)
 store.write(0)
 pairs = []
 for round in range(15):
+    reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            number = store.read()[0]
+            number, told = store.read()[0], 0
             while True:
                 number += 1
                 store.write(number)
                 store.write_token("a", f"token {number}", None, "f")
+                if not told:
+                    told = os.write(writer, b"x")
         finally:
             os._exit(1)
-    time.sleep(chance.uniform(0.03, 0.1))
+    os.close(writer)
+    os.read(reader, 1)  # it is at work, however long that took on a busy machine
+    os.close(reader)
+    time.sleep(chance.uniform(0.0, 0.05))
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     assert os.WIFSIGNALED(status), status
@@ -761,7 +792,7 @@ def test_a_process_killed_in_the_middle_of_writing_leaves_whole_changes_only(fol
     pairs, verdict = run_python(KILLS, folder, 20_240_607)
     assert all(left == right for left, right in pairs)
     assert [left for left, _ in pairs] == sorted(left for left, _ in pairs)
-    assert pairs[-1][0] > 15, "hardly anything was written: the test shows nothing"
+    assert pairs[-1][0] >= 15, "hardly anything was written: the test shows nothing"
     assert verdict == "ok"
     assert not list(folder.glob("corrupt-*"))
 

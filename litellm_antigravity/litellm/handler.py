@@ -72,9 +72,9 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
                 dispatcher = self._dispatcher
                 if dispatcher is None:
                     dispatcher = Dispatcher(self._settings)
-                    # After `register` in Python; in the proxy the first that is known of the settings.
-                    register_models(model_costs(dispatcher.settings.model_costs))
-                    THOUGHTS.share(dispatcher.settings.state_dir / "thoughts")
+                    settings = dispatcher.settings  # after `register`; in the proxy the first that is known of them
+                    register_models(model_costs(settings.model_costs))
+                    THOUGHTS.share(settings.state_dir / "thoughts", on_network=settings.state_dir_on_network)
                     self._dispatcher = dispatcher
         return dispatcher
 

@@ -114,8 +114,12 @@ class Settings(BaseSettings):
     oauth_client_secret: OptionalSecret = Field(default=None, description="the secret of your own OAuth client")
     state_dir: Location = Field(
         default_factory=default_state_dir,
+        validate_default=False,  # a user without a home directory has none that can be used, which is no error here
         description="folder of the state that processes on this host share",
         json_schema_extra={"default": "litellm-antigravity in the user's state folder"},
+    )
+    state_dir_on_network: Boolean = Field(
+        default=False, description="use state_dir even on a network file system, where a database may break"
     )
     max_rate_limit_wait_seconds: NonNegative = Field(
         default=5.0,

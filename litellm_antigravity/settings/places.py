@@ -9,7 +9,7 @@ from pathlib import Path
 
 from litellm_antigravity.errors import SettingsError
 
-_NO_HOME = "No home directory can be found for this user; set HOME, or the setting {setting}."
+_NO_HOME = "No home directory can be found for this user; set HOME, or the setting accounts_file."
 
 
 def config_dir_for(env: Mapping[str, str], platform: str, home: Path) -> Path:
@@ -44,7 +44,7 @@ def user_config_dir() -> Path:
         home = Path("~")  # a container may run under a user id that has no home; an explicit folder needs none
     folder = config_dir_for(os.environ, sys.platform, home)
     if folder.parts[:1] == ("~",):
-        raise SettingsError(_NO_HOME.format(setting="accounts_file"))
+        raise SettingsError(_NO_HOME)
     return folder
 
 
@@ -60,15 +60,14 @@ def default_accounts_file() -> Path:
 def default_state_dir() -> Path:
     """Return the user's state folder for this package, as platformdirs knows it for the platform.
 
-    Raises:
-        SettingsError: this user has no home directory.
+    Where this user has no home directory it begins with ``~``: a folder that cannot be used, which fails no request.
     """
     import platformdirs
 
-    folder = Path(platformdirs.user_state_dir("litellm-antigravity", appauthor=False))
-    if folder.parts[:1] == ("~",):
-        raise SettingsError(_NO_HOME.format(setting="state_dir"))
-    return folder
+    try:
+        return Path(platformdirs.user_state_dir("litellm-antigravity", appauthor=False))
+    except RuntimeError:  # platformdirs from 4.11 on; before, it gave the folder as it stands here
+        return Path("~/.local/state/litellm-antigravity")
 
 
 def spell_path(path: Path) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import math
 import sqlite3
 import threading
@@ -30,18 +29,22 @@ from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.state import feed
-from litellm_antigravity.state.private_files import create_private, identity_of, lock_on, prepare_directory
+from litellm_antigravity.state.file_systems import refuse_network
+from litellm_antigravity.state.kernel_locks import lock_on
+from litellm_antigravity.state.opening import DATABASE, Layout, opened
+from litellm_antigravity.state.private_files import identity_of, prepare_directory
 from litellm_antigravity.state.rows import encode_vitals, vitals_key
 from litellm_antigravity.state.store import RowStore, StateView, StoreStatus
-from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt
+from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-logger = logging.getLogger("litellm_antigravity")
-
 BUSY_TIMEOUT_SECONDS = 5.0
 
+_LAYOUT = Layout(
+    OneConnectionCache, StrictDisk, {"eviction_policy": "none", "cull_limit": 0, "tag_index": 1, "statistics": 0}
+)
 _IDENTITY_CHECK_SECONDS = 1.0
 
 
@@ -100,14 +103,18 @@ class DiskStore(ForkAware, RowStore):
 
     Args:
         directory: the folder; created with mode 0700 if absent.
-        busy_timeout: seconds to wait for another process that is writing.
+        busy_timeout: seconds to wait for another process that is writing and does not get on.
+        on_network: use the folder though it is on a network file system.
 
     Raises:
         StateUnavailableError: by every method, when the folder cannot be used; the next call tries again.
     """
 
-    def __init__(self, directory: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, directory: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS, on_network: bool = False
+    ) -> None:
         self.directory = directory
+        self._may_be_used = on_network
         self._busy_timeout = busy_timeout
         self._lock = threading.RLock()
         self._cache: OneConnectionCache | None = None
@@ -148,7 +155,7 @@ class DiskStore(ForkAware, RowStore):
         now = time.monotonic()
         if cache is not None and (self._depth or now - self._checked_at < _IDENTITY_CHECK_SECONDS):
             return cache
-        if cache is not None and self._identity == identity_of(self.directory / diskcache.core.DBNAME):
+        if cache is not None and self._identity == identity_of(self.directory / DATABASE):
             self._checked_at = now
             return cache
         if cache is not None:  # the folder was removed, or the file set aside by somebody who found it broken
@@ -157,58 +164,19 @@ class DiskStore(ForkAware, RowStore):
 
     def _open(self, now: float) -> OneConnectionCache:
         self._watch_forks()
-        prepare_directory(self.directory)
-        with lock_on(self.directory / "open.lock", self._busy_timeout):
-            try:
-                cache = self._connect()
-            except (sqlite3.DatabaseError, IsADirectoryError) as error:
-                if not is_corrupt(error):
-                    raise
-                self._set_aside()
-                cache = self._connect()
+        self._prepare()
+        cache, self._identity = opened(self.directory, _LAYOUT, self._busy_timeout)
         self._cache = cache
-        self._identity = identity_of(self.directory / diskcache.core.DBNAME)
         self._checked_at = now
         self._seen = 0
         self._quiet = False
         return cache
 
-    def _connect(self) -> OneConnectionCache:
-        file = self.directory / diskcache.core.DBNAME
-        create_private(file)
-        try:
-            cache = OneConnectionCache(
-                str(self.directory),
-                timeout=self._busy_timeout,
-                disk=StrictDisk,
-                eviction_policy="none",
-                cull_limit=0,
-                tag_index=1,
-                statistics=0,
-            )
-        except (TypeError, ValueError, AttributeError) as error:  # a settings table that diskcache did not write
-            msg = f"malformed settings: {error}"
-            raise sqlite3.DatabaseError(msg) from error
-        try:
-            verdict = cache._sql("PRAGMA quick_check(1)").fetchone()
-            if verdict != ("ok",):
-                msg = f"database disk image is malformed: {verdict[0]}"
-                raise sqlite3.DatabaseError(msg)
-            for path in (file, file.with_name(file.name + "-wal"), file.with_name(file.name + "-shm")):
-                with contextlib.suppress(FileNotFoundError):
-                    path.chmod(0o600)
-        except BaseException:
-            cache.close()
-            raise
-        return cache
-
-    def _set_aside(self) -> None:
-        """Move a corrupt database out of the way, under the lock that every opener takes."""
-        target = self.directory / f"corrupt-{time.time_ns()}"
-        target.mkdir(mode=0o700)
-        for path in sorted(self.directory.glob(diskcache.core.DBNAME + "*")):
-            path.rename(target / path.name)
-        logger.warning("The shared state was corrupt; it was moved to %s and starts empty.", target)
+    def _prepare(self) -> None:
+        if not self._may_be_used:
+            refuse_network(self.directory)
+            self._may_be_used = True
+        prepare_directory(self.directory)
 
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
@@ -388,7 +356,7 @@ class DiskStore(ForkAware, RowStore):
     def _lock_file(self, folder: str, name: str) -> Path:
         directory = self.directory / folder
         with _Translated(self):
-            prepare_directory(self.directory)
+            self._prepare()
             prepare_directory(directory)
         return directory / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.lock"
 

@@ -1,4 +1,4 @@
-"""Files and folders that only their owner can read, and locks on them that the kernel frees when a holder dies."""
+"""Files and folders that only their owner can read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ import os
 import stat
 from pathlib import Path
 
-import filelock
-
 from litellm_antigravity.errors import StateUnavailableError
 
 logger = logging.getLogger("litellm_antigravity")
-
-
-def lock_on(path: Path, timeout: float) -> filelock.BaseFileLock:
-    """Return a lock that the kernel frees when its holder dies: never filelock's fallback, a file that stays."""
-    return filelock.FileLock(path, timeout=timeout, mode=0o600, thread_local=False, fallback_to_soft=False)
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
@@ -41,15 +34,39 @@ def create_private(path: Path) -> None:
     try:
         os.close(os.open(path, flags, 0o600))
     except FileExistsError:
+        refuse_odd_file(path)
+
+
+def refuse_odd_file(path: Path) -> None:
+    """Refuse what is in a file's place and is none; nothing at all is fine.
+
+    Raises:
+        IsADirectoryError: if it is a folder.
+        StateUnavailableError: if it is a symbolic link or anything else that is not a regular file.
+    """
+    try:
         mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            msg = f"{path} is a symbolic link; the state is kept in a file of its own"
-            raise StateUnavailableError(msg) from None
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path)) from None
-        if not stat.S_ISREG(mode):
-            msg = f"{path} is not a regular file"
-            raise StateUnavailableError(msg) from None
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode):
+        msg = f"{path} is a symbolic link; the state is kept in a file of its own"
+        raise StateUnavailableError(msg)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        msg = f"{path} is not a regular file"
+        raise StateUnavailableError(msg)
+
+
+def keep_private(path: Path) -> None:
+    """Take a regular file away from other users; anything else, a symbolic link above all, is left as it is.
+
+    By name: opening a file and closing it again would drop the locks that SQLite in this process holds on it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode) and stat.S_IMODE(mode) != 0o600:
+            path.chmod(0o600)
 
 
 def prepare_directory(path: Path) -> None:
@@ -58,6 +75,12 @@ def prepare_directory(path: Path) -> None:
     Raises:
         StateUnavailableError: if it cannot be made so; the message names the folder and the remedy.
     """
+    if path.parts[:1] == ("~",):
+        msg = (
+            f"the state folder {path} cannot be found, since this user has no home directory. Set HOME, or state_dir "
+            "to a folder of your own"
+        )
+        raise StateUnavailableError(msg)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):

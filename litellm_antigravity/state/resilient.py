@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import TypeVar
 
 from litellm_antigravity.clock import Clock
@@ -15,14 +16,20 @@ from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Penalty, VitalsRules
+from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.outage import OutageMemory
 from litellm_antigravity.state.rows import Cooldown, Presence, TokenRow
-from litellm_antigravity.state.store import ENDED, StateStore, StateView, StoreStatus
+from litellm_antigravity.state.store import StateStore, StateView, StoreStatus
 
 logger = logging.getLogger("litellm_antigravity")
 
-RETRY_SECONDS = 5.0
-"""How long a store that failed is left alone before the next try."""
+RETRY_SECONDS = 1.0
+"""How long a store that failed is left alone before the next try; twice as long after each try that fails."""
+
+MAX_RETRY_SECONDS = 5.0
+
+_LOOK_SECONDS = 0.25
 
 _T = TypeVar("_T")
 
@@ -30,53 +37,86 @@ _T = TypeVar("_T")
 class ResilientStore(ForkAware):
     """Delegates to ``primary``; when that fails, to memory that starts with what was known.
 
-    The first failure is logged as a warning, once per process; later ones at DEBUG. Cooldowns that began or ended
-    meanwhile are handed to ``primary`` when it can be written again.
+    The first failure is logged as a warning, once per process; later ones at DEBUG. What is learnt meanwhile is handed
+    to ``primary`` when it can be written again. Locks by name stay ``primary``'s, as long as those can be had.
+
+    Args:
+        primary: the shared state.
+        clock: the source of time.
+        background: have a thread look whether ``primary`` works again; else the calls look themselves, and wait for it.
     """
 
-    def __init__(self, primary: StateStore, clock: Clock) -> None:
+    def __init__(self, primary: StateStore, clock: Clock, *, background: bool = False) -> None:
         self._primary = primary
         self._clock = clock
+        self._background = background
         self._lock = threading.Lock()
-        self._memory: MemoryStore | None = None
-        self._shared: Mapping[str, Mapping[str, Cooldown]] = {}
+        self._trying = threading.Lock()
+        self._memory: OutageMemory | None = None
+        self._private_locks = MemoryStore()
         self._retry_at = 0.0
+        self._pause = RETRY_SECONDS
         self._problem: str | None = None
         self._warned = False
+        self._claims_version = 0
+        self._watcher: threading.Thread | None = None
         self._watch_forks()
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
+        self._trying = threading.Lock()
+        self._watcher = None
 
     def _call(self, operation: Callable[[StateStore], _T]) -> _T:
         memory = self._memory
-        if memory is not None and not self._recovered(memory):
+        if memory is not None and (self._is_watched() or not self._recovered(memory)):
             return operation(memory)
         try:
             return operation(self._primary)
         except StateUnavailableError as error:
             return operation(self._degrade(error))
 
-    def _degrade(self, error: StateUnavailableError) -> MemoryStore:
+    def _degrade(self, error: StateUnavailableError) -> OutageMemory:
         with self._lock:
-            self._retry_at = self._clock.monotonic() + RETRY_SECONDS
             self._problem = str(error)
             if self._memory is None:
-                memory = MemoryStore()
-                memory.adopt(self._primary.known())
-                self._shared = memory.known().cooldowns
-                level = logging.DEBUG if self._warned else logging.WARNING
-                self._warned = True
-                logger.log(level, "%s. Going on with this process's memory; other processes do not see it.", error)
-                self._memory = memory
-            return self._memory
+                self._pause = RETRY_SECONDS
+                self._retry_at = self._clock.monotonic() + self._pause
+                self._say(error)
+                self._memory = OutageMemory(self._primary.known())
+            memory = self._memory
+        self._is_watched()
+        return memory
 
-    def _recovered(self, memory: MemoryStore) -> bool:
+    def _say(self, error: StateUnavailableError) -> None:
+        level = logging.DEBUG if self._warned else logging.WARNING
+        self._warned = True
+        logger.log(level, "%s. Going on with this process's memory; other processes do not see it.", error)
+
+    def _is_watched(self) -> bool:
+        """Return whether a thread looks for the primary; start it if there is to be one."""
+        if not self._background:
+            return False
+        if self._watcher is not None and self._watcher.is_alive():
+            return True
+        with self._lock:
+            if self._memory is not None and (self._watcher is None or not self._watcher.is_alive()):
+                watcher = threading.Thread(
+                    target=_watch, args=(weakref.ref(self),), name="antigravity-state", daemon=True
+                )
+                try:
+                    watcher.start()
+                except RuntimeError:  # no thread to be had: the calls look
+                    return False
+                self._watcher = watcher
+        return True
+
+    def _recovered(self, memory: OutageMemory) -> bool:
         """Return whether the primary works again, after handing it what memory has learnt.
 
         One thread tries; the others go on with memory meanwhile.
         """
-        if self._clock.monotonic() < self._retry_at or not self._lock.acquire(blocking=False):
+        if self._clock.monotonic() < self._retry_at or not self._trying.acquire(blocking=False):
             return False
         try:
             if self._memory is not memory or self._clock.monotonic() < self._retry_at:
@@ -84,38 +124,21 @@ class ResilientStore(ForkAware):
             try:
                 # A write, because a full or read-only disk can be read.
                 self._primary.write_note("recovered", {"at": self._clock.time()})
-                self._hand_over(memory)
+                memory.hand_over(self._primary, self._clock.time())
             except StateUnavailableError as error:
-                self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+                self._pause = min(2 * self._pause, MAX_RETRY_SECONDS)
+                self._retry_at = self._clock.monotonic() + self._pause
                 self._problem = str(error)
                 return False
             self._memory = None
             self._problem = None
-            with contextlib.suppress(StateUnavailableError):
-                self._hand_over(memory)  # what other threads learnt during the first pass
+            with contextlib.suppress(StateUnavailableError):  # what other threads learnt during the first pass
+                memory.hand_over(self._primary, self._clock.time())
+            self._claims_version += memory.claimed
             logger.info("The shared state works again.")
             return True
         finally:
-            self._lock.release()
-
-    def _hand_over(self, memory: MemoryStore) -> None:
-        """Give the primary the cooldowns that memory did not get from it."""
-        now, shared, learnt = self._clock.time(), self._primary.refresh(), memory.known().cooldowns
-        for account_id, pools in learnt.items():
-            for pool, cooldown in pools.items():
-                before = self._shared.get(account_id, {}).get(pool)
-                if cooldown == before:
-                    continue
-                current = shared.cooldown(account_id, pool)
-                if cooldown.remaining(now) > 0:
-                    other_credential = current is not None and current.credential not in (None, cooldown.credential)
-                    if current is not None and other_credential and current.since > cooldown.since:
-                        continue  # somebody has met a newer credential
-                    # As of now: the primary compares ends at the moment a cooldown was recorded.
-                    self._primary.extend_cooldown(replace(cooldown, since=min(now, cooldown.until)))
-                elif cooldown.reason == ENDED and current == before:
-                    self._primary.end_cooldown(account_id, pool, now)
-        self._shared = learnt
+            self._trying.release()
 
     def refresh(self) -> StateView:
         """See `StateStore.refresh`."""
@@ -169,6 +192,10 @@ class ResilientStore(ForkAware):
         """See `StateStore.refund_token`."""
         self._call(lambda store: store.refund_token(account_id, now, rules))
 
+    def merge_vitals(self, account_id: str, drift: VitalsDrift, now: float, rules: VitalsRules) -> None:
+        """See `StateStore.merge_vitals`."""
+        self._call(lambda store: store.merge_vitals(account_id, drift, now, rules))
+
     def hold_capacity(self, model: str, now: float, seconds: float) -> None:
         """See `StateStore.hold_capacity`."""
         self._call(lambda store: store.hold_capacity(model, now, seconds))
@@ -201,6 +228,10 @@ class ResilientStore(ForkAware):
         """See `StateStore.next_cursor_start`."""
         return self._call(lambda store: store.next_cursor_start())
 
+    def claims_version(self) -> int:
+        """See `StateStore.claims_version`."""
+        return self._claims_version
+
     def read_token(self, account_id: str) -> TokenRow | None:
         """See `StateStore.read_token`."""
         return self._call(lambda store: store.read_token(account_id))
@@ -228,8 +259,11 @@ class ResilientStore(ForkAware):
     @contextmanager
     def exclusive(self, name: str, timeout: float) -> Iterator[bool]:
         """See `StateStore.exclusive`: the lock that was entered is the one that is left."""
-        context = self._call(lambda store: _entered(store, name, timeout))
-        manager, held = context
+        try:
+            manager, held = _entered(self._primary, name, timeout)  # a lock needs the folder only
+        except StateUnavailableError as error:
+            self._say(error)
+            manager, held = _entered(self._private_locks, name, timeout)
         try:
             yield held
         finally:
@@ -250,3 +284,14 @@ class ResilientStore(ForkAware):
 def _entered(store: StateStore, name: str, timeout: float) -> tuple[AbstractContextManager[bool], bool]:
     manager = store.exclusive(name, timeout)
     return manager, manager.__enter__()
+
+
+def _watch(reference: weakref.ref[ResilientStore]) -> None:
+    """Look once in a while whether the shared state works again, until it does or nobody uses the store any more."""
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        store = reference()
+        memory = None if store is None else store._memory
+        if store is None or memory is None or store._recovered(memory):
+            return
+        del store, memory

@@ -25,7 +25,9 @@ import diskcache
 import filelock
 
 from litellm_antigravity.forking import ForkAware
-from litellm_antigravity.state.private_files import create_private, identity_of, lock_on, prepare_directory
+from litellm_antigravity.state.file_systems import refuse_network
+from litellm_antigravity.state.opening import DATABASE, Layout, opened
+from litellm_antigravity.state.private_files import identity_of, prepare_directory
 from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt
 
 logger = logging.getLogger("litellm_antigravity")
@@ -42,6 +44,8 @@ PATIENCE_SECONDS: Final = 0.25
 
 REST_SECONDS: Final = 60.0
 """How long a file that cannot be used is left alone; one that is only busy, for a second."""
+
+_SETTINGS: Final = {"eviction_policy": "least-recently-stored", "cull_limit": 10, "statistics": 0}
 
 Blocks = list[dict[str, str]]
 
@@ -63,12 +67,21 @@ class SharedThoughts(ForkAware):
         directory: a folder of its own; made with mode 0700 when first written to.
         kept_seconds: for how long.
         max_bytes: of the file.
+        on_network: use the folder though it is on a network file system; else nothing is shared there.
     """
 
-    def __init__(self, directory: Path, *, kept_seconds: float = KEPT_SECONDS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        kept_seconds: float = KEPT_SECONDS,
+        max_bytes: int = MAX_BYTES,
+        on_network: bool = False,
+    ) -> None:
         self.directory = directory
         self._kept_seconds = kept_seconds
         self._max_bytes = max_bytes
+        self.on_network = on_network
         self._after_fork_in_child()
         self._watch_forks()
 
@@ -114,7 +127,7 @@ class SharedThoughts(ForkAware):
 
     def read(self, call_id: str) -> Blocks:
         """Return the thoughts before a tool call that any process has written, or none."""
-        file = self.directory / diskcache.core.DBNAME
+        file = self.directory / DATABASE
         if self._rests or not file.exists() or not self._lock.acquire(timeout=PATIENCE_SECONDS):
             return []
         try:
@@ -140,33 +153,25 @@ class SharedThoughts(ForkAware):
         busy = isinstance(error, (diskcache.Timeout, filelock.Timeout)) or "locked" in str(error)
         with self._lock, contextlib.suppress(OSError):
             corrupt = isinstance(error, (sqlite3.DatabaseError, IsADirectoryError)) and is_corrupt(error)
-            file = self.directory / diskcache.core.DBNAME
+            file = self.directory / DATABASE
             if corrupt and self._identity == identity_of(file):  # still the one that is corrupt
-                for path in self.directory.glob(diskcache.core.DBNAME + "*"):
+                for path in self.directory.glob(DATABASE + "*"):
                     path.unlink()
             self._close()
             self._rests_until = time.monotonic() + (1.0 if busy else REST_SECONDS)
 
     def _opened(self) -> _Cache:
         """Return the cache, opened again if its file is another one now; under the lock."""
-        file = self.directory / diskcache.core.DBNAME
+        file = self.directory / DATABASE
         if self._cache is not None and self._identity != identity_of(file):
             self._close()
         if self._cache is None:
+            if not self.on_network:
+                refuse_network(self.directory)
             prepare_directory(self.directory.parent)
             prepare_directory(self.directory)
-            with lock_on(self.directory / "open.lock", PATIENCE_SECONDS):
-                create_private(file)
-                self._identity = identity_of(file)
-                self._cache = _Cache(
-                    str(self.directory),
-                    timeout=PATIENCE_SECONDS,
-                    disk=_Disk,
-                    eviction_policy="least-recently-stored",
-                    size_limit=self._max_bytes,
-                    cull_limit=10,
-                    statistics=0,
-                )
+            layout = Layout(_Cache, _Disk, {**_SETTINGS, "size_limit": self._max_bytes}, keeps_corrupt=False)
+            self._cache, self._identity = opened(self.directory, layout, PATIENCE_SECONDS)
         return self._cache
 
     def _close(self) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
 from litellm_antigravity.state.crowd import CrowdStore, Rows
+from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.expiry import is_over
 from litellm_antigravity.state.rows import (
     CLOCK_TOLERANCE_SECONDS,
@@ -125,6 +126,10 @@ class StateStore(CrowdStore, Protocol):
         """Give a token back."""
         ...
 
+    def merge_vitals(self, account_id: str, drift: VitalsDrift, now: float, rules: VitalsRules) -> None:
+        """Add to an account's vitals what happened where this store could not be reached."""
+        ...
+
     def hold_capacity(self, model: str, now: float, seconds: float) -> None:
         """Let requests for a model fail fast until ``now + seconds``."""
         ...
@@ -143,6 +148,10 @@ class StateStore(CrowdStore, Protocol):
 
     def next_cursor_start(self) -> int:
         """Return the next number of the host-wide counter: 0, 1, 2, ..."""
+        ...
+
+    def claims_version(self) -> int:
+        """Return what changes when slots and numbers must be claimed anew: they came from no shared state."""
         ...
 
     def read_token(self, account_id: str) -> TokenRow | None:
@@ -303,6 +312,11 @@ class RowStore(Rows):
         with self._atomic():
             self._put_vitals(account_id, self._vitals(account_id, rules).refunded(now, rules))
 
+    def merge_vitals(self, account_id: str, drift: VitalsDrift, now: float, rules: VitalsRules) -> None:
+        """Add what happened elsewhere; see `StateStore.merge_vitals`."""
+        with self._atomic():
+            self._put_vitals(account_id, drift.added_to(self._vitals(account_id, rules), now, rules))
+
     def hold_capacity(self, model: str, now: float, seconds: float) -> None:
         """Let requests for a model fail fast; see `StateStore.hold_capacity`."""
         with self._atomic():
@@ -356,6 +370,10 @@ class RowStore(Rows):
             self._put("cursor", encode({"next": number + 1}), watched=False)
             return number
 
+    def claims_version(self) -> int:
+        """Return 0: what is claimed here stays claimed."""
+        return 0
+
     def read_token(self, account_id: str) -> TokenRow | None:
         """Return the cached access token of an account."""
         return decode_token(self._get(f"token/{account_id}"))
@@ -387,12 +405,19 @@ class RowStore(Rows):
     def processes(self) -> list[Presence]:
         """Return the living processes that have announced themselves, and forget the dead ones."""
         living: list[Presence] = []
+        gone: list[str] = []
         with self._atomic():
-            for key, text in list(self._rows("process/")):
-                presence = decode_presence(text)
-                if presence is not None and self._is_alive(presence.owner):
-                    living.append(presence)
-                else:
+            rows = list(self._rows("process/"))
+        # Looking for life takes a lock file per process: nobody is to wait for that with what they have to write.
+        for key, text in rows:
+            presence = decode_presence(text)
+            if presence is not None and self._is_alive(presence.owner):
+                living.append(presence)
+            else:
+                gone.append(key)
+        if gone:  # an owner is one life of one process: the dead do not come back
+            with self._atomic():
+                for key in gone:
                     self._delete(key)
         return sorted(living, key=lambda presence: (presence.pid, presence.owner))
 

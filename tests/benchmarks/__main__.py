@@ -13,7 +13,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 from rich.console import Console
 from rich.table import Table
 
-from . import eventloop, growth, memory, outage, proxy, requests, selection, streams
+from . import crowd, eventloop, growth, memory, outage, proxy, requests, selection, streams
 
 TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
@@ -24,9 +24,9 @@ TABLES: dict[str, Callable[[], Table]] = {
     "eventloop": eventloop.table,
     "proxy": proxy.table,
     "outage": outage.table,
+    "crowd": crowd.table,
 }
-
-SLOW = ("growth", "eventloop", "proxy", "outage")  # minutes each
+SLOW = ("growth", "eventloop", "proxy", "outage", "crowd")  # minutes each
 
 
 def main() -> None:

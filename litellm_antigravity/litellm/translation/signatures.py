@@ -53,11 +53,12 @@ class SignedThoughts(ForkAware):
         self._characters = 0
         self._absent: dict[str, float] = {}
 
-    def share(self, directory: Path) -> None:
+    def share(self, directory: Path, *, on_network: bool = False) -> None:
         """Share them with the processes that use the same folder; nothing is opened yet."""
         with self._lock:
-            if self._shared is None or self._shared.directory != directory:
-                self._shared = SharedThoughts(directory)
+            known = self._shared
+            if known is None or (known.directory, known.on_network) != (directory, on_network):
+                self._shared = SharedThoughts(directory, on_network=on_network)
 
     def remember(self, blocks: Sequence[Mapping[str, Any]], ids: Sequence[Any], family: str | None = None) -> None:
         """Remember the signed ones of LiteLLM's thinking blocks under the first of a message's call ids.
