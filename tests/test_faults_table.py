@@ -21,7 +21,7 @@ def table() -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
 
 
-def tests_in(file: Path) -> set[str]:
+def names_in(file: Path) -> set[str]:
     return {
         node.name
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
@@ -30,7 +30,7 @@ def tests_in(file: Path) -> set[str]:
 
 
 def test_every_test_that_the_table_of_faults_names_exists() -> None:
-    known = {file.stem: tests_in(file) for file in HERE.glob("test_*.py")}
+    known = {file.stem: names_in(file) for file in HERE.glob("test_*.py")}
     everywhere = set().union(*known.values())
     rows = table()
     assert rows

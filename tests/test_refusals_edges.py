@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import litellm
@@ -153,6 +154,24 @@ def test_without_failures_in_a_row_a_quota_without_a_hint_takes_the_first_step()
     assert record_for(refusal, family="claude", model="claude-sonnet-4-6").until_delay == 60.0
 
 
+@pytest.mark.parametrize(("length", "is_read"), [(100, True), (101, False)])
+def test_a_delay_has_a_hundred_characters_at_most(length: int, is_read: bool) -> None:
+    assert (parse_duration("3s".ljust(length)) is not None) is is_read
+    info = {"metadata": {"quotaResetTimeStamp": "2023-11-14T22:23:20Z".ljust(length)}}
+    assert (parse(429, {"message": "x", "details": [info]}).retry_after is not None) is is_read
+
+
+def test_a_date_counts_from_now_also_where_there_is_no_body() -> None:
+    assert parse_refusal(429, {"Retry-After": "Tue, 14 Nov 2023 22:23:20 GMT"}, b"", now=NOW).retry_after == 600.0
+
+
+@pytest.mark.parametrize(("ago", "delay"), [(0.0, 1.0), (31 * 86400.0, 1.0), (31 * 86400.0 + 1, None)])
+def test_a_reset_time_that_is_over_means_now_unless_it_is_over_for_a_month(ago: float, delay: float | None) -> None:
+    moment = datetime.fromtimestamp(NOW - ago, timezone.utc).isoformat()
+    error = {"message": "x", "details": [{"metadata": {"quotaResetTimeStamp": moment}}]}
+    assert parse(429, error).retry_after == delay
+
+
 # What a request does next
 
 
@@ -185,6 +204,37 @@ def test_an_account_is_waited_for_once_in_a_request_and_so_may_another_be() -> N
 
 
 # Words for people
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": "invalid_grant", "error_description": "Bad Request"}, "invalid_grant: Bad Request"),
+        ({"error": "invalid_grant", "error_description": "  "}, "invalid_grant"),
+        ({"error": "invalid_grant", "error_description": 7}, "invalid_grant"),
+        ({"error": "invalid_grant"}, "invalid_grant"),
+    ],
+)
+def test_an_oauth_error_is_its_word_and_what_is_said_of_it(body: dict[str, object], said: str) -> None:
+    refusal = parse_refusal(400, {}, json.dumps(body).encode(), now=NOW)
+    assert (refusal.kind, refusal.message) == (RefusalKind.REVOKED, said)
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(200, True), (201, False)])
+def test_a_reason_has_two_hundred_characters_at_most(length: int, is_kept: bool) -> None:
+    assert parse(400, {"message": "x", "details": [{"reason": "R" * length}]}).reason == (
+        "R" * length if is_kept else None
+    )
+
+
+def test_of_the_host_of_a_redirect_a_hundred_characters_are_shown() -> None:
+    message = parse_refusal(302, {"Location": f"https://{'h' * 200}/"}, b"", now=NOW).message
+    assert f" to {'h' * 100} that is not followed" in message
+
+
+def test_a_text_without_a_content_type_is_said_to_have_none() -> None:
+    message = parse_refusal(502, {}, b"plain words", now=NOW).message
+    assert message.startswith("upstream answered 502 with a body without a content type, not JSON")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from support import NOW
 
 from litellm_antigravity.selection import round_robin
-from litellm_antigravity.selection.hybrid import Scoreboard
+from litellm_antigravity.selection.hybrid import Scoreboard, base_score
 from litellm_antigravity.selection.sticky import pid_offset, start_index
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
@@ -67,3 +67,8 @@ def test_rest_heals_from_the_last_refusal_on_and_health_may_reach_zero() -> None
 def test_a_board_without_accounts_chooses_nobody_wherever_the_clock_goes() -> None:
     board = Scoreboard([], RULES, {}, NOW)
     assert [board.choose(now, current="a") for now in (NOW, NOW - 60.0, NOW + 1e9)] == [None, None, None]
+
+
+def test_an_account_that_was_used_just_now_has_not_rested_at_all() -> None:
+    assert base_score(used(), NOW, RULES) == 2 * 60.0 + 500 * 10.0 / 50.0
+    assert base_score(used(), NOW + 0.5, RULES) == pytest.approx(2 * 60.0 + 500 * 10.05 / 50.0 + 0.05)
