@@ -66,6 +66,11 @@ def test_an_error_status_of_the_response_beats_the_one_in_its_body(status: int) 
     assert parse(status, {"code": 503, "message": "x"}).status == status
 
 
+@pytest.mark.parametrize("status", [399, 600])
+def test_where_the_response_has_no_error_status_the_one_in_its_body_counts(status: int) -> None:
+    assert parse(status, {"code": 503, "message": "x"}).status == 503
+
+
 class FailedError(Exception):
     """As LiteLLM's exceptions are: a status it has guessed, and upstream's body in the message."""
 
