@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -141,3 +142,15 @@ class Agent:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+def started(function: Callable[..., Any], *args: Any) -> BaseProcess:
+    """Return a process that runs ``function`` and that its caller ends or waits for."""
+    process = _CONTEXT.Process(target=function, args=args, daemon=True)
+    process.start()
+    return process
+
+
+def shared_number() -> Any:
+    """Return a number that processes of `started` share, when they are handed it: a ``multiprocessing.Value``."""
+    return _CONTEXT.Value("d", 0.0)

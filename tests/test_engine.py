@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sqlite3
 import threading
@@ -221,7 +222,7 @@ def test_requests_that_wait_for_a_token_hold_up_no_failover(simulator: Simulator
 
     async def run() -> list[str]:
         crowd = [asyncio.create_task(one()) for _ in range(4 * 40)]  # a quarter of them waits, more than have threads
-        for task in list(asyncio.as_completed(crowd))[: 3 * 40]:
+        for task in itertools.islice(asyncio.as_completed(crowd), 3 * 40):
             await task
         simulator.drain(SECOND, "claude", 900)
         simulator.write_accounts_file(path, entries={FIRST: {"enabled": False}})

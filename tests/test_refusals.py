@@ -486,7 +486,22 @@ def test_a_redirect_says_where_it_would_have_gone_and_no_more() -> None:
         b'{"error":{"message":7,"status":[],"code":"x","details":{"reason":{},"metadata":[1]}}}',
         b'{"error":{"details":[{"violations":[1,{"quotaId":2}]},{"retryDelay":null},{"metadata":{"model":1}}]}}',
     ],
-    ids=lambda body: repr(body[:24]),
+    ids=[
+        "nothing",
+        "blanks",
+        "null",
+        "a list",
+        "a number",
+        "a text",
+        "half an object",
+        "no UTF-8",
+        "deep lists",
+        "deep objects",
+        "ten megabytes",
+        "a long number",
+        "wrong types",
+        "wrong types in lists",
+    ],
 )
 def test_a_body_of_any_shape_is_judged_by_its_status(body: bytes) -> None:
     refusal = parse(503, body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import ssl
 import sys
 import weakref
@@ -26,6 +27,7 @@ else:
     from async_timeout import timeout as time_limit  # aiohttp's own choice there
 
 _OWN_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_LARGE_BYTES: Final = 2**20  # sent in pieces, so that the event loop is not held; aiohttp warns of more in one
 _READ_AHEAD_BYTES: Final = 2**12  # what comes faster than it is read waits in the kernel; aiohttp would hold 2**18
 
 
@@ -65,7 +67,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     request.method,
                     str(request.url),
                     headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-                    data=content or None,
+                    data=io.BytesIO(content) if len(content) > _LARGE_BYTES else content or None,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(
                         connect=seconds_left(timeouts.get("connect")), sock_read=_for_each_read(timeouts)
