@@ -284,7 +284,7 @@ def _is_whole(text: str, model: str) -> bool:
 
 
 def _check_state(host: Host, outcome: Outcome) -> None:
-    from litellm_antigravity.state.private_files import lock_on
+    from litellm_antigravity.state.kernel_locks import lock_on
 
     store = DiskStore(Path(host.fields["state_dir"]))
     view, now = store.refresh(), time.time()

@@ -18,7 +18,6 @@ from support import FakeClock
 
 from litellm_antigravity.redaction import SECRETS
 
-# The same examples in every run. To search further: HYPOTHESIS_PROFILE=default.
 # The same examples in every run, in whatever order the tests come. To search further: HYPOTHESIS_PROFILE=default, or
 # long (minutes per test).
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
