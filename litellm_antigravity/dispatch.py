@@ -306,6 +306,9 @@ class Dispatcher:
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
                 outcome = answer
+                if request.mended is not None and (body := request.mended(outcome)) is not None:
+                    request = replace(request, body=body, mended=None)
+                    continue
             step = failover.next_step(lease.account.id, outcome)
             spent = not isinstance(step, GiveUp) and not retries.allow(outcome)
             if spent:

@@ -12,6 +12,7 @@ from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.lease import SERVED, Lease
 from litellm_antigravity.models import canonical_model
 from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.selection.patience import RequestKind
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
@@ -31,6 +32,7 @@ class GeminiRequest:
         pool: where that account is; the dispatcher's own pool when absent.
         headers: the caller's own, beside ours.
         reply_failed: whether a reply to it has failed already, so that there is no further try.
+        mended: returns another body when upstream refuses this one, or ``None``; asked once for each account.
     """
 
     model: str
@@ -41,6 +43,7 @@ class GeminiRequest:
     pool: AccountPool | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     reply_failed: bool = False
+    mended: Callable[[Refusal], Json | None] | None = None
 
     @property
     def kind(self) -> RequestKind:

@@ -237,3 +237,39 @@ def test_however_parts_are_shared_out_over_replies_the_message_is_the_same(
         thoughts=SignedThoughts(),
     )
     assert message_of(translated(replies, CLAUDE)) == message_of(response)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["upstream's", "made up"])
+@every_door
+def test_a_stream_has_one_id(simulator: Simulator, door: Any, *, named: bool) -> None:
+    """Before, the first chunks and the last ones had ids of their own."""
+    words = [{"candidates": [{"content": {"role": "model", "parts": [{"text": word}]}, "index": 0}]} for word in "abc"]
+    end = {"candidates": [{"finishReason": "STOP", "index": 0}], "usageMetadata": USAGE}
+    replies = [{**one, "responseId": "r-1"} if named else one for one in (*words, end)]
+    translator = ChunkTranslator(CLAUDE, Logging(), thoughts=SignedThoughts())
+    ids = {chunk.id for reply in replies for chunk in translator.chunks(reply)}
+    ids |= {chunk.id for chunk in translator.last_chunks()}
+    assert ids == {"r-1"} if named else len(ids) == 1
+    assert len({chunk.id for chunk in door(simulator, CLAUDE, [THOUGHT, TEXT, *CALLS])}) == 1
+
+
+def test_what_a_reply_says_of_the_usage_stays_until_a_later_one_says_otherwise() -> None:
+    """Before, the last one alone counted, and cached tokens of an earlier one were lost."""
+    word = {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hi"}]}, "index": 0}]}
+    end = {"candidates": [{"finishReason": "STOP", "index": 0}]}
+    first = {
+        "promptTokenCount": 3000,
+        "cachedContentTokenCount": 2048,
+        "candidatesTokenCount": 1,
+        "totalTokenCount": 3001,
+    }
+    last = {"promptTokenCount": 3000, "candidatesTokenCount": 7, "totalTokenCount": 3007}
+    translator = ChunkTranslator(GEMINI, Logging(), thoughts=SignedThoughts())
+    chunks = [
+        *translator.chunks({**word, "usageMetadata": first}),
+        *translator.chunks({**end, "usageMetadata": last}),
+        *translator.last_chunks(),
+    ]
+    [usage] = [chunk.usage for chunk in chunks if getattr(chunk, "usage", None) is not None]
+    assert usage.prompt_tokens_details.cached_tokens == 2048
+    assert (usage.completion_tokens, usage.total_tokens) == (7, 3007)

@@ -199,18 +199,6 @@ SENT: dict[str, tuple[str, str, Any, Any]] = {
 }
 
 
-# What is still refused: a signature says nothing of its family, nor whether it is whole.
-_SIGNATURES = {
-    "Gemini's thought",
-    "Claude's thought, cut",
-    "Gemini's signature on a call for Claude",
-    "Claude's signature on a call for Gemini",
-    "Gemini's signature, cut",
-    "Gemini's signature, in another alphabet",
-}
-_LATER = pytest.mark.xfail(strict=False, reason="a signature carries no family")
-
-
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     with Simulator(1) as simulator:
@@ -220,7 +208,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.mark.parametrize(
     ("model", "messages", "params"),
-    [pytest.param(*sent[1:], id=name, marks=_LATER if name in _SIGNATURES else ()) for name, sent in SENT.items()],
+    [pytest.param(*sent[1:], id=name) for name, sent in SENT.items()],
 )
 def test_what_upstream_would_refuse_is_mended(simulator: Simulator, model: str, messages: Any, params: Any) -> None:
     """Before, upstream's refusal came back as a 400 for all but seven of these."""

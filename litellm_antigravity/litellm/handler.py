@@ -29,6 +29,7 @@ from litellm_antigravity.litellm.translation.signatures import THOUGHTS
 from litellm_antigravity.masking import header_value, mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
+from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.settings.costs import model_costs
 
@@ -134,7 +135,14 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             additional_args={"complete_input_dict": body, "api_base": dispatcher.settings.endpoint, "headers": {}},
         )
         timeout = timeout_of(call.get("timeout"), model)
-        return GeminiRequest(model, body, stream, timeout, *self._pinned(call), headers)
+
+        def mended(refusal: Refusal) -> dict[str, Any] | None:
+            if not refusal.is_about_signature:
+                return None
+            return to_gemini(model, call["messages"], call["optional_params"], signatures_refused=True)
+
+        account_id, pool = self._pinned(call)
+        return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, mended=mended)
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
         """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.

@@ -59,6 +59,14 @@ class Refusal:
     grpc_status: str | None = None
     silent: bool = False
 
+    @property
+    def is_about_signature(self) -> bool:
+        """Whether the request holds a thought signature that upstream does not take.
+
+        Seen: "Corrupted thought signature." (Gemini) and "Invalid `signature` in `thinking` block" (Claude).
+        """
+        return self.kind is RefusalKind.CALLER and self.status == 400 and "signature" in self.message.lower()
+
     def __post_init__(self) -> None:
         # Here rather than in the parser: it goes into logs, exceptions and the store whoever made it.
         url = https_url(self.url)

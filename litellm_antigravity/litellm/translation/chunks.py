@@ -65,6 +65,8 @@ class ChunkTranslator:
         self._thoughts = thoughts
         target = Target.of(model)
         self._is_gemini, self._signer = target.is_gemini, target.signer
+        self._id: str | None = None
+        self._metadata: dict[str, Any] = {}
         self._usage: Usage | None = None
         self._finish: str | None = None
         self._failed: str | None = None
@@ -78,12 +80,22 @@ class ChunkTranslator:
         """Yield the content of one reply; its usage and finish reason are kept for the end."""
         for signature in signatures_in(reply.get("candidates")):
             self._thoughts.note_maker(signature, self._signer)
-        for piece in one_kind_each(prepare_reply(reply, self._names)):
+        for piece in one_kind_each(prepare_reply(self._with_all_usage(reply), self._names)):
             for chunk in (*self._beginning_of_thought(piece), *self._chunk(piece)):
                 if not self._begun:
                     self._begun = True
                     chunk.choices[0].delta.role = "assistant"  # LiteLLM says so for its own providers only
+                    self._id = str(reply.get("responseId") or chunk.id)
+                chunk.id = self._id
                 yield chunk
+
+    def _with_all_usage(self, reply: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a reply with what the earlier ones said of the usage: not every one repeats all of it."""
+        usage = reply.get("usageMetadata")
+        if not isinstance(usage, Mapping):
+            return reply
+        self._metadata = {**self._metadata, **usage}
+        return {**reply, "usageMetadata": self._metadata}
 
     def _beginning_of_thought(self, reply: Mapping[str, Any]) -> Iterator[ModelResponseStream]:
         """Yield an empty thought where one begins.
@@ -168,7 +180,7 @@ class ChunkTranslator:
 
     def _empty(self, finish_reason: str | None = None) -> ModelResponseStream:
         choice = StreamingChoices(index=0, delta=Delta(content=None), finish_reason=finish_reason)
-        return litellm.ModelResponseStream(model=self._model, choices=[choice])
+        return litellm.ModelResponseStream(id=self._id, model=self._model, choices=[choice])
 
 
 def _really_ends(reply: Mapping[str, Any]) -> bool:

@@ -11,6 +11,9 @@ that made it. What nobody remembers is judged by where LiteLLM puts signatures:
 * a thought's goes to Claude, but not one that stands as Gemini's in the same message;
 * a text's or a call's goes to Gemini, but not one that stands as a thought's in the same message;
 * what is not whole goes nowhere.
+
+Where that is wrong, upstream says so; the request then goes once more without any signature, and those in it are
+remembered as refused.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any, Final
 
 from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.target import Target
-from litellm_antigravity.litellm.translation.signatures import SignedThoughts
+from litellm_antigravity.litellm.translation.signatures import ALTERED, SignedThoughts
 
 Message = dict[str, Any]
 
@@ -32,18 +35,23 @@ _CUT_LENGTHS: Final = (40, 64)
 _INVOCATIONS: Final = ("thought_signature", "response_thought_signature")
 
 
-def leave_out_foreign_signatures(messages: Sequence[Message], target: Target, remembered: SignedThoughts) -> None:
+def leave_out_foreign_signatures(
+    messages: Sequence[Message], target: Target, remembered: SignedThoughts, *, refused: bool = False
+) -> None:
     """Take the signatures out that are not the target's own, in place, and put right what is remembered.
 
     Args:
         messages: prepared ones.
         target: the model that they go to.
         remembered: what this host knows of signatures.
+        refused: whether upstream has just refused one of them; it does not say which, so that none goes again.
     """
     renamed: dict[str, str] = {}
     for message in messages:
         if message["role"] == "assistant":
             signed = _Signed(message)
+            for signature in signed.all if refused else ():
+                remembered.note_refused(signature, target.signer)
             if target.is_gemini:
                 _keep_text_signatures(message, signed, target, remembered)
             else:
@@ -72,6 +80,11 @@ class _Signed:
         self.of_texts = set(_texts(_fields(message).get("thought_signatures")))
         self.of_calls = set(_texts(seams.signature_of(call) for call in _calls(message)))
 
+    @property
+    def all(self) -> set[str]:
+        """Every one of them."""
+        return self.of_thoughts | self.of_texts | self.of_calls
+
 
 def _is_own(
     signature: str,
@@ -82,9 +95,14 @@ def _is_own(
     thought: str | None = None,
 ) -> bool:
     maker = remembered.maker_of(signature, thought)
-    if maker is not None:
-        return maker == target.signer
-    return is_whole(signature) and signature not in unless_in
+    if maker == target.signer:
+        return True
+    return (
+        maker != ALTERED
+        and remembered.may_be(signature, target.signer)
+        and is_whole(signature)
+        and signature not in unless_in
+    )
 
 
 def is_whole(signature: str) -> bool:
@@ -148,10 +166,10 @@ def _keep_calls(
 def _is_own_of_call(call_id: object, given: str, signed: _Signed, target: Target, remembered: SignedThoughts) -> bool:
     if not given:
         return False
-    maker = remembered.maker_of(given)
-    if maker is not None:
-        return maker == target.signer
-    return target.is_gemini and is_whole(given) and not _is_cut(call_id) and given not in signed.of_thoughts
+    if remembered.maker_of(given) == target.signer:
+        return True
+    may_be = target.is_gemini and remembered.may_be(given, target.signer)
+    return may_be and is_whole(given) and not _is_cut(call_id) and given not in signed.of_thoughts
 
 
 def _is_cut(call_id: object) -> bool:

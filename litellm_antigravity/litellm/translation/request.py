@@ -33,6 +33,7 @@ def to_gemini(
     *,
     fetcher: Fetcher = FETCHER,
     thoughts: SignedThoughts = THOUGHTS,
+    signatures_refused: bool = False,
 ) -> dict[str, Any]:
     """Return the Gemini request for an OpenAI one.
 
@@ -44,6 +45,7 @@ def to_gemini(
         optional_params: OpenAI parameters as LiteLLM hands them to a provider; not changed.
         fetcher: for images and files that are named by URL.
         thoughts: of former replies; see `signatures`.
+        signatures_refused: whether upstream has refused a signature in these messages; see `provenance`.
 
     Raises:
         litellm.BadRequestError: when something cannot be translated or fetched.
@@ -58,7 +60,7 @@ def to_gemini(
     mapped, schemas = _params(params, target, names)
     prepared = prepare_messages(messages, target, names)
     inline_media(prepared, model, fetcher)
-    leave_out_foreign_signatures(prepared, target, thoughts)
+    leave_out_foreign_signatures(prepared, target, thoughts, refused=signatures_refused)
     aside: list[Any] = []
     if not target.is_gemini:
         asked = bool((mapped.get("thinkingConfig") or {}).get("includeThoughts"))

@@ -26,6 +26,7 @@ MAX_CHARACTERS: Final = 32_000_000
 ALTERED: Final = "altered"
 """The maker of a signature whose thought is no longer what was signed: nobody takes it."""
 
+_REFUSED_BY: Final = "refused by "
 _NOT_IN_IDS: Final = re.compile(r"[^A-Za-z0-9_-]")
 _ABSENT_SECONDS: Final = 10.0  # for which a signature that nobody knows is not looked for again
 _MAX_ABSENT: Final = 4096
@@ -81,7 +82,7 @@ class SignedThoughts(ForkAware):
     def recall(self, ids: Sequence[Any], family: str | None = None) -> list[dict[str, str]]:
         """Return the thoughts that came before a message's calls, or none; with ``family``, no other family's."""
         blocks = self._read(_key(ids[0])) if ids and isinstance(ids[0], str) else []
-        if family is not None and any(self.maker_of(block["signature"]) not in (None, family) for block in blocks):
+        if family is not None and not all(self.may_be(block["signature"], family) for block in blocks):
             return []
         return blocks
 
@@ -98,7 +99,7 @@ class SignedThoughts(ForkAware):
     def recall_call(self, call_id: Any) -> str | None:
         """Return the signature of a call, if it is known."""
         blocks = self._read(f"call:{_key(call_id)}") if isinstance(call_id, str) else []
-        return blocks[0]["signature"] if blocks else None
+        return blocks[0]["signature"] if blocks and self.may_be(blocks[0]["signature"], "gemini") else None
 
     # Who made a signature: its family, and a digest of the thought that it is about.
 
@@ -112,6 +113,18 @@ class SignedThoughts(ForkAware):
                 return
             self._absent.pop(key, None)
         self._write(key, [{"thinking": about, "signature": family}])
+
+    def note_refused(self, signature: str, family: str) -> None:
+        """Remember that upstream did not take a signature for a model of ``family``."""
+        key = _maker_key(signature)
+        with self._lock:
+            self._absent.pop(key, None)
+        self._write(key, [{"thinking": "", "signature": f"{_REFUSED_BY}{family}"}])
+
+    def may_be(self, signature: str, family: str) -> bool:
+        """Return whether a signature may be of ``family``: made by it, or by nobody knows whom and not refused."""
+        maker = self.maker_of(signature)
+        return maker in (None, family) or (maker.startswith(_REFUSED_BY) and maker != f"{_REFUSED_BY}{family}")
 
     def maker_of(self, signature: str, thought: str | None = None) -> str | None:
         """Return the family that made a signature, `ALTERED` if for another text, ``None`` if nobody knows."""
