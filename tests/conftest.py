@@ -30,8 +30,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that start proxies: they take longest, and at the end nobody is to wait for one of them."""
-    items.sort(key=lambda item: not item.path.name.startswith("test_proxy"))
+    """Begin with the files that start proxies: they take longest, and at the end nobody is to wait for one of them.
+
+    Tests that leave the accounts limited which they share with others of their file come behind those.
+    """
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        return not item.path.name.startswith("test_proxy"), "limited" in getattr(item, "fixturenames", ())
+
+    items.sort(key=order)
 
 
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)

@@ -64,7 +64,7 @@ Start = Callable[..., contextlib.AbstractContextManager[Served]]
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    with Simulator(150, models=["gemini-2.5-flash"]) as started:
+    with Simulator(300, models=["gemini-2.5-flash"]) as started:
         yield started
 
 
@@ -251,8 +251,7 @@ def test_a_banned_account_is_told_to_the_client_and_its_appeal_to_the_operator(p
     [asked] = pool.asked()  # a ban is no reason to rotate
     label = pool.simulator.account(asked).label
     told = [line for line in pool.proxy.log.splitlines() if label in line and "ppeal" in line]
-    assert told
-    assert any("https://" in line for line in told)
+    assert any("`litellm-antigravity status` shows" in line for line in told)  # a log may be seen by others
 
 
 def test_an_account_that_has_to_be_verified_is_passed_over_and_its_url_told_to_the_operator(pool: Served) -> None:
