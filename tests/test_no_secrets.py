@@ -132,7 +132,7 @@ class Run:
             harvest.secrets[self.simulator.client_secret] = f"client secret {number}"
             harvest.secrets |= {one.refresh_token: f"refresh token {number}" for one in self.simulator.accounts}
             # Nothing public tells them, which is as it should be.
-            harvest.access |= dict.fromkeys(self.simulator._upstream._tokens, f"access token {number}")
+            harvest.access |= dict.fromkeys(self.simulator._upstream.logins._tokens, f"access token {number}")
 
     def request(self, name: str, *, doors: str = "complete stream acomplete astream", **params: Any) -> None:
         """Make the same request through several doors."""

@@ -713,12 +713,10 @@ CASES = [
             "OTHER",
             "LANGUAGE",
             "IMAGE_SAFETY",
-            "UNEXPECTED_TOOL_CALL",
         )
     ),
     Case("reply: text before and after a thought", {}, [{"text": "Well. "}, THOUGHT[0], {"text": "Here it is."}]),
     Case("reply: text after a call", {"tools": [WEATHER]}, [*CALLED, {"text": "I have asked."}]),
-    Case("reply: an empty text", {}, [{"text": ""}]),
     Case("reply: text and an image", {}, [{"text": "There."}, {"inlineData": {"mimeType": "image/png", "data": PNG}}]),
     Case("reply: a cut-off thought", {}, ModelReply(THOUGHT[:1], "MAX_TOKENS")),
     Case(
@@ -735,7 +733,6 @@ CASES = [
     Case("reply: cited", {}, ModelReply([{"text": "Once upon a time"}], about=CITED)),
     Case("reply: rated", {}, ModelReply([{"text": "Mild words."}], about=RATED)),
     Case("reply: probable", {"logprobs": True}, ModelReply([{"text": "Yes."}], about=PROBABLE), OLD),
-    Case("reply: a malformed call", {"tools": [WEATHER]}, ModelReply([{"text": "?"}], "MALFORMED_FUNCTION_CALL")),
     Case(
         "reply: cached tokens",
         {},
@@ -807,7 +804,9 @@ def _counted(reply: Any) -> ModelReply:
     said = (
         reply if isinstance(reply, ModelReply) else ModelReply([{"text": reply}] if isinstance(reply, str) else reply)
     )
-    return ModelReply(said.parts, said.finish_reason, {"promptTokenCount": 11, **said.usage}, said.about)
+    return ModelReply(
+        said.parts, said.finish_reason, {"promptTokenCount": 11, "cachedContentTokenCount": 0, **said.usage}, said.about
+    )
 
 
 def _snapshot(params: dict[str, Any]) -> dict[str, Any]:

@@ -119,14 +119,7 @@ def ids(body: Body, name: str) -> list[Any]:
     return [part[name].get("id") for part in parts if name in part]
 
 
-# What the translation sends for these is refused: see tests/test_upstream_rules.py.
-MENDED_LATER = {"a signature in the fields", "a signature in the function's fields"}
-_later = pytest.mark.xfail(strict=False, reason="a signature carries no family")
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, id=case.name, marks=_later if case.name in MENDED_LATER else ()) for case in CASES]
-)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 def test_the_stated_request_arrives(simulator: Simulator, case: Case) -> None:
     older, claude = (served(simulator, case, model) for model in (OLD, CLAUDE))
     both = {"thinking", "reasoning_effort"} <= case.params.keys()  # which newer models do not take

@@ -350,7 +350,7 @@ def saying(*parts: Any) -> dict[str, Any]:
 def test_upstreams_dislike_of_a_client_is_no_answer(parts: list[Any]) -> None:
     refusal = refusal_in_reply(saying(*parts), now=NOW)
     assert refusal is not None
-    assert refusal.kind is RefusalKind.BROKEN_REPLY
+    assert refusal.kind is RefusalKind.FAILED_REPLY
 
 
 @pytest.mark.parametrize(

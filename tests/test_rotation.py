@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from serving import fields_of
 
 from litellm_antigravity import Settings
-from litellm_antigravity.accounts import AccountsFile
+from litellm_antigravity.accounts import AccountsFile, RefreshToken
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.credentials.rotation import RotatedTokens
 from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.errors import GrantRevokedError
 from litellm_antigravity.simulator import Simulator
@@ -23,6 +25,7 @@ from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.wire.http import HttpClients
 
 pytestmark = pytest.mark.once
+pytest.importorskip("cryptography")
 
 USER1 = "user1@example.com"
 
@@ -81,6 +84,17 @@ def test_an_accounts_file_that_came_back_as_it_was_does_not_sign_anybody_out(fie
         file.write_bytes(of_the_image)
 
 
+def test_the_state_alone_gives_nobody_an_account(simulator: Simulator, fields: dict[str, Any]) -> None:
+    refuse_writes(fields)
+    tokens = []
+    for _ in range(3):
+        new_token(fields)
+        tokens.append(simulator.account(USER1).refresh_token)
+    content = b"".join(file.read_bytes() for file in Path(fields["state_dir"]).rglob("*") if file.is_file())
+    assert b"rotated/" in content
+    assert not any(token.encode() in content for token in tokens)
+
+
 def test_a_new_sign_in_wins_over_a_token_that_was_kept(simulator: Simulator, fields: dict[str, Any]) -> None:
     refuse_writes(fields)
     new_token(fields)
@@ -97,9 +111,9 @@ def test_a_kept_token_that_was_revoked_leaves_the_accounts_file_s_own(
     simulator.keep_old_refresh_tokens = True
     new_token(fields)
     tokens, accounts = start(fields)
-    note = tokens._store.read_note(f"rotated/{accounts.current().accounts[0].id}")
-    assert note is not None
-    tokens._store.write_note(f"rotated/{accounts.current().accounts[0].id}", {**note, "token": "1//revoked"})
+    account = accounts.current().accounts[0]
+    assert isinstance(account.credential, RefreshToken)
+    RotatedTokens(tokens._store).keep(account, account.credential, SecretStr("1//revoked"))
     assert new_token(fields)
 
 

@@ -175,8 +175,7 @@ def test_whatever_upstream_says_can_be_recorded(place: Place) -> None:
     assert known is not None
     assert (known.until, known.url) == (NOW + 60.0, None)
     assert known.message is not None
-    assert told.message is not None
-    assert told.message.startswith(known.message)
+    assert known.message.strip().startswith("é \U0001f600mmm")  # without what cannot be printed
     assert place.open().refresh().capacity
 
 

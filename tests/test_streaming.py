@@ -243,9 +243,11 @@ def test_however_parts_are_shared_out_over_replies_the_message_is_the_same(
 @every_door
 def test_a_stream_has_one_id(simulator: Simulator, door: Any, *, named: bool) -> None:
     """Before, the first chunks and the last ones had ids of their own."""
-    words = [{"candidates": [{"content": {"role": "model", "parts": [{"text": word}]}, "index": 0}]} for word in "abc"]
-    end = {"candidates": [{"finishReason": "STOP", "index": 0}], "usageMetadata": USAGE}
-    replies = [{**one, "responseId": "r-1"} if named else one for one in (*words, end)]
+    replies: list[dict[str, Any]] = [
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": word}]}, "index": 0}]} for word in "abc"
+    ]
+    replies.append({"candidates": [{"finishReason": "STOP", "index": 0}], "usageMetadata": USAGE})
+    replies = [{**one, "responseId": "r-1"} if named else one for one in replies]
     translator = ChunkTranslator(CLAUDE, Logging(), thoughts=SignedThoughts())
     ids = {chunk.id for reply in replies for chunk in translator.chunks(reply)}
     ids |= {chunk.id for chunk in translator.last_chunks()}

@@ -2,12 +2,19 @@
 
 The accounts file cannot always be written: mounted as a single file it cannot be replaced (EBUSY), and it may be
 read-only, or come back as it was with the next start of a container. The token in it is used up then.
+
+Each token is encrypted with a key made of the one that it replaced, so that the state alone gives nobody an account,
+and a token replaces the one that it descends from and no other: a new sign-in always wins.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -15,13 +22,13 @@ from litellm_antigravity.accounts import Account, RefreshToken
 from litellm_antigravity.accounts.credential import may_be_token
 from litellm_antigravity.state.store import StateStore
 
-_CHAIN_LENGTH = 8
+_LONGEST_CHAIN = 8
 
 
 class RotatedTokens:
-    """Which refresh token is the newest: the accounts file's, or one that replaced it.
+    """Which refresh token is the newest: the accounts file's, or one that descends from it.
 
-    A token replaces the ones that it descends from and no other, so that a new sign-in always wins.
+    Takes the package ``cryptography``; without it they are kept in this process's memory.
 
     Args:
         store: where they are kept.
@@ -29,6 +36,12 @@ class RotatedTokens:
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
+        self._memory: dict[str, RefreshToken] = {}  # successors, by fingerprint
+
+    @property
+    def lasts(self) -> bool:
+        """Whether what is kept outlives this process."""
+        return importlib.util.find_spec("cryptography") is not None
 
     def newest(self, account: Account) -> Account:
         """Return the account with the newest refresh token; the very same object if that is the accounts file's.
@@ -38,13 +51,14 @@ class RotatedTokens:
         """
         if not isinstance(account.credential, RefreshToken):
             return account
-        note = self._note(account)
-        token = note.get("token")
-        if not isinstance(token, str) or not may_be_token(token):
-            return account
-        if account.credential.fingerprint not in _replaced(note):
-            return account
-        return replace(account, credential=RefreshToken(SecretStr(token)))
+        known, credential = self._known(account), account.credential
+        for _ in range(_LONGEST_CHAIN):
+            successor = self._memory.get(credential.fingerprint)
+            successor = _opened(known.get(credential.fingerprint), credential) or successor
+            if successor is None:
+                break
+            credential = successor
+        return account if credential is account.credential else replace(account, credential=credential)
 
     def keep(self, account: Account, used: RefreshToken, token: SecretStr) -> None:
         """Remember a token that replaced another.
@@ -57,21 +71,49 @@ class RotatedTokens:
         Raises:
             StateUnavailableError: when the store cannot be written.
         """
-        chain = [*_replaced(self._note(account)), account.credential.fingerprint, used.fingerprint]
-        replaced = list(dict.fromkeys(chain))[-_CHAIN_LENGTH:]
-        self._store.write_note(_name(account), {"token": token.get_secret_value(), "replaces": replaced})
+        known = dict(self._known(account))
+        for replaced in (used, account.credential):  # from the file's own, one step is always enough
+            if not isinstance(replaced, RefreshToken):
+                continue
+            self._memory[replaced.fingerprint] = RefreshToken(token)
+            cipher = _cipher(replaced)
+            if cipher is not None:
+                known.pop(replaced.fingerprint, None)
+                known[replaced.fingerprint] = cipher.encrypt(token.get_secret_value().encode()).decode()
+        if known:
+            self._store.write_note(_name(account), dict(list(known.items())[-_LONGEST_CHAIN:]))
 
     def forget(self, account: Account) -> None:
         """Go back to what the accounts file has."""
+        self._memory.clear()
         self._store.write_note(_name(account), {})
 
-    def _note(self, account: Account) -> Mapping[str, object]:
+    def _known(self, account: Account) -> Mapping[str, object]:
         return self._store.read_note(_name(account)) or {}
 
 
-def _replaced(note: Mapping[str, object]) -> list[str]:
-    known = note.get("replaces")
-    return [one for one in known if isinstance(one, str)] if isinstance(known, list) else []
+def _opened(text: object, credential: RefreshToken) -> RefreshToken | None:
+    cipher = _cipher(credential) if isinstance(text, str) else None
+    if cipher is None or not isinstance(text, str):
+        return None
+    from cryptography.fernet import InvalidToken
+
+    try:
+        token = cipher.decrypt(text.encode("ascii", "replace")).decode("ascii", "replace")
+    except InvalidToken:  # somebody else's words
+        return None
+    return RefreshToken(SecretStr(token)) if may_be_token(token) else None
+
+
+def _cipher(credential: RefreshToken) -> Any:
+    """Return what encrypts the successor of a token; ``None`` when that cannot be had."""
+    try:
+        from cryptography.fernet import Fernet
+    except ImportError:
+        return None
+    secret = credential.token.get_secret_value().encode("utf-8", "surrogatepass")
+    key = hashlib.blake2b(secret, digest_size=32, person=b"rotated token").digest()
+    return Fernet(base64.urlsafe_b64encode(key))
 
 
 def _name(account: Account) -> str:

@@ -263,12 +263,12 @@ class SharedTokens(ForkAware):
                 account.id, if_fingerprint=account.credential.fingerprint, refreshToken=refresh_token
             )
         except AccountsFileError as error:
-            logger.warning(
-                "%s: its refresh token was replaced, and the new one is kept in `state_dir` alone, which has to "
-                "outlive this program: %s",
-                account.label,
-                error,
+            kept = (
+                "kept in `state_dir` alone, which has to outlive this program"
+                if self._rotated.lasts
+                else "lost when this program ends (`pip install cryptography` to keep it in `state_dir`)"
             )
+            logger.warning("%s: its refresh token was replaced, and the new one is %s: %s", account.label, kept, error)
             return None
         return RefreshToken(refresh_token).fingerprint
 

@@ -77,11 +77,12 @@ def _register(names: set[str]) -> None:
         key = f"{PROVIDER}/{name}"
         entry, before, known = _entry(name), _written.get(key, {}), litellm.model_cost.get(key) or {}
         _written[key] = entry
-        for field in before.keys() - entry.keys():  # a price of a table that is no longer used
-            known.pop(field, None)
+        stale = (before.keys() - entry.keys()) & known.keys()  # prices of a table that is no longer used
+        for field in stale:
+            known.pop(field)
         if canonical_model(name) not in _costs:
             entry = entry | {field: known[field] for field in entry.keys() & known if _is_theirs(field, known, before)}
-        if any(known.get(field) != value for field, value in entry.items()):
+        if stale or any(known.get(field) != value for field, value in entry.items()):  # LiteLLM remembers what it read
             changed[key] = entry
     if changed:
         litellm.register_model(changed)
