@@ -78,6 +78,7 @@ from litellm_antigravity.simulator.signatures import signature_for
 NEW = "gemini-3-flash-preview"
 OLD = "gemini-2.5-pro"
 SIGNATURE = signature_for(NEW)
+SAID = signature_for(NEW, "said")  # in replies: who has given a signature is remembered from test to test
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PNG_URL = f"data:image/png;base64,{PNG}"
@@ -199,7 +200,7 @@ PROBABLE = {
     },
 }
 CALLED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}}]
-SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": SIGNATURE}]
+SIGNED = [{"functionCall": {"name": "weather", "args": {"place": "Oslo"}}, "thoughtSignature": SAID}]
 THOUGHT: list[dict[str, Any]] = [{"text": "Let me think about this.", "thought": True}, {"text": "Here is the answer."}]
 
 
@@ -698,7 +699,7 @@ CASES = [
     Case("reply: a function call of old", {"functions": [WEATHER["function"]]}, CALLED),
     Case("reply: thoughts", {"reasoning_effort": "low"}, ModelReply(THOUGHT)),
     Case("reply: thoughts and a call", {"tools": [WEATHER]}, [THOUGHT[0], *SIGNED]),
-    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": SIGNATURE}]),
+    Case("reply: a signed text", {}, [{"text": "Signed words, four of them.", "thoughtSignature": SAID}]),
     Case("reply: an image", {"modalities": ["image"]}, [{"inlineData": {"mimeType": "image/png", "data": PNG}}]),
     Case("reply: of many scripts", {}, "Grüße, 世界, \U0001f600."),  # LiteLLM breaks synchronous streams at U+2028
     Case("reply: cut off", {}, ModelReply([{"text": "Not the whole"}], "MAX_TOKENS")),
