@@ -212,7 +212,8 @@ class DiskStore(ForkAware, RowStore):
             cache = self._opened()
             rows, self._seen = feed.news(cache, self._seen)
             self._quiet = not rows
-            cache.disk.dropped += self._view.apply(rows)
+            if rows:
+                cache.disk.dropped += self._view.apply(rows)
         return self._view
 
     @contextmanager

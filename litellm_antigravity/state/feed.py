@@ -35,6 +35,8 @@ _DELETE: Final = f"DELETE FROM Cache WHERE key = ? AND raw = 1 AND tag IS NOT CO
 def news(cache: OneConnectionCache, seen: int) -> tuple[list[tuple[str, str]], int]:
     """Return the watched rows that were written after number ``seen``, and the last one's number."""
     found = cache._sql(_FEED, (seen,)).fetchall()
+    if not found:  # as for most requests
+        return [], seen
     return list(_plain(cache, found)), max((row[-1] for row in found), default=seen)
 
 

@@ -191,19 +191,15 @@ class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache ha
             self._one.text_factory = _text_or_bytes
             pragmas = (*self.more_pragmas, *_PRAGMAS)
             for pragma in pragmas if self._durable else (*pragmas, "synchronous = OFF"):
-                self._execute(f"PRAGMA {pragma}")
+                self._sql(f"PRAGMA {pragma}")
         return self._one
 
     @property
-    def _sql(self) -> Any:
-        return self._execute
-
-    @property
     def _sql_retry(self) -> Any:
-        return self._execute  # it waits; diskcache would go on trying for a minute
+        return self._sql  # it waits; diskcache would go on trying for a minute
 
-    def _execute(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
-        connection = self._con
+    def _sql(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
+        connection = self._one or self._con
         try:
             return connection.execute(statement, parameters)
         except sqlite3.OperationalError as error:
