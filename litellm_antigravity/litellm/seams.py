@@ -7,6 +7,7 @@ Checked on LiteLLM 1.90.0, 1.106.2, 1.108.7 and 1.110.2. Public names are import
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping
@@ -145,9 +146,14 @@ def _taking_what_gemini_takes(original: Callable[..., Any]) -> Callable[..., Any
     return get_optional_params
 
 
-def _supported(model: str) -> set[str]:
+def _supported(model: str) -> frozenset[str]:
+    return _supported_by(translation_model(model))
+
+
+@functools.lru_cache(maxsize=64)  # LiteLLM asks twice per request; there are a handful of names to translate under
+def _supported_by(name: str) -> frozenset[str]:
     config = GoogleAIStudioGeminiConfig()
-    return {*config.get_supported_openai_params(translation_model(model)), *_NEVER_REJECTED, *HINTS}
+    return frozenset((*config.get_supported_openai_params(name), *_NEVER_REJECTED, *HINTS))
 
 
 def _saying_what_is_taken(original: Callable[..., Any]) -> Callable[..., Any]:
