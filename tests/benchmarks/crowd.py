@@ -39,7 +39,6 @@ ALLOWED = 500
 
 NUMBERS = 5
 PATIENCE_SECONDS = 540.0
-_NOW = 1_700_000_000.0
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -112,7 +111,7 @@ def _pool(folder: Path, token_url: str) -> AccountPool:
 def _start(folder: Path, url: str, asks: int) -> dict[str, Any]:
     warned = _Warned()
     logging.getLogger("litellm_antigravity").addHandler(warned)
-    began = time.time()
+    began = now = time.time()
     pool = _pool(folder, url)
     steps = [time.perf_counter()]
 
@@ -123,9 +122,9 @@ def _start(folder: Path, url: str, asks: int) -> dict[str, Any]:
     store, rules = pool.store, VitalsRules(bucket=BucketRules(ALLOWED, 0.0, ALLOWED))
     pool.report(step(pool.acquire("claude-sonnet-4-6")), SERVED)
     numbers = [step(store.next_cursor_start()) for _ in range(NUMBERS)]
-    admitted = [step(store.begin_request("one bucket", _NOW, rules, require_token=True)) for _ in range(asks)]
-    long = Cooldown("one probe", "claude", _NOW + 86_400.0, "quota", _NOW)
-    probes = step(store.claim_probe(long, _NOW + PROBE_INTERVAL_SECONDS))
+    admitted = [step(store.begin_request("one bucket", now, rules, require_token=True)) for _ in range(asks)]
+    long = Cooldown("one probe", "claude", now + 86_400.0, "quota", now)
+    probes = step(store.claim_probe(long, now + PROBE_INTERVAL_SECONDS))
     account = Account.create("refreshed@example.com", RefreshToken(SecretStr("r")))
     accounts = static_accounts(account)
     tokens = SharedTokens(pool.settings, accounts, store, HttpClients(), pool.clock)
