@@ -54,6 +54,7 @@ def leave_out_foreign_signatures(
                 remembered.note_refused(signature, target.signer)
             if target.is_gemini:
                 _keep_text_signatures(message, signed, target, remembered)
+                _keep_signed_thoughts(message, target, remembered)
             else:
                 _keep_thoughts(message, signed, target, remembered)
             _keep_calls(message, signed, target, remembered, renamed)
@@ -134,6 +135,13 @@ def _keep_text_signatures(message: Message, signed: _Signed, target: Target, rem
             for one in _mappings(fields["server_side_tool_invocations"])
         ]
     message["provider_specific_fields"] = kept
+
+
+def _keep_signed_thoughts(message: Message, target: Target, remembered: SignedThoughts) -> None:
+    """Leave a message for Gemini the signed thoughts that are known to be its own; older LiteLLM sends what is there."""
+    blocks = _mappings(message.get("thinking_blocks"))
+    if not all(remembered.maker_of(str(block.get("signature") or "")) == target.signer for block in blocks):
+        del message["thinking_blocks"]
 
 
 def _keep_thoughts(message: Message, signed: _Signed, target: Target, remembered: SignedThoughts) -> None:
