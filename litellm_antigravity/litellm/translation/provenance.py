@@ -138,7 +138,7 @@ def _keep_text_signatures(message: Message, signed: _Signed, target: Target, rem
 
 
 def _keep_signed_thoughts(message: Message, target: Target, remembered: SignedThoughts) -> None:
-    """Leave a message for Gemini the signed thoughts that are known to be its own; older LiteLLM sends what is there."""
+    """Leave a message the signed thoughts that are known to be Gemini's own: older LiteLLM sends what is there."""
     blocks = _mappings(message.get("thinking_blocks"))
     if not all(remembered.maker_of(str(block.get("signature") or "")) == target.signer for block in blocks):
         del message["thinking_blocks"]
