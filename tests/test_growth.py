@@ -293,7 +293,8 @@ def _router() -> Any:
         (door, name)
         for door in (ask, aask, routed, arouted)
         for name in ODD
-        if door in (ask, aask) or "line" not in name
+        # Of a name with half a surrogate pair the Router of 1.109 and newer says itself that it can be nobody's.
+        if door in (ask, aask) or not ("line" in name or ("surrogate" in name and hasattr(litellm.Router, "registry")))
     ],
 )
 def test_a_name_that_no_model_can_have_is_a_bad_request(

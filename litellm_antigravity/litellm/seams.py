@@ -171,7 +171,7 @@ def _saying_what_is_taken(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _messages_handler() -> Any:
     """Return what makes chat completions of ``/v1/messages``; it has moved since 1.90."""
-    for name in ("pass_through", "experimental_pass_through"):
+    for name in ("messages", "pass_through", "experimental_pass_through"):  # the newest first: old ones may warn
         with contextlib.suppress(ImportError):
             module = importlib.import_module(f"litellm.llms.anthropic.{name}.adapters.handler")
             return getattr(module, "LiteLLMMessagesToCompletionTransformationHandler", None)
