@@ -1005,9 +1005,10 @@ def test_importing_and_constructing_open_nothing(folder: Path) -> None:
 def test_the_package_alone_imports_neither_litellm_nor_diskcache() -> None:
     code = """
 import sys
+before = set(sys.modules)  # whoever measures coverage has imported some
 import litellm_antigravity
 from support import answer
-answer([name for name in ("litellm", "diskcache", "sqlite3", "httpx") if name in sys.modules])
+answer([name for name in ("litellm", "diskcache", "sqlite3", "httpx") if name in sys.modules and name not in before])
 """
     assert run_python(code) == []
 

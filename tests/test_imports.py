@@ -34,11 +34,13 @@ def test_importing_the_package_imports_nothing_slow_and_opens_nothing() -> None:
     found = run_python(
         WATCHING
         + """
+    before = set(sys.modules)  # whoever measures coverage has imported some
     import litellm_antigravity
     from support import answer
 
     slow = {"litellm", "diskcache", "httpx", "pydantic", "pydantic_settings", "aiohttp", "rich", "sqlite3", "json5"}
-    answer([touched, sorted(slow & set(sys.modules)), sorted(n for n in sys.modules if n.startswith("litellm_antig"))])
+    new = set(sys.modules) - before
+    answer([touched, sorted(slow & new), sorted(name for name in new if name.startswith("litellm_antig"))])
     """
     )
     touched, slow, own = found

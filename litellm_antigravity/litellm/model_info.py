@@ -78,14 +78,16 @@ def _register(names: set[str]) -> None:
         entry, before, known = _entry(name), _written.get(key, {}), litellm.model_cost.get(key) or {}
         _written[key] = entry
         stale = (before.keys() - entry.keys()) & known.keys()  # prices of a table that is no longer used
-        for field in stale:
-            known.pop(field)
         if canonical_model(name) not in _costs:
             entry = entry | {field: known[field] for field in entry.keys() & known if _is_theirs(field, known, before)}
-        if stale or any(known.get(field) != value for field, value in entry.items()):  # LiteLLM remembers what it read
-            changed[key] = entry
+        if stale or any(known.get(field) != value for field, value in entry.items()):
+            # Said to be none, since LiteLLM puts what it is told over what it remembers.
+            changed[key] = entry | dict.fromkeys(stale)
     if changed:
         litellm.register_model(changed)
+    for key, entry in changed.items():
+        for field in entry.keys() - _written[key].keys():
+            litellm.model_cost[key].pop(field, None)
 
 
 def _is_theirs(field: str, known: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
