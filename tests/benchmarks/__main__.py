@@ -28,9 +28,8 @@ TABLES: dict[str, Callable[[], Table]] = {
 }
 QUICK: dict[str, Callable[[], Table]] = {
     "selection": lambda: selection.table(rounds=7),
-    "requests": lambda: requests.table(rounds=12),
-    "streams": lambda: streams.table(first_rounds=40, whole_rounds=5),
-    "memory": memory.table,
+    "requests": lambda: requests.table(rounds=8),
+    "streams": lambda: streams.table(first_rounds=25, whole_rounds=3),
 }
 SLOW = ("growth", "eventloop", "proxy", "outage", "crowd")  # minutes each
 
