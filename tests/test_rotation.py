@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from serving import fields_of
 
 from litellm_antigravity import Settings
-from litellm_antigravity.accounts import AccountsFile, RefreshToken
+from litellm_antigravity.accounts import Account, AccountsFile, RefreshToken
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.credentials.rotation import RotatedTokens
 from litellm_antigravity.credentials.shared import SharedTokens
@@ -115,6 +115,20 @@ def test_a_kept_token_that_was_revoked_leaves_the_accounts_file_s_own(
     assert isinstance(account.credential, RefreshToken)
     RotatedTokens(tokens._store).keep(account, account.credential, SecretStr("1//revoked"))
     assert new_token(fields)
+
+
+def test_without_cryptography_the_process_itself_remembers_and_forgets_one_account_alone(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.fernet", None)
+    rotated = RotatedTokens(DiskStore(Path(fields["state_dir"])))
+    accounts = [Account.create(f"user{one}@example.com", RefreshToken(SecretStr(f"1//old-{one}"))) for one in "ab"]
+    for account in accounts:
+        assert isinstance(account.credential, RefreshToken)
+        rotated.keep(account, account.credential, SecretStr(f"{account.credential.token.get_secret_value()}-new"))
+    rotated.forget(accounts[0])
+    assert rotated.newest(accounts[0]) is accounts[0]
+    assert rotated.newest(accounts[1]).credential == RefreshToken(SecretStr("1//old-b-new"))
 
 
 def test_a_revoked_grant_is_still_told_when_a_token_was_kept(simulator: Simulator, fields: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ class RotatedTokens:
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
-        self._memory: dict[str, RefreshToken] = {}  # successors, by fingerprint
+        self._memory: dict[str, dict[str, RefreshToken]] = {}  # successors: by account, by fingerprint
 
     @property
     def lasts(self) -> bool:
@@ -52,9 +52,10 @@ class RotatedTokens:
         if not isinstance(account.credential, RefreshToken):
             return account
         known, credential = self._known(account), account.credential
+        remembered = self._memory.get(account.id, {})
         for _ in range(_LONGEST_CHAIN):
-            successor = self._memory.get(credential.fingerprint)
-            successor = _opened(known.get(credential.fingerprint), credential) or successor
+            kept = _opened(known.get(credential.fingerprint), credential)
+            successor = kept or remembered.get(credential.fingerprint)
             if successor is None:
                 break
             credential = successor
@@ -75,7 +76,7 @@ class RotatedTokens:
         for replaced in (used, account.credential):  # from the file's own, one step is always enough
             if not isinstance(replaced, RefreshToken):
                 continue
-            self._memory[replaced.fingerprint] = RefreshToken(token)
+            self._memory.setdefault(account.id, {})[replaced.fingerprint] = RefreshToken(token)
             cipher = _cipher(replaced)
             if cipher is not None:
                 known.pop(replaced.fingerprint, None)
@@ -85,7 +86,7 @@ class RotatedTokens:
 
     def forget(self, account: Account) -> None:
         """Go back to what the accounts file has."""
-        self._memory.clear()
+        self._memory.pop(account.id, None)
         self._store.write_note(_name(account), {})
 
     def _known(self, account: Account) -> Mapping[str, object]:
