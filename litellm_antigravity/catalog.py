@@ -1,15 +1,16 @@
-"""Which models upstream has now, and how much of each is left: ``v1internal:fetchAvailableModels`` (UPSTREAM, F2)."""
+"""Which models upstream has now, and how much of each is left: ``fetchAvailableModels``.
+
+Its answer: docs/upstream.md, "Hosts and paths".
+"""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import httpx
 from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account
@@ -20,18 +21,11 @@ from litellm_antigravity.errors import CredentialError, RequestRefusedError
 from litellm_antigravity.masking import shown
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.redaction import SECRETS
-from litellm_antigravity.refusals import (
-    RefusalKind,
-    connection_refusal,
-    not_json_refusal,
-    parse_refusal,
-    unreadable_refusal,
-)
+from litellm_antigravity.refusals import RefusalKind, not_json_refusal
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
-from litellm_antigravity.wire.asking import ask
+from litellm_antigravity.wire.cloudcode import FETCH_AVAILABLE_MODELS, CloudCode
 from litellm_antigravity.wire.http import HttpClients
-from litellm_antigravity.wire.reading import TooLongError
 
 _TIMEOUT_SECONDS: Final = 15.0
 _PATIENCE_SECONDS: Final = 30.0  # with all accounts together; somebody waits at a terminal
@@ -98,6 +92,7 @@ class Catalogs:
         shared = self._pool.store
         self._tokens = SharedTokens(self._settings, self._pool.accounts, shared, self._clients, self._clock)
         self._projects = Projects(self._settings, shared, self._clients, self._clock)
+        self._upstream = CloudCode(self._settings, self._clients, self._clock)
 
     def fetch(self) -> Catalog:
         """Return what upstream tells the first account that it answers: those that are not limited come first.
@@ -142,38 +137,22 @@ class Catalogs:
         return self._ask(account, token, project)
 
     def _ask(self, account: Account, token: SecretStr, project: str) -> tuple[AvailableModel, ...]:
-        url = f"{self._settings.endpoint}/v1internal:fetchAvailableModels"
-        headers = {"authorization": f"Bearer {token.get_secret_value()}", "user-agent": self._settings.user_agent}
-        try:
-            answer = ask(
-                self._clients.sync(), url, json={"project": project}, headers=headers, timeout=_TIMEOUT_SECONDS
-            )
-        except (TooLongError, httpx.DecodingError):
-            raise RequestRefusedError(unreadable_refusal(), account=account.label) from None
-        except httpx.HTTPError as error:
-            refusal = connection_refusal(error, host=httpx.URL(url).host)
-            raise RequestRefusedError(refusal, account=account.label) from None
-        if answer.status != 200:
-            refusal = parse_refusal(answer.status, answer.headers, answer.content, now=self._clock.time())
-            raise RequestRefusedError(refusal, account=account.label)
-        models = models_in(answer.content)
+        fields = self._upstream.ask(
+            FETCH_AVAILABLE_MODELS, {"project": project}, token, timeout=_TIMEOUT_SECONDS, account=account.label
+        )
+        models = models_in(fields)
         if models is None:
-            refusal = not_json_refusal(answer.headers.get("content-type", ""), 200)
-            raise RequestRefusedError(refusal, account=account.label)
+            raise RequestRefusedError(not_json_refusal("application/json", 200), account=account.label)
         return models
 
 
-def models_in(body: bytes) -> tuple[AvailableModel, ...] | None:
-    """Return the models in an answer, by name; ``None`` when it is not one. Odd entries are left out.
+def models_in(fields: Mapping[str, Any]) -> tuple[AvailableModel, ...] | None:
+    """Return the models in an answer, by name; ``None`` when it holds none. Odd entries are left out.
 
     Args:
-        body: ``{"models": {<name>: {"displayName", "quotaInfo": {"remainingFraction", "resetTime"}}}}``.
+        fields: ``{"models": {<name>: {"displayName", "quotaInfo": {"remainingFraction", "resetTime"}}}}``.
     """
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    models = fields.get("models") if isinstance(fields, dict) else None
+    models = fields.get("models")
     if not isinstance(models, dict):
         return None
     return tuple(

@@ -45,7 +45,7 @@ from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
 from litellm_antigravity.time_budget import Budget
-from litellm_antigravity.wire import envelope
+from litellm_antigravity.wire import cloudcode
 from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits
@@ -365,11 +365,11 @@ class Dispatcher:
 
     def _call(self, request: GeminiRequest, token: SecretStr, project: str, *, last_try: bool) -> Call:
         user_agent = self.settings.user_agent
-        path = envelope.STREAM if request.stream else envelope.GENERATE
+        path = cloudcode.STREAM if request.stream else cloudcode.GENERATE
         return Call(
             self.settings.endpoint + path,
-            {**request.headers, **envelope.headers(token, user_agent, stream=request.stream)},
-            envelope.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
+            {**request.headers, **cloudcode.headers(token, user_agent, stream=request.stream)},
+            cloudcode.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
             last_try,
         )
 

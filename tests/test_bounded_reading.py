@@ -14,13 +14,16 @@ from typing import Any
 
 import pytest
 from exchange_doors import aread, both_streams, call, every_door, read, send
+from pydantic import SecretStr
 from raw_server import Flood, chunk, event, saying, serving
 
 from litellm_antigravity import Settings
 from litellm_antigravity.catalog import Catalogs
+from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
 from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.wire.asking import ask
+from litellm_antigravity.wire.cloudcode import FETCH_AVAILABLE_MODELS, CloudCode
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import TimeLimits
 from litellm_antigravity.wire.reading import TooLongError
@@ -256,3 +259,14 @@ def test_an_endless_token_project_or_list_of_models_is_an_error(what: str, packe
         catalogs.close()
     assert flood.sent < A_LOT
     assert peak.bytes < 20_000_000
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"7", b"[" * 100_000, b"\xff"])
+def test_a_small_question_that_is_answered_with_no_object_is_a_refusal(body: bytes, clients: HttpClients) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with serving(saying(answer, body)) as server:
+        upstream = CloudCode(Settings(endpoint=server.url.removesuffix("/v1")), clients, SystemClock())
+        with pytest.raises(RequestRefusedError) as refused:
+            upstream.ask(FETCH_AVAILABLE_MODELS, {}, SecretStr("ya29.token"), timeout=30, account="u***@example.com")
+    assert refused.value.refusal.kind is RefusalKind.BROKEN_REPLY
+    assert refused.value.account == "u***@example.com"

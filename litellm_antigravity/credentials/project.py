@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 
-import httpx
 from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
 from litellm_antigravity.redaction import SECRETS
-from litellm_antigravity.refusals import (
-    RefusalKind,
-    connection_refusal,
-    parse_refusal,
-    timeout_refusal,
-    unreadable_refusal,
-)
+from litellm_antigravity.refusals import RefusalKind, timeout_refusal
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
-from litellm_antigravity.wire.asking import Answer, ask
+from litellm_antigravity.wire.cloudcode import LOAD_CODE_ASSIST, CloudCode
 from litellm_antigravity.wire.http import HttpClients
-from litellm_antigravity.wire.reading import TooLongError
 
 _TIMEOUT_SECONDS = 15.0
 
@@ -39,9 +31,8 @@ class Projects:
     """Finds projects: from the account, else what another process found, else from upstream, once per host."""
 
     def __init__(self, settings: Settings, store: StateStore, clients: HttpClients, clock: Clock) -> None:
-        self._settings = settings
         self._store = store
-        self._clients = clients
+        self._upstream = CloudCode(settings, clients, clock)
         self._clock = clock
         self._known: dict[tuple[str, str], str] = {}
 
@@ -80,31 +71,19 @@ class Projects:
         return project
 
     def _ask(self, account: Account, token: SecretStr, ends: float) -> str:
-        """Ask ``v1internal:loadCodeAssist`` (UPSTREAM, F2) and share the answer."""
+        """Ask ``loadCodeAssist`` and share the answer."""
         timeout = min(ends - self._clock.monotonic(), _TIMEOUT_SECONDS)
         if timeout <= 0:
             raise RequestRefusedError(timeout_refusal("the project was to be asked for"))
         try:
-            answer = ask(
-                self._clients.sync(),
-                f"{self._settings.endpoint}/v1internal:loadCodeAssist",
-                json={"metadata": _METADATA},
-                headers={
-                    "authorization": f"Bearer {token.get_secret_value()}",
-                    "user-agent": self._settings.user_agent,
-                },
-                timeout=timeout,
-            )
-        except httpx.TimeoutException:
-            raise RequestRefusedError(timeout_refusal("the project was asked for")) from None
-        except (TooLongError, httpx.DecodingError):
-            raise RequestRefusedError(unreadable_refusal()) from None
-        except httpx.HTTPError as error:
-            host = httpx.URL(self._settings.endpoint).host
-            raise RequestRefusedError(connection_refusal(error, host=host)) from None
-        if answer.status != 200:
-            raise self._refused(account, answer)
-        project = _project_in(answer.content)
+            fields = self._upstream.ask(LOAD_CODE_ASSIST, {"metadata": _METADATA}, token, timeout=timeout)
+        except RequestRefusedError as error:
+            # What would be the request's or the model's is the account's here.
+            if error.refusal.kind not in (RefusalKind.CALLER, RefusalKind.CAPACITY):
+                raise
+            msg = f"{account.label}: upstream does not tell its project: {error.refusal.message}"
+            raise CredentialError(msg) from None
+        project = _project_in(fields)
         if project is None:
             msg = (
                 f"{account.label}: upstream names no project for it (loadCodeAssist answered without "
@@ -112,25 +91,14 @@ class Projects:
                 "accounts file."
             )
             raise CredentialError(msg)
-        fields = {"project": project, "credential": account.credential.fingerprint, "at": self._clock.time()}
-        self._store.write_note(f"project/{account.id}", fields)
+        note = {"project": project, "credential": account.credential.fingerprint, "at": self._clock.time()}
+        self._store.write_note(f"project/{account.id}", note)
         return project
 
-    def _refused(self, account: Account, answer: Answer) -> Exception:
-        """Return the error for a refusal. Those that would be the request's or the model's are the account's here."""
-        refusal = parse_refusal(answer.status, answer.headers, answer.content, now=self._clock.time())
-        if refusal.kind in (RefusalKind.CALLER, RefusalKind.CAPACITY):
-            return CredentialError(f"{account.label}: upstream does not tell its project: {refusal.message}")
-        return RequestRefusedError(refusal)
 
-
-def _project_in(body: bytes) -> str | None:
-    """Return the project: ``cloudaicompanionProject`` is a string or ``{"id"}`` (UPSTREAM, F2)."""
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    project = fields.get("cloudaicompanionProject") if isinstance(fields, dict) else None
+def _project_in(fields: Mapping[str, object]) -> str | None:
+    """Return the project: a string or ``{"id"}`` (docs/upstream.md, "Hosts and paths")."""
+    project = fields.get("cloudaicompanionProject")
     if isinstance(project, dict):
         project = project.get("id")
     return project if isinstance(project, str) and project and not SECRETS.holds(project) else None

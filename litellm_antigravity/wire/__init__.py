@@ -1,1 +1,1 @@
-"""HTTP with upstream: clients, the envelope, server-sent events, and one exchange."""
+"""HTTP with upstream: clients, Cloud Code's own language, server-sent events, and one exchange."""

@@ -20,8 +20,8 @@ from litellm_antigravity.refusals import (
     too_long_refusal,
     unreadable_refusal,
 )
+from litellm_antigravity.wire.cloudcode import inner
 from litellm_antigravity.wire.deadline import ExchangeTimes
-from litellm_antigravity.wire.envelope import inner
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits
 from litellm_antigravity.wire.reading import MAX_ERROR_BYTES, Body, TooLongError

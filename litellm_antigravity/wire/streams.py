@@ -18,8 +18,8 @@ from litellm_antigravity.refusals import (
     truncated_stream,
 )
 from litellm_antigravity.wire.closing import CLOSING
+from litellm_antigravity.wire.cloudcode import inner
 from litellm_antigravity.wire.deadline import ExchangeTimes
-from litellm_antigravity.wire.envelope import inner
 from litellm_antigravity.wire.reading import Unpacker
 from litellm_antigravity.wire.sse import SSEDecoder
 from litellm_antigravity.wire.watching import ReplyWatch
