@@ -32,6 +32,10 @@ class SettingsError(AntigravityError):
     _has_lines = True  # one for each of several problems
 
 
+class UnsupportedLiteLLMError(AntigravityError):
+    """The installed LiteLLM lacks what this needs. The message names it, and the releases that were tried."""
+
+
 class AccountsFileError(AntigravityError):
     """The accounts file is missing or unreadable as a whole. The message names the file and the remedy."""
 

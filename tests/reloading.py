@@ -16,7 +16,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy import proxy_server
 
 from litellm_antigravity.litellm.registration import handler, hook
-from litellm_antigravity.litellm.router_seams import model_list
+from litellm_antigravity.litellm.seams.router import model_list
 
 TELLS = 418
 

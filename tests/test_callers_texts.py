@@ -16,7 +16,7 @@ from serving import ACCOUNT_HEADER, MESSAGES, MODEL, account_of, settings_of
 from support import FakeClock
 
 import litellm_antigravity
-from litellm_antigravity.litellm.routing import Member
+from litellm_antigravity.litellm.routing.member import Member
 from litellm_antigravity.logs import LOGGER
 from litellm_antigravity.masking import header_value
 from litellm_antigravity.pool import AccountPool

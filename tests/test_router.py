@@ -19,7 +19,7 @@ from serving import MESSAGES, settings_of
 from support import Child, FakeClock
 
 import litellm_antigravity
-from litellm_antigravity.litellm import router_seams
+from litellm_antigravity.litellm.seams.router import forget_routers
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 
 GROUP = "pinned"
@@ -47,7 +47,7 @@ def _callbacks_as_before() -> Iterator[None]:
     yield
     for name, value in before.items():
         getattr(litellm, name)[:] = value
-    router_seams.forget_routers()  # that outlive their test
+    forget_routers()  # that outlive their test
 
 
 # Model lists

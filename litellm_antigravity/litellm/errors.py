@@ -15,8 +15,9 @@ from litellm_antigravity.errors import (
     AntigravityError,
     RequestRefusedError,
     SettingsError,
+    UnsupportedLiteLLMError,
 )
-from litellm_antigravity.litellm import proxy_seams
+from litellm_antigravity.litellm.seams.proxy import rate_limit_error
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, problem_with_name
 from litellm_antigravity.refusals import Refusal, RefusalKind
@@ -47,7 +48,7 @@ def as_litellm(error: AntigravityError, model: str) -> Exception:
         if error.retries_spent:  # a retry of the Router's would come to us as a request of its own
             raised.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
         return raised
-    if isinstance(error, SettingsError):
+    if isinstance(error, (SettingsError, UnsupportedLiteLLMError)):
         return _make(litellm.InternalServerError, 500, str(error), model)
     # No accounts file, no OAuth client, no token: LiteLLM says 401 where credentials are missing.
     return _make(litellm.AuthenticationError, 401, str(error), model)
@@ -163,7 +164,7 @@ def _callers(refusal: Refusal, message: str, model: str) -> Exception:
 
 
 def _rate_limit(message: str, retry_after: float | None, model: str) -> Exception:
-    return _make(proxy_seams.rate_limit_error(), 429, message, model, retry_after=retry_after, num_retries=0)
+    return _make(rate_limit_error(), 429, message, model, retry_after=retry_after, num_retries=0)
 
 
 def _make(

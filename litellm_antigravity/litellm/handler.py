@@ -18,10 +18,13 @@ from litellm_antigravity.dispatch import (
     StreamedAnswer,
 )
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
-from litellm_antigravity.litellm import router_seams, seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
-from litellm_antigravity.litellm.routing import Member, PinnedRouting, find_account
+from litellm_antigravity.litellm.routing.member import Member, find_account
+from litellm_antigravity.litellm.routing.narrow import PinnedRouting
+from litellm_antigravity.litellm.seams.functions import OpensLater
+from litellm_antigravity.litellm.seams.requests import account_named, model_of, served_by
+from litellm_antigravity.litellm.seams.router import deployments_for, model_lists
 from litellm_antigravity.litellm.timeouts import timeout_of
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media, to_gemini
 from litellm_antigravity.litellm.translation.headers import callers_headers
@@ -50,7 +53,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         self._lock = threading.Lock()
         self._settings: Settings | None = None
         self._dispatcher: Dispatcher | None = None
-        self.routing = PinnedRouting(lambda: self.dispatcher, router_seams.model_lists)
+        self.routing = PinnedRouting(lambda: self.dispatcher, model_lists)
 
     def use(self, settings: Settings) -> None:
         """Serve with these settings from now on; does nothing when they are in use already."""
@@ -87,8 +90,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
     def serves(self, group: object) -> bool:
         """Return whether the deployments that LiteLLM knows by this name are ours."""
         return isinstance(group, str) and any(
-            str((deployment.get("litellm_params") or {}).get("model", "")).startswith(f"{PROVIDER}/")
-            for deployment in router_seams.deployments_for(group)
+            model_of(deployment).startswith(f"{PROVIDER}/") for deployment in deployments_for(group)
         )
 
     def sign(self, kwargs: dict[str, Any], member: Member) -> dict[str, Any] | None:
@@ -149,9 +151,9 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
 
         The Router puts its own ``model_info`` over whatever the caller sent.
         """
-        info = (call.get("litellm_params") or {}).get("model_info")
-        name = info.get("account") if isinstance(info, dict) else None
-        if not isinstance(name, str):
+        info = served_by(call)
+        name = account_named(info)
+        if name is None:
             return None, None
         known = self.routing.member_of(info)
         if known is not None:
@@ -175,9 +177,9 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         When the whole group is limited it says so instead: there is no next one, and the Router would only sleep.
         """
         raised = as_litellm(error, model)
-        info = (call.get("litellm_params") or {}).get("model_info")
+        info = served_by(call)
         may_go_on = getattr(raised, "status_code", None) == 429 and not getattr(error, "retries_spent", False)
-        if isinstance(info, dict) and info.get("account") and may_go_on:
+        if account_named(info) is not None and may_go_on:
             if (limits := self.routing.limits_after(info)) is not None:
                 return as_litellm(limits, model)
             if self.routing.member_of(info) is not None:
@@ -304,7 +306,7 @@ def _name_account(response: Any, lease: Lease) -> None:
 
 
 def _deployment_id(call: Mapping[str, Any]) -> object:
-    return ((call.get("litellm_params") or {}).get("model_info") or {}).get("id")
+    return served_by(call).get("id")
 
 
 def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: object) -> Iterator[ModelResponseStream]:
@@ -330,7 +332,7 @@ def _chunks(
         answer.close()
 
 
-class AsyncChunks(seams.OpensLater):
+class AsyncChunks(OpensLater):
     """The chunks of a stream on an event loop; opened by `open`, or else when the first one is asked for."""
 
     def __init__(

@@ -11,11 +11,13 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
-from litellm_antigravity.litellm import router_seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
-from litellm_antigravity.litellm.routing import Deployment, Group, Member
+from litellm_antigravity.litellm.routing.group import Group
+from litellm_antigravity.litellm.routing.member import Member
+from litellm_antigravity.litellm.seams.requests import Deployment, info_of, params_of, served_by
+from litellm_antigravity.litellm.seams.router import tagged
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.models import PROVIDER, canonical_model, family_of
 from litellm_antigravity.pool import SERVED, Lease, Outcome
@@ -58,7 +60,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if healthy_deployments and not any(Member.of(deployment) is not None for deployment in healthy_deployments):
             return healthy_deployments
         # LiteLLM looks at tags later than here, which would leave nothing of the one deployment.
-        fit = await router_seams.tagged(model, healthy_deployments, request_kwargs)
+        fit = await tagged(model, healthy_deployments, request_kwargs)
         kept = {id(one) for one in fit}
         unfit = [one for one in healthy_deployments if id(one) not in kept]
         waited = 0.0
@@ -120,7 +122,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         LiteLLM calls this for asynchronous requests only: a synchronous one to another provider is not signed and needs
         a key of its own in ``litellm_params``.
         """
-        found = self._foreign(kwargs.get("model_info"))
+        found = self._foreign(info_of(kwargs))
         if found is None:
             return None
         group, member = found
@@ -135,19 +137,19 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
 
     def log_pre_api_call(self, model: str, messages: object, kwargs: dict[str, Any]) -> None:  # noqa: ARG002
         """Count a synchronous request as sent: LiteLLM calls no other hook for it."""
-        found = self._foreign(_model_info(kwargs))
+        found = self._foreign(served_by(kwargs))
         if found is not None and not _is_async(kwargs):
             self._handler.routing.take(*found, _model(found[1], kwargs))
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note that a request to another provider was answered."""
-        found = self._foreign(_model_info(kwargs))
+        found = self._foreign(served_by(kwargs))
         if found is not None:
             await asyncio.to_thread(self._report, found, kwargs, SERVED)
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note the same for a synchronous request."""
-        found = self._foreign(_model_info(kwargs))
+        found = self._foreign(served_by(kwargs))
         if found is not None and not _is_async(kwargs):
             self._report(found, kwargs, SERVED)
 
@@ -159,30 +161,30 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         fallback_depth: int | None = None,  # noqa: ARG002
     ) -> None:
         """Note that an attempt at another provider failed; newer LiteLLM calls this for every attempt."""
-        found = self._foreign(request_data.get("model_info"))
+        found = self._foreign(info_of(request_data))
         if found is not None:
             await asyncio.to_thread(self._failed, found, request_data, exception)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note that a request to another provider failed."""
-        found = self._foreign(_model_info(kwargs))
+        found = self._foreign(served_by(kwargs))
         if found is not None:
             await asyncio.to_thread(self._failed, found, kwargs, kwargs.get("exception"))
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note the same for a synchronous request."""
-        found = self._foreign(_model_info(kwargs))
+        found = self._foreign(served_by(kwargs))
         if found is not None and not _is_async(kwargs):
             self._failed(found, kwargs, kwargs.get("exception"))
 
     async def note_unopened_stream(self, kwargs: dict[str, Any], error: Exception) -> None:
-        """Note that a stream of another provider could not be opened; see `seams.install`.
+        """Note that a stream of another provider could not be opened; see `seams.functions`.
 
         Args:
             kwargs: what LiteLLM knows of the call, as its events have it.
             error: why.
         """
-        found = self._foreign(_model_info(kwargs))
+        found = self._foreign(served_by(kwargs))
         if found is not None:
             await asyncio.to_thread(self._failed, found, kwargs, error)
             kwargs[_NOTED] = True  # an event that comes all the same has another exception
@@ -253,17 +255,13 @@ def _account_in(holder: object) -> str | None:
     return account if isinstance(account, str) else None
 
 
-def _model_info(kwargs: Mapping[str, Any]) -> object:
-    return (kwargs.get("litellm_params") or {}).get("model_info")
-
-
 def _pinned_by(member: Member) -> Mapping[str, str]:
     return {"id": member.deployment_id}
 
 
 def _is_async(kwargs: Mapping[str, Any]) -> bool:
     """Return whether a call came by one of LiteLLM's asynchronous functions, which are named so."""
-    params = kwargs.get("litellm_params") or {}
+    params = params_of(kwargs)
     return str(kwargs.get("call_type") or "").startswith("a") or any(
         params.get(name) is True or kwargs.get(name) is True for name in ("acompletion", "aembedding")
     )

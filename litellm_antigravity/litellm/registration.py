@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from litellm_antigravity.errors import AccountsFileError
-from litellm_antigravity.litellm import model_info, proxy_seams, router_seams, seams
+from litellm_antigravity.litellm import model_info
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
-from litellm_antigravity.litellm.routing import Member, find_account
+from litellm_antigravity.litellm.routing.member import Member, find_account
+from litellm_antigravity.litellm.seams import functions, proxy
+from litellm_antigravity.litellm.seams import router as routers
+from litellm_antigravity.litellm.seams.requests import account_named, info_of, model_of
+from litellm_antigravity.litellm.seams.table import warn_of_missing
 from litellm_antigravity.masking import mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.settings import Settings
@@ -21,9 +25,9 @@ handler = AntigravityLLM()
 hook = AntigravityHook(handler)
 """The hook. In the proxy's YAML: ``callbacks: [litellm_antigravity.hook]``."""
 
-seams.install()
-router_seams.install()
-seams.add_provider(handler)  # the proxy does it too, but later; LiteLLM takes models of known providers only
+functions.install()
+routers.install()
+functions.add_provider(handler)  # the proxy does it too, but later; LiteLLM takes models of known providers only
 model_info.register_models()
 
 
@@ -36,10 +40,11 @@ def register(settings: Settings | None = None) -> None:
     Raises:
         SettingsError: when a setting is wrong; the message names it, its source and what is allowed.
     """
+    warn_of_missing()
     settings = settings if settings is not None else Settings()
     costs = model_costs(settings.model_costs)
     handler.use(settings)
-    seams.add_provider(handler)
+    functions.add_provider(handler)
     model_info.register_models(costs)
 
 
@@ -60,23 +65,24 @@ def install(router: Any, settings: Settings | None = None) -> None:
     if settings is not None or not handler.is_configured:
         register(settings)
     else:
-        seams.add_provider(handler)
-    check_accounts(router_seams.model_list(router), "the model list")
-    router_seams.route(router, hook.narrow)
-    seams.add_callback(hook)
+        functions.add_provider(handler)
+    check_accounts(routers.model_list(router), "the model list")
+    routers.route(router, hook.narrow)
+    functions.add_callback(hook)
 
 
 def configure_from_proxy() -> None:
-    """Take the settings from the proxy that is loading us, if one is; see `proxy_seams.proxy_config`.
+    """Take the settings from the proxy that is loading us, if one is; see `seams.proxy.proxy_config`.
 
     Raises:
         SettingsError: when ``antigravity_settings`` has a wrong key or value.
         AccountsFileError: when the model list has Antigravity deployments, but there are no accounts for them.
     """
-    found = proxy_seams.proxy_config()
+    found = proxy.proxy_config()
     if found is None:
         return
-    proxy_seams.install(hook)
+    proxy.install(hook)
+    warn_of_missing()
     config, file = found
     handler.use(Settings.from_mapping(config.get("antigravity_settings"), f"antigravity_settings in {file}"))
     model_list = config.get("model_list")
@@ -92,16 +98,14 @@ def check_accounts(model_list: Any, source: str) -> None:
     ours = [
         deployment
         for deployment in model_list
-        if isinstance(deployment, Mapping)
-        and str((deployment.get("litellm_params") or {}).get("model", "")).startswith(f"{PROVIDER}/")
+        if isinstance(deployment, Mapping) and model_of(deployment).startswith(f"{PROVIDER}/")
     ]
     if not ours:
         return
     accounts = handler.dispatcher.pool.accounts.current()
     for deployment in ours:
-        info = deployment.get("model_info") or {}
-        name = info.get("account") if isinstance(info, Mapping) else None
-        if isinstance(name, str) and find_account(accounts.accounts, name) is None:
+        name = account_named(info_of(deployment))
+        if name is not None and find_account(accounts.accounts, name) is None:
             known = ", ".join(account.label for account in accounts.accounts)
             msg = (
                 f"{source}: deployment {deployment.get('model_name')!r} names the account {mask_email(name)!r} in "

@@ -8,7 +8,7 @@ from typing import Any, Final
 import litellm
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices, Usage
 
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.seams import borrowed
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.provenance import signatures_in
 from litellm_antigravity.litellm.translation.replies import (
@@ -59,8 +59,8 @@ class ChunkTranslator:
     ) -> None:
         self._model = model
         self._names = ToolNames.of(optional_params or {}, family_of(model))
-        self._parser = seams.ModelResponseIterator(
-            streaming_response=None, sync_stream=False, logging_obj=seams.parsers_logging(logging_obj)
+        self._parser = borrowed.ModelResponseIterator(
+            streaming_response=None, sync_stream=False, logging_obj=borrowed.parsers_logging(logging_obj)
         )
         self._thoughts = thoughts
         target = Target.of(model)

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.blocks import text_of
+from litellm_antigravity.litellm.seams import borrowed
 
 Message = dict[str, Any]
 
@@ -77,7 +77,7 @@ class _Turn:
         """Take calls that the model made; those of one turn have different ids, and differ for LiteLLM."""
         for call in calls:
             ids = {_plain_id(one["id"]) for one in self._calls}
-            base, mark, signature = str(call["id"]).partition(seams.SIGNATURE_IN_ID)
+            base, mark, signature = str(call["id"]).partition(borrowed.SIGNATURE_IN_ID)
             if _plain_id(base) in ids:
                 call["id"] = f"{base}_{len(self._calls)}{mark}{signature}"
                 call["_own_id"] = base
@@ -165,7 +165,7 @@ def _belongs(result: Message, call: Message) -> bool:
 
 
 def _base(call_id: str) -> str:
-    return call_id.partition(seams.SIGNATURE_IN_ID)[0]
+    return call_id.partition(borrowed.SIGNATURE_IN_ID)[0]
 
 
 def _plain_id(call_id: str) -> str:

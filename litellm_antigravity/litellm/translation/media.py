@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import httpx
 
-from litellm_antigravity.litellm import seams
 from litellm_antigravity.litellm.errors import bad_request
+from litellm_antigravity.litellm.seams import borrowed
 
 FETCH_SECONDS: Final = 20.0
 """For one URL, redirects included."""
@@ -42,7 +42,7 @@ class Fetcher:
     ) -> None:
         self._transport = transport
         self._seconds = seconds
-        self._max_bytes = int(seams.MAX_IMAGE_URL_DOWNLOAD_SIZE_MB * 1024 * 1024) if max_bytes is None else max_bytes
+        self._max_bytes = int(borrowed.MAX_IMAGE_URL_DOWNLOAD_SIZE_MB * 1024 * 1024) if max_bytes is None else max_bytes
 
     def data_url(self, url: str, model: str) -> str:
         """Return the data URL of what ``url`` names.
@@ -50,19 +50,19 @@ class Fetcher:
         Raises:
             litellm.BadRequestError: when it may not or cannot be fetched, or is too large.
         """
-        cached = seams.image_cache.get_cache(url)
+        cached = borrowed.image_cache.get_cache(url)
         if isinstance(cached, str):
             return cached
         try:
             with httpx.Client(transport=self._transport, timeout=self._seconds) as client:
-                response = seams.safe_get(_Limited(client, self._seconds, self._max_bytes), url)
+                response = borrowed.safe_get(_Limited(client, self._seconds, self._max_bytes), url)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # a ValueError says what the rules forbid
             reason = str(error) or type(error).__name__
         else:
             if response.status_code == 200:
                 result = _as_data_url(url, response)
                 if result is not None:
-                    seams.image_cache.set_cache(url, result)
+                    borrowed.image_cache.set_cache(url, result)
                     return result
                 reason = "its kind cannot be told from its headers, its name or its content"
             else:
@@ -73,7 +73,7 @@ class Fetcher:
 
 def _as_data_url(url: str, response: httpx.Response) -> str | None:
     try:
-        kind = seams.infer_content_type_from_url_and_content(
+        kind = borrowed.infer_content_type_from_url_and_content(
             url=url, content=response.content, current_content_type=response.headers.get("content-type")
         )
     except ValueError:

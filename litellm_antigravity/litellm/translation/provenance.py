@@ -23,7 +23,7 @@ import binascii
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.seams import borrowed
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.signatures import ALTERED, SignedThoughts
 
@@ -79,7 +79,7 @@ class _Signed:
         blocks = message.get("thinking_blocks")
         self.of_thoughts = set(_texts(block.get("signature") for block in _mappings(blocks)))
         self.of_texts = set(_texts(_fields(message).get("thought_signatures")))
-        self.of_calls = set(_texts(seams.signature_of(call) for call in _calls(message)))
+        self.of_calls = set(_texts(borrowed.signature_of(call) for call in _calls(message)))
 
     @property
     def all(self) -> set[str]:
@@ -161,14 +161,14 @@ def _keep_calls(
 ) -> None:
     """Settle the signatures of a message's calls, of which Gemini signs the first; no id is left with one."""
     for number, call in enumerate(_calls(message)):
-        call_id, given = call.get("id"), str(seams.signature_of(call) or "")
+        call_id, given = call.get("id"), str(borrowed.signature_of(call) or "")
         own = given if _is_own_of_call(call_id, given, signed, target, remembered) else None
         if target.is_gemini and (number == 0 or given):
             own = remembered.recall_call(call_id) or own
         holder = call if "id" in call else call["function"]
         _set_signature(call, holder, own)
-        if isinstance(call_id, str) and seams.SIGNATURE_IN_ID in call_id:
-            call["id"] = renamed[call_id] = call_id.partition(seams.SIGNATURE_IN_ID)[0]
+        if isinstance(call_id, str) and borrowed.SIGNATURE_IN_ID in call_id:
+            call["id"] = renamed[call_id] = call_id.partition(borrowed.SIGNATURE_IN_ID)[0]
 
 
 def _is_own_of_call(call_id: object, given: str, signed: _Signed, target: Target, remembered: SignedThoughts) -> bool:
@@ -181,7 +181,7 @@ def _is_own_of_call(call_id: object, given: str, signed: _Signed, target: Target
 
 
 def _is_cut(call_id: object) -> bool:
-    return isinstance(call_id, str) and seams.SIGNATURE_IN_ID in call_id and len(call_id) in _CUT_LENGTHS
+    return isinstance(call_id, str) and borrowed.SIGNATURE_IN_ID in call_id and len(call_id) in _CUT_LENGTHS
 
 
 def _set_signature(call: dict[str, Any], holder: dict[str, Any], signature: str | None) -> None:

@@ -6,7 +6,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.seams import borrowed
+from litellm_antigravity.litellm.seams.functions import HINTS
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation import claude
 from litellm_antigravity.litellm.translation.histories import without_twins
@@ -21,7 +22,7 @@ from litellm_antigravity.litellm.translation.tool_names import ToolNames
 from litellm_antigravity.litellm.translation.tools import prepare_tools, put_schemas_back
 from litellm_antigravity.models import family_of
 
-_NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", *seams.HINTS)
+_NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", *HINTS)
 _OWN_OF_LITELLM: Final = "litellm_param_"
 _BLANK: Final = {"role": "user", "parts": [{"text": " "}]}  # what LiteLLM sends where a message says nothing
 
@@ -66,7 +67,7 @@ def to_gemini(
         asked = bool((mapped.get("thinkingConfig") or {}).get("includeThoughts"))
         aside = set_thoughts_aside(prepared, thoughts, thinks=asked or target.thinks_unasked, family=target.signer)
     body = in_camel_case(
-        seams.transform_request_body(
+        borrowed.transform_request_body(
             messages=prepared,
             model=target.messages_model,
             optional_params=mapped,
@@ -92,10 +93,10 @@ def _params(params: dict[str, Any], target: Target, names: ToolNames) -> tuple[d
     if not target.is_gemini:
         prepare_params(params)
     before = set(params)
-    config = seams.GoogleAIStudioGeminiConfig()
+    config = borrowed.GoogleAIStudioGeminiConfig()
     mapped: dict[str, Any] = config.map_openai_params(params, {}, target.params_model, True)
     # What is Gemini's own (`top_k`, `safety_settings`, `extra_body`, ...) goes along, as LiteLLM's provider has it.
-    openai = set(seams.OPENAI_PARAMS) | {"max_retries"}
+    openai = set(borrowed.OPENAI_PARAMS) | {"max_retries"}
     for name in before - openai - mapped.keys():
         if not name.startswith(_OWN_OF_LITELLM):
             mapped[name] = params[name]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 from litellm.types.utils import ModelResponse
 
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.seams import borrowed
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.provenance import signatures_in
 from litellm_antigravity.litellm.translation.replies import CUT_OFF, failed_finish, prepare_reply
@@ -48,11 +48,11 @@ def from_gemini(
     target = Target.of(model)
     prepared = prepare_reply(reply, ToolNames.of(optional_params, family_of(model)), join_thoughts=not target.is_gemini)
     prepared.setdefault("usageMetadata", _NO_USAGE)  # LiteLLM fails without it
-    translated: ModelResponse = seams.VertexGeminiConfig().transform_response(
+    translated: ModelResponse = borrowed.VertexGeminiConfig().transform_response(
         model=target.params_model,
         raw_response=_Parsed(prepared),
         model_response=model_response,
-        logging_obj=seams.parsers_logging(logging_obj),
+        logging_obj=borrowed.parsers_logging(logging_obj),
         request_data=dict(request),
         messages=list(messages),
         optional_params=dict(optional_params),

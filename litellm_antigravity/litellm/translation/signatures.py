@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from litellm_antigravity.forking import ForkAware
-from litellm_antigravity.litellm import seams
+from litellm_antigravity.litellm.seams import borrowed
 from litellm_antigravity.state.shared_thoughts import SharedThoughts
 
 MAX_CHARACTERS: Final = 32_000_000
@@ -173,9 +173,9 @@ def _key(call_id: str) -> str:
 
     LiteLLM changes it for clients of ``/v1/messages``, and clients shorten it, perhaps within the mark of a signature.
     """
-    base = call_id.partition(seams.SIGNATURE_IN_ID)[0]
-    for length in range(len(seams.SIGNATURE_IN_ID) - 1, 0, -1):
-        if base.endswith(seams.SIGNATURE_IN_ID[:length]):
+    base = call_id.partition(borrowed.SIGNATURE_IN_ID)[0]
+    for length in range(len(borrowed.SIGNATURE_IN_ID) - 1, 0, -1):
+        if base.endswith(borrowed.SIGNATURE_IN_ID[:length]):
             base = base[:-length]
             break
     return _NOT_IN_IDS.sub("_", base)

@@ -1,153 +1,17 @@
-"""Pinned deployments: groups of the model list whose deployments name an account are routed by our strategies.
-
-A group is all deployments of one ``model_name`` that name an account in ``model_info.account``. Each group has an
-`AccountPool` of its own over the shared state: its accounts, in the order of the model list. Groups that name no
-account are not looked at.
-"""
+"""Narrows a group of pinned deployments to those of one account."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from pydantic import SecretStr
-
-from litellm_antigravity.accounts import Account, AccountsSnapshot, StaticToken
-from litellm_antigravity.accounts.account import account_id_for, arranged
 from litellm_antigravity.dispatch import Dispatcher
 from litellm_antigravity.errors import AllAccountsLimitedError
-from litellm_antigravity.masking import mask_email
-from litellm_antigravity.models import PROVIDER
-from litellm_antigravity.pool import AccountPool, Lease
-
-Deployment: TypeAlias = Mapping[str, Any]
-
-# What LiteLLM's Router leaves in a request for its own filters, which run after ours.
-_TARGET_ORDER = "_target_order"
-_EXCLUDED = ("_excluded_deployment_ids", "_retry_skipped_deployment_ids")
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A deployment that names an account.
-
-    Attributes:
-        deployment_id: ``model_info.id``.
-        name: the account as the model list names it.
-        provider: LiteLLM's name of the provider.
-        model: the model without the provider. Of a wildcard deployment it is a pattern in the model list and the
-            model asked for in a request, so it does not count in comparisons.
-        api_key: whose change makes it another credential; not shown.
-    """
-
-    deployment_id: str
-    name: str
-    provider: str
-    model: str = field(compare=False)
-    api_key: SecretStr | None = None
-
-    @classmethod
-    def of(cls, deployment: Deployment) -> Member | None:
-        """Return what a deployment says about its account; ``None`` when it names none."""
-        info = deployment.get("model_info") or {}
-        name, deployment_id = info.get("account"), info.get("id")
-        if not isinstance(name, str) or not name.strip() or not isinstance(deployment_id, str):
-            return None
-        params = deployment.get("litellm_params") or {}
-        provider, _, model = str(params.get("model", "")).partition("/")
-        given = params.get("custom_llm_provider")
-        if not model or (isinstance(given, str) and given and given != provider):
-            provider, model = str(given or "openai"), str(params.get("model", ""))
-        key = params.get("api_key")
-        return cls(deployment_id, name.strip(), provider, model, SecretStr(key) if isinstance(key, str) else None)
-
-    @property
-    def foreign_account(self) -> Account:
-        """The account of another provider: it is known by provider and name, and its credential is the API key."""
-        account_id = account_id_for(f"{self.provider}/{self.name}", StaticToken(SecretStr("")))
-        label = mask_email(self.name) if "@" in self.name else self.name
-        return Account(account_id, None, label, StaticToken(self.api_key or SecretStr("")))
-
-
-class Group:
-    """One group: who is in it, and the pool that chooses.
-
-    Args:
-        members: in the order of the model list.
-        dispatcher: for settings, state and the accounts file.
-    """
-
-    def __init__(self, members: Sequence[Member], dispatcher: Dispatcher) -> None:
-        self.members: Mapping[str, Member] = {}
-        self._lock = threading.Lock()
-        self._file = dispatcher.pool.accounts
-        self._in_file: AccountsSnapshot | None = None
-        self._snapshot: AccountsSnapshot | None = None
-        self._account_ids: dict[str, str] = {}
-        self.change(members)
-        self.pool = AccountPool(
-            dispatcher.settings,
-            accounts=self,
-            store=dispatcher.pool.store,
-            clock=dispatcher.clock,
-            identity=lambda: dispatcher.pool.identity,
-        )
-
-    def change(self, members: Sequence[Member]) -> None:
-        """Have these members from now on; the pool goes on with its cursor and its current account."""
-        with self._lock:
-            self.members = {member.deployment_id: member for member in members}
-            self._snapshot = None
-
-    def current(self) -> AccountsSnapshot:
-        """Return the group's accounts; see `AccountSource`."""
-        ours = any(member.provider == PROVIDER for member in self.members.values())
-        in_file = self._file.current() if ours else None
-        with self._lock:
-            if self._snapshot is None or in_file is not self._in_file:
-                self._in_file = in_file
-                self._snapshot = self._taken(in_file)
-            return self._snapshot
-
-    def _taken(self, in_file: AccountsSnapshot | None) -> AccountsSnapshot:
-        accounts: dict[str, Account] = {}
-        account_ids: dict[str, str] = {}
-        for member in self.members.values():
-            if member.provider == PROVIDER:
-                account = find_account(in_file.accounts if in_file else (), member.name)
-            else:
-                account = member.foreign_account
-            if account is not None:
-                account_ids[member.deployment_id] = account.id
-                accounts.setdefault(account.id, account)
-        self._account_ids = account_ids
-        path = in_file.path if in_file is not None else Path("the model list")
-        return AccountsSnapshot(path, 4, arranged(accounts.values()))
-
-    def limits(self, model: str | None = None) -> AllAccountsLimitedError | None:
-        """Return the error that says why no account of the group is free; ``None`` if one is.
-
-        Args:
-            model: that of the first member when absent.
-        """
-        name = next((member.model for member in self.members.values()), "") if model is None else model
-        return self.pool.limits(name, [account.id for account in self.current().accounts])
-
-    def account_id(self, deployment_id: str) -> str | None:
-        """Return the id of a deployment's account; ``None`` when the accounts file does not have it."""
-        self.current()
-        return self._account_ids.get(deployment_id)
-
-
-def find_account(accounts: Iterable[Account], name: str) -> Account | None:
-    """Return the account with this e-mail, in any case, or this id."""
-    folded = name.strip().casefold()
-    return next(
-        (one for one in accounts if one.id == name or (one.email is not None and one.email.casefold() == folded)), None
-    )
+from litellm_antigravity.litellm.routing.group import Group
+from litellm_antigravity.litellm.routing.member import Member
+from litellm_antigravity.litellm.seams.requests import EXCLUDED, TARGET_ORDER, Deployment, info_of, params_of
+from litellm_antigravity.pool import Lease
 
 
 class PinnedRouting:
@@ -295,7 +159,7 @@ class PinnedRouting:
     def _is_alive(self, group: Group) -> bool:
         """Return whether some model list still has a deployment of this group."""
         return any(
-            (deployment.get("model_info") or {}).get("id") in group.members
+            info_of(deployment).get("id") in group.members
             for model_list in self._model_lists()
             for deployment in model_list
         )
@@ -329,7 +193,7 @@ def _not_excluded(
 ) -> Sequence[tuple[Deployment, Member]]:
     """Leave out what LiteLLM excludes after a failure, as long as something is left."""
     kept = pinned
-    for key in _EXCLUDED:
+    for key in EXCLUDED:
         excluded = set((request_kwargs or {}).get(key) or ())
         kept = [one for one in kept if one[1].deployment_id not in excluded] or kept
     return kept
@@ -343,14 +207,14 @@ def _by_order(
     As in LiteLLM, deployments without an ``order`` are left out where others have one. There a deployment that cools
     down leaves its turn to the next order, so a limited account does too.
     """
-    orders = [(deployment.get("litellm_params") or {}).get("order") for deployment, _ in pinned]
+    orders = [params_of(deployment).get("order") for deployment, _ in pinned]
     known = sorted({order for order in orders if isinstance(order, int)})
     if not known:
         return [pinned] if pinned else []
-    target = (request_kwargs or {}).get(_TARGET_ORDER)
+    target = (request_kwargs or {}).get(TARGET_ORDER)
     if isinstance(target, int):
         known = [target] if target in known else []
     return [[one for one, order in zip(pinned, orders, strict=True) if order == wanted] for wanted in known]
 
 
-__all__ = ["Deployment", "Group", "Member", "PinnedRouting", "find_account"]
+__all__ = ["PinnedRouting"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import litellm
 
-from litellm_antigravity.litellm.router_seams import with_ids
-from litellm_antigravity.litellm.wrapping import wrap
+from litellm_antigravity.litellm.seams.router import with_ids
+from litellm_antigravity.litellm.seams.wrapping import wrap
 
 _SERVER = "litellm.proxy.proxy_server"
 
@@ -45,13 +45,13 @@ def install(hook: object) -> None:
     proxy = sys.modules.get(_SERVER)
     if proxy is None:
         return
-    wrap(proxy, "initialize_callbacks_on_proxy", functools.partial(_keeping_one, hook))
+    wrap(proxy, "initialize_callbacks_on_proxy", functools.partial(_keeping_hook_single, hook))
     config = getattr(proxy, "ProxyConfig", None)
-    wrap(config, "_delete_deployment", _saying_so)
+    wrap(config, "_delete_deployment", _noting_comparison)
     wrap(config, "get_config", _with_ids_where_compared)
 
 
-def _keeping_one(hook: object, original: Callable[..., Any]) -> Callable[..., Any]:
+def _keeping_hook_single(hook: object, original: Callable[..., Any]) -> Callable[..., Any]:
     """Have LiteLLM call ``hook`` once: each time the configuration is loaded, it appends all that is named there."""
 
     def initialize_callbacks_on_proxy(*args: Any, **kwargs: Any) -> Any:
@@ -68,7 +68,7 @@ def _keeping_one(hook: object, original: Callable[..., Any]) -> Callable[..., An
 # computes the ids of the file's deployments for that, and would not find those that our deployments were given.
 
 
-def _saying_so(original: Callable[..., Any]) -> Callable[..., Any]:
+def _noting_comparison(original: Callable[..., Any]) -> Callable[..., Any]:
     async def _delete_deployment(*args: Any, **kwargs: Any) -> Any:
         token = _comparing.set(True)
         try:

@@ -8,6 +8,7 @@ LiteLLM 1.90.0, 1.106.2, 1.108.7 and 1.110.2.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import random
@@ -18,13 +19,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-import litellm
-from litellm.router_strategy.tag_based_routing import get_deployments_for_tag
 from litellm.types.router import CustomRoutingStrategyBase
 
 from litellm_antigravity.accounts.credential import digest16
 from litellm_antigravity.forking import ForkAware
-from litellm_antigravity.litellm.wrapping import wrap
+from litellm_antigravity.litellm.seams.requests import info_of
+from litellm_antigravity.litellm.seams.table import find
+from litellm_antigravity.litellm.seams.wrapping import wrap
 from litellm_antigravity.logs import LOGGER
 
 Narrow = Callable[[str, Any, Any], Any]
@@ -35,15 +36,7 @@ _routers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 def install() -> None:
     """Have every Router tell deployments apart that differ in nothing but the account; once."""
-    wrap(_holder_of_model_lists(), "set_model_list", _telling_accounts_apart)
-
-
-def _holder_of_model_lists() -> Any:
-    try:
-        from litellm.router_rust.surface.registry import HostRegistry  # from 1.109 on, `Router` hands the list on to it
-    except ImportError:
-        return litellm.Router
-    return HostRegistry
+    wrap(find("model_list_holder"), "set_model_list", _telling_accounts_apart)
 
 
 # Looking
@@ -82,16 +75,21 @@ def _known_routers() -> list[Any]:
 
 def _router_of(deployments: Sequence[Any]) -> Any:
     """Return the Router that has these deployments, of those we know; the proxy's comes first."""
-    ids = {(deployment.get("model_info") or {}).get("id") for deployment in deployments}
+    ids = {info_of(deployment).get("id") for deployment in deployments}
     for router in reversed(_known_routers()):
-        if any((one.get("model_info") or {}).get("id") in ids for one in model_list(router)):
+        if any(info_of(one).get("id") in ids for one in model_list(router)):
             return router
     return None
 
 
 # Tags
 
-_TAG_PARAMETERS = inspect.signature(get_deployments_for_tag).parameters
+_get_deployments_for_tag = find("get_deployments_for_tag")
+
+
+@functools.cache
+def _tag_parameters() -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_get_deployments_for_tag).parameters
 
 
 async def tagged(model: str, deployments: list[Any], request_kwargs: Any) -> list[Any]:
@@ -103,24 +101,16 @@ async def tagged(model: str, deployments: list[Any], request_kwargs: Any) -> lis
         request_kwargs: the request as the Router has it.
     """
     router = _router_of(deployments) if request_kwargs else None
-    if router is None:
+    if router is None or _get_deployments_for_tag is None:
         return deployments
-    # Newer releases ask for more, and hand out a view of the Router instead of the Router.
-    more: dict[str, Any] = {"request_deployments": deployments} if "request_deployments" in _TAG_PARAMETERS else {}
-    if "ctx" in _TAG_PARAMETERS:
-        from litellm.router_api import RoutingContext
-
-        more["ctx"] = RoutingContext(router)
-    else:
-        more["llm_router_instance"] = router
     try:
         return list(
-            await get_deployments_for_tag(
+            await _get_deployments_for_tag(
                 model=model,
                 healthy_deployments=deployments,
                 request_kwargs=request_kwargs,
                 metadata_variable_name="litellm_metadata" if "litellm_metadata" in request_kwargs else "metadata",
-                **more,
+                **_what_newer_releases_ask(router, deployments),
             )
         )
     except ValueError:  # none does: LiteLLM asks the same again, after us, and says so
@@ -128,6 +118,17 @@ async def tagged(model: str, deployments: list[Any], request_kwargs: Any) -> lis
     except Exception as error:  # noqa: BLE001 - of a release that we do not know; better no tags than no requests
         LOGGER.warning("Tags are not looked at before an account is chosen: %s: %s", type(error).__name__, error)
         return deployments
+
+
+def _what_newer_releases_ask(router: Any, deployments: list[Any]) -> dict[str, Any]:
+    """Return the rest of the arguments: newer releases ask for more, and take a view of the Router for the Router."""
+    parameters = _tag_parameters()
+    asked: dict[str, Any] = {"request_deployments": deployments} if "request_deployments" in parameters else {}
+    if "ctx" not in parameters:
+        return {**asked, "llm_router_instance": router}
+    from litellm.router_api import RoutingContext
+
+    return {**asked, "ctx": RoutingContext(router)}
 
 
 # Choosing
@@ -260,7 +261,7 @@ def _without_plugin(router: Any) -> Any:
 
 
 def _names_account(deployment: Mapping[str, Any]) -> bool:
-    return bool((deployment.get("model_info") or {}).get("account"))
+    return bool(info_of(deployment).get("account"))
 
 
 class _Background(ForkAware):

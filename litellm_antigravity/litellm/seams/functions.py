@@ -1,14 +1,8 @@
-"""The private names of LiteLLM that this package uses, each with the reason.
-
-Those of its Router are in `router_seams`, those of its proxy in `proxy_seams`.
-Checked on LiteLLM 1.90.0, 1.106.2, 1.108.7 and 1.110.2. Public names are imported where they are needed.
-"""
+"""Wrappers around LiteLLM's functions. None touches another provider's calls. Reasons: `table`."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,29 +10,21 @@ from typing import Any
 import litellm
 import litellm.main
 import litellm.utils
-from litellm.constants import DEFAULT_CHAT_COMPLETION_PARAM_VALUES, MAX_IMAGE_URL_DOWNLOAD_SIZE_MB
-from litellm.constants import OPENAI_CHAT_COMPLETION_PARAMS as OPENAI_PARAMS
-from litellm.litellm_core_utils.prompt_templates.common_utils import infer_content_type_from_url_and_content
-from litellm.litellm_core_utils.prompt_templates.factory import THOUGHT_SIGNATURE_SEPARATOR as SIGNATURE_IN_ID
-from litellm.litellm_core_utils.prompt_templates.image_handling import in_memory_cache as image_cache
-from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
-from litellm.litellm_core_utils.url_utils import safe_get
-from litellm.llms.gemini.chat.transformation import GoogleAIStudioGeminiConfig
-from litellm.llms.vertex_ai import common_utils as _schemas
-from litellm.llms.vertex_ai.gemini import transformation as _gemini
-from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import ModelResponseIterator, VertexGeminiConfig
 
 from litellm_antigravity.litellm.blocks import known_blocks, known_system
+from litellm_antigravity.litellm.seams.borrowed import (
+    DEFAULT_PARAMS,
+    CustomStreamWrapper,
+    GoogleAIStudioGeminiConfig,
+    VertexGeminiConfig,
+)
+from litellm_antigravity.litellm.seams.requests import account_named, served_by
+from litellm_antigravity.litellm.seams.table import find
+from litellm_antigravity.litellm.seams.wrapping import wrap
 from litellm_antigravity.litellm.target import translation_model
 from litellm_antigravity.litellm.timeouts import check_timeouts
-from litellm_antigravity.litellm.wrapping import wrap
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import PROVIDER
-
-# Public since some release after 1.90; the private name is older and has the same parameters.
-transform_request_body: Callable[..., Any] = (
-    getattr(_gemini, "transform_request_body", None) or _gemini._transform_request_body
-)
 
 ALWAYS_ALLOWED_PARAMS = ("reasoning_effort", "thinking", "include_server_side_tool_invocations")
 """OpenAI parameters that LiteLLM rejects for custom providers, though ours takes them."""
@@ -77,30 +63,6 @@ _ABOUT_PARAMS = (
     "metadata",
 )
 
-build_vertex_schema: Callable[..., Any] = (
-    getattr(_schemas, "build_vertex_schema", None) or _schemas._build_vertex_schema
-)
-
-
-def parsers_logging(logging_obj: Any) -> Any:
-    """Return a call's logging object with all that LiteLLM's Gemini parsers read of it.
-
-    Since 1.110 they read ``litellm_params`` too (for ``thought_signature_in_tool_call_id``), and fail without it.
-    """
-    if not hasattr(logging_obj, "litellm_params"):
-        logging_obj.litellm_params = {}
-    return logging_obj
-
-
-def signature_of(call: Mapping[str, Any]) -> Any:
-    """Return the signature that LiteLLM finds in a tool call of the history: in its fields or in its id."""
-    function = call.get("function")
-    for holder in (call, function if isinstance(function, Mapping) else {}):
-        fields = holder.get("provider_specific_fields")
-        if isinstance(fields, Mapping) and fields.get("thought_signature"):
-            return fields["thought_signature"]
-    return str(call.get("id") or "").partition(SIGNATURE_IN_ID)[2]
-
 
 class OpensLater:
     """A stream that an event loop has to open; `install` makes `litellm.acompletion` wait for it."""
@@ -111,15 +73,15 @@ class OpensLater:
 
 
 def install() -> None:
-    """Put the wrappers below around LiteLLM's functions, once; none touches another provider's calls."""
+    """Put the wrappers below around LiteLLM's functions, once."""
     wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
     for module in _ASKED_FOR_PARAMS:
         holder = litellm if module == "litellm" else sys.modules.get(module)
         wrap(holder, "get_supported_openai_params", _saying_what_is_taken)
-    wrap(_messages_handler(), "_prepare_completion_kwargs", _keeping_blocks)
+    wrap(find("messages_handler"), "_prepare_completion_kwargs", _keeping_blocks)
     wrap(litellm.main, "completion", _opening_streams)
-    wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
-    wrap(getattr(litellm.main, "CompletionTimeout", None), "resolve", _refusing_odd_timeouts)
+    wrap(find("CustomStreamWrapper"), "fetch_stream", _noting_failures)
+    wrap(find("CompletionTimeout"), "resolve", _refusing_odd_timeouts)
 
 
 def add_callback(hook: Any) -> None:
@@ -169,15 +131,6 @@ def _saying_what_is_taken(original: Callable[..., Any]) -> Callable[..., Any]:
     return get_supported_openai_params
 
 
-def _messages_handler() -> Any:
-    """Return what makes chat completions of ``/v1/messages``; it has moved since 1.90."""
-    for name in ("messages", "pass_through", "experimental_pass_through"):  # the newest first: old ones may warn
-        with contextlib.suppress(ImportError):
-            module = importlib.import_module(f"litellm.llms.anthropic.{name}.adapters.handler")
-            return getattr(module, "LiteLLMMessagesToCompletionTransformationHandler", None)
-    return None
-
-
 def _keeping_blocks(original: Callable[..., Any]) -> Callable[..., Any]:
     """Have ``/v1/messages`` pass on blocks that LiteLLM does not know, as text; it leaves them out."""
 
@@ -210,7 +163,7 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     dropped = kwargs.get("additional_drop_params") or ()
     given = [
         name
-        for name, default in DEFAULT_CHAT_COMPLETION_PARAM_VALUES.items()
+        for name, default in DEFAULT_PARAMS.items()
         if name not in _ABOUT_PARAMS and name not in dropped and kwargs.get(name) not in (None, default)
     ]
     rejected = [name for name in given if name not in supported and name not in allowed]
@@ -239,8 +192,8 @@ def _noting_failures(original: Callable[..., Any]) -> Callable[..., Any]:
             return await original(wrapper)
         except Exception as error:
             details = getattr(getattr(wrapper, "logging_obj", None), "model_call_details", None) or {}
-            info = (details.get("litellm_params") or {}).get("model_info")
-            if isinstance(info, Mapping) and info.get("account"):
+            info = served_by(details)
+            if account_named(info) is not None:
                 for hook in litellm.callbacks:
                     if (note := getattr(hook, "note_unopened_stream", None)) is not None:
                         await note(details, error)
@@ -270,24 +223,4 @@ async def _opened(wrapper: Any) -> Any:
     return wrapper
 
 
-__all__ = [
-    "ALWAYS_ALLOWED_PARAMS",
-    "HINTS",
-    "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB",
-    "OPENAI_PARAMS",
-    "SIGNATURE_IN_ID",
-    "CustomStreamWrapper",
-    "GoogleAIStudioGeminiConfig",
-    "ModelResponseIterator",
-    "OpensLater",
-    "VertexGeminiConfig",
-    "add_provider",
-    "build_vertex_schema",
-    "image_cache",
-    "infer_content_type_from_url_and_content",
-    "install",
-    "parsers_logging",
-    "safe_get",
-    "signature_of",
-    "transform_request_body",
-]
+__all__ = ["ALWAYS_ALLOWED_PARAMS", "HINTS", "OpensLater", "add_callback", "add_provider", "install"]

@@ -1,0 +1,88 @@
+"""A group of pinned deployments: who is in it, and the pool that chooses among its accounts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from litellm_antigravity.accounts import Account, AccountsSnapshot
+from litellm_antigravity.accounts.account import arranged
+from litellm_antigravity.dispatch import Dispatcher
+from litellm_antigravity.errors import AllAccountsLimitedError
+from litellm_antigravity.litellm.routing.member import Member, find_account
+from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.pool import AccountPool
+
+
+class Group:
+    """One group: who is in it, and the pool that chooses.
+
+    Args:
+        members: in the order of the model list.
+        dispatcher: for settings, state and the accounts file.
+    """
+
+    def __init__(self, members: Sequence[Member], dispatcher: Dispatcher) -> None:
+        self.members: Mapping[str, Member] = {}
+        self._lock = threading.Lock()
+        self._file = dispatcher.pool.accounts
+        self._in_file: AccountsSnapshot | None = None
+        self._snapshot: AccountsSnapshot | None = None
+        self._account_ids: dict[str, str] = {}
+        self.change(members)
+        self.pool = AccountPool(
+            dispatcher.settings,
+            accounts=self,
+            store=dispatcher.pool.store,
+            clock=dispatcher.clock,
+            identity=lambda: dispatcher.pool.identity,
+        )
+
+    def change(self, members: Sequence[Member]) -> None:
+        """Have these members from now on; the pool goes on with its cursor and its current account."""
+        with self._lock:
+            self.members = {member.deployment_id: member for member in members}
+            self._snapshot = None
+
+    def current(self) -> AccountsSnapshot:
+        """Return the group's accounts; see `AccountSource`."""
+        ours = any(member.provider == PROVIDER for member in self.members.values())
+        in_file = self._file.current() if ours else None
+        with self._lock:
+            if self._snapshot is None or in_file is not self._in_file:
+                self._in_file = in_file
+                self._snapshot = self._taken(in_file)
+            return self._snapshot
+
+    def _taken(self, in_file: AccountsSnapshot | None) -> AccountsSnapshot:
+        accounts: dict[str, Account] = {}
+        account_ids: dict[str, str] = {}
+        for member in self.members.values():
+            if member.provider == PROVIDER:
+                account = find_account(in_file.accounts if in_file else (), member.name)
+            else:
+                account = member.foreign_account
+            if account is not None:
+                account_ids[member.deployment_id] = account.id
+                accounts.setdefault(account.id, account)
+        self._account_ids = account_ids
+        path = in_file.path if in_file is not None else Path("the model list")
+        return AccountsSnapshot(path, 4, arranged(accounts.values()))
+
+    def limits(self, model: str | None = None) -> AllAccountsLimitedError | None:
+        """Return the error that says why no account of the group is free; ``None`` if one is.
+
+        Args:
+            model: that of the first member when absent.
+        """
+        name = next((member.model for member in self.members.values()), "") if model is None else model
+        return self.pool.limits(name, [account.id for account in self.current().accounts])
+
+    def account_id(self, deployment_id: str) -> str | None:
+        """Return the id of a deployment's account; ``None`` when the accounts file does not have it."""
+        self.current()
+        return self._account_ids.get(deployment_id)
+
+
+__all__ = ["Group"]
