@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterable
+from typing import Final
 
 from litellm_antigravity.masking import shown
 
@@ -24,6 +26,9 @@ class _FitToBeShown(logging.Filter):
 
 
 LOGGER.addFilter(_FitToBeShown())
+
+_MOST_TOLD: Final = 1000  # names come from requests
+_told: set[tuple[str, str]] = set()
 
 
 def show_decisions() -> None:
@@ -49,6 +54,22 @@ def decision(message: str, *args: object) -> None:
         LOGGER.debug(message, *args)
     else:
         _LITELLM.debug("%s", shown(message % args))
+
+
+def not_told(about: str, names: Iterable[str]) -> list[str]:
+    """Return those of the names that nobody has been told of in this process: from now on they are told.
+
+    For warnings about what a client sends with each of its requests. After a thousand names there are no more.
+
+    Args:
+        about: what is told of them.
+        names: perhaps with doubles.
+    """
+    new = [name for name in dict.fromkeys(names) if (about, name) not in _told]
+    if len(_told) + len(new) > _MOST_TOLD:
+        return []
+    _told.update((about, name) for name in new)
+    return new
 
 
 def spell_duration(seconds: float) -> str:

@@ -88,6 +88,12 @@ def _own_secrets() -> None:
     SECRETS.clear()
 
 
+@pytest.fixture(autouse=True)
+def _nobody_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test see the warnings that are given once per process."""
+    monkeypatch.setattr("litellm_antigravity.logs._told", set())
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()

@@ -13,6 +13,7 @@ from upstream_rules import check_rules
 
 from litellm_antigravity.litellm.translation import to_gemini
 from litellm_antigravity.litellm.translation.histories import CANCELLED, repair_history
+from litellm_antigravity.litellm.translation.operator_notes import NOTE
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
 from litellm_antigravity.simulator.validation import check_request
 
@@ -44,6 +45,10 @@ def sent(model: str, messages: list[Json], **params: Any) -> list[Json]:
 
 def user(text: Any) -> Json:
     return {"role": "user", "content": text}
+
+
+def system(text: Any) -> Json:
+    return {"role": "system", "content": text}
 
 
 def said(text: Any = None, *calls: Json, **more: Any) -> Json:
@@ -106,8 +111,19 @@ TABLE: dict[str, tuple[list[Json], list[Any]]] = {
         ["Sky?", ("call", "sky"), ("call", "sea"), ("result", "grey"), ("result", "wet")],
     ),
     "a system message between call and result": (
-        [user("Sky?"), said(None, call("c1")), {"role": "system", "content": "Be brief."}, result("c1")],
-        ["Sky?", ("call", "sky"), ("result", "grey")],
+        [user("Sky?"), said(None, call("c1")), system("Be brief."), result("c1")],
+        ["Sky?", ("call", "sky"), ("result", "grey"), f"{NOTE}\n\nBe brief."],
+    ),
+    "a system message between two calls of one turn": (
+        [
+            user("Sky?"),
+            said(None, call("c1")),
+            system("Be brief."),
+            said(None, call("c2", "sea")),
+            result("c1"),
+            result("c2", "wet"),
+        ],
+        ["Sky?", ("call", "sky"), ("call", "sea"), ("result", "grey"), ("result", "wet"), f"{NOTE}\n\nBe brief."],
     ),
     "calls of old": (
         [
@@ -243,8 +259,58 @@ MESSAGES = st.one_of(
     st.builds(lambda text, calls, old: said(text, *calls, function_call=old), CONTENTS, CALLS, OLD_CALL),
     st.builds(lambda one, text, name: result(one, text, name=name), IDS, CONTENTS, st.sampled_from([None, "sky"])),
     st.builds(lambda text: {"role": "function", "name": "sky", "content": text}, CONTENTS),
-    st.builds(lambda text: {"role": "system", "content": text}, TEXTS),
+    st.builds(system, TEXTS),
 )
+
+
+# System messages that come later
+
+
+@every_model
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_a_later_system_message_stays_in_its_place_and_says_whose_it_is(model: str, role: str) -> None:
+    """Before, it moved in front of the conversation, and upstream's prompt cache found nothing of it."""
+    later = {"role": role, "content": [{"type": "text", "text": "Rhyme."}]}
+    begins = [{"role": role, "content": "Be brief."}, {"role": role, "content": "Be kind."}]
+    messages = [*begins, user("Sky?"), said("Grey."), user("Sea?"), later, said("Wet."), user("Sun?")]
+    body = to_gemini(model, messages, {}, thoughts=SignedThoughts())
+    assert [part["text"] for part in body["systemInstruction"]["parts"]] == ["Be brief.", "Be kind."]
+    texts = [[part["text"] for part in content["parts"]] for content in body["contents"]]
+    assert texts == [["Sky?"], ["Grey."], ["Sea?", f"{NOTE}\n\nRhyme."], ["Wet."], ["Sun?"]]
+
+
+@every_model
+@pytest.mark.parametrize("nothing", ["", "  ", None, [], [{"type": "text", "text": ""}]])
+def test_a_later_system_message_that_says_nothing_is_left_out(model: str, nothing: Any) -> None:
+    contents = sent(model, [user("Sky?"), system(nothing), said("Grey."), user("Sea?")])
+    assert [len(content["parts"]) for content in contents] == [1, 1, 1]
+
+
+TURNS = st.lists(
+    st.one_of(
+        st.just([said("Grey."), user("Go on.")]),
+        st.just([said("Grey."), system("Be brief.")]),
+        st.just([said("Grey."), user("Go on."), system("Be kind.")]),
+        st.just([said(None, call("c1")), result("c1"), system("Be quick.")]),
+        st.just([said(None, call("c1")), system("Be slow."), result("c1"), user("Go on.")]),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TURNS, st.sampled_from(MODELS))
+def test_what_has_been_sent_is_the_beginning_of_what_is_sent_next(turns: list[list[Json]], model: str) -> None:
+    """Before, a system message of a later turn changed the beginning."""
+    messages, before = [system("You are an agent."), user("Sky?")], None
+    for turn in [[], *turns]:
+        messages = [*messages, *turn]
+        body = to_gemini(model, messages, {"tools": TOOLS}, thoughts=SignedThoughts())
+        front = [body["systemInstruction"], body["tools"]]
+        assert before is None or (before[0] == front and body["contents"][: len(before[1])] == before[1])
+        before = (front, body["contents"])
+
+
 WORDS = ("alpha", "beta", "gamma", "delta", "zeta", "eta", "theta")
 
 
@@ -256,7 +322,8 @@ def test_upstream_takes_any_history_and_nothing_said_is_lost(
     params: Json = {"thinking": {"type": "enabled", "budget_tokens": 2000}} if thinks else {}
     contents = sent(model, messages, **params | ({"tool_choice": "required"} if forced else {}))
     kept = json.dumps(contents)
-    given_words = json.dumps([one.get("content") for one in messages if one["role"] != "system"])
+    begun = [one["role"] != "system" for one in messages]
+    given_words = json.dumps([one.get("content") for number, one in enumerate(messages) if any(begun[: number + 1])])
     for word in WORDS:
         # Of results that are the same twice, one is kept.
         assert (word in given_words) == (word in kept)

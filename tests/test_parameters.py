@@ -14,6 +14,7 @@ from upstream_rules import check_rules
 
 from litellm_antigravity.litellm.translation import to_gemini
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
+from litellm_antigravity.logs import not_told
 from litellm_antigravity.simulator.validation import check_request
 
 Json = dict[str, Any]
@@ -250,7 +251,30 @@ def test_googles_own_tools_are_left_out_for_other_makers_models(
         assert len(caplog.records) == 1
         (left,) = body_of(model, **with_function)["tools"]
     assert [one["name"] for one in left["functionDeclarations"]] == ["weather"]
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["googles", "twice"])
+def test_a_warning_about_tools_is_given_once_for_each_name(caplog: pytest.LogCaptureFixture, *, twice: bool) -> None:
+    """Before, it came with each request: agents send the same tools every time."""
+    one, other = (tool("clock"), tool("place")) if twice else ({"type": "web_search"}, {"codeExecution": {}})
+    requests = [[one, one], [one, one], [other, one, one, other], [other, other, one]]
+    with caplog.at_level(logging.WARNING, "litellm_antigravity"):
+        for tools in requests:
+            body_of(CLAUDE, tools=copy.deepcopy(tools))
+    first, second = (record.message for record in caplog.records)
+    names = ("clock", "place") if twice else ("web_search", "codeExecution")
+    assert names[0] in first
+    assert names[1] in second
+    assert names[0] not in second
+
+
+def test_names_without_end_are_not_remembered(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "litellm_antigravity"):
+        for number in range(1200):
+            not_told("twice", [f"tool {number}"])
+        body_of(CLAUDE, tools=[tool(), tool()])
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("params", [params for _, params in GOOGLES[:4]], ids=[name for name, _ in GOOGLES[:4]])

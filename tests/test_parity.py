@@ -72,6 +72,7 @@ from test_schemas import ANYTHING
 
 import litellm_antigravity
 from litellm_antigravity.litellm.translation.histories import CANCELLED
+from litellm_antigravity.litellm.translation.operator_notes import NOTE
 from litellm_antigravity.simulator import ModelReply, Simulator
 from litellm_antigravity.simulator.signatures import signature_for
 
@@ -213,6 +214,11 @@ def _set_schema(schema: dict[str, Any]) -> Callable[[Body], None]:
 
 def _begin_with_user(body: Body) -> None:
     body["contents"].insert(0, {"role": "user", "parts": [{"text": " "}]})
+
+
+def _keep_system_messages(body: Body) -> None:
+    for content, part in zip(body["contents"][::2], body.pop("systemInstruction")["parts"], strict=True):
+        content["parts"].append({"text": f"{NOTE}\n\n{part['text']}"})
 
 
 def _no_arguments(body: Body) -> None:
@@ -430,6 +436,7 @@ CASES = [
             user("More"),
             {"role": "system", "content": "Rhyme."},
         ),
+        change=_keep_system_messages,
     ),
     Case(
         "a system message in parts",

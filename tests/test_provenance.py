@@ -190,6 +190,10 @@ def shortened_within_the_mark(call_id: str) -> str:
     return call_id[: call_id.index("__thought__") + 7]
 
 
+def without_signature(call_id: str) -> str:
+    return call_id.partition("__thought__")[0]
+
+
 def in_another_alphabet(call_id: str) -> str:
     return "".join(char if char.isalnum() or char in "_-" else "_" for char in call_id)
 
@@ -264,6 +268,69 @@ def test_a_claude_signature_that_was_cut_or_spelt_anew_is_the_remembered_one_aga
     message.pop("provider_specific_fields", None)
     body = sent_on(simulator, CLAUDE, answered(message))
     assert [one for one in signatures(body) if one != CLAUDES] == [] or not thinks(body)
+
+
+# What upstream refuses all the same
+
+
+def requests_of(simulator: Simulator, model: str, messages: Any, *, stream: bool = False) -> list[int]:
+    """Return the statuses of upstream's answers to one request of the caller's."""
+    before = len(simulator.requests())
+    sent_on(simulator, model, messages, stream=stream)
+    return [entry.status for entry in simulator.requests()[before:] if entry.model]
+
+
+def from_elsewhere(model: str, made_by: str) -> list[dict[str, Any]]:
+    """Return a turn with a signature that nobody here knows, and that neither family takes."""
+    if model == GEMINI:
+        call = {"id": f"call_9__thought__{made_by}", "type": "function", "function": {"name": "weather"}}
+        return answered({"role": "assistant", "content": None, "tool_calls": [call]})[1:]
+    block = {"type": "thinking", "thinking": "Snow?", "signature": made_by}
+    return [{"role": "assistant", "content": "White.", "thinking_blocks": [block]}]
+
+
+says = pytest.mark.parametrize(
+    ("model", "parts", "known"), [(CLAUDE, CLAUDE_SAYS, CLAUDES), (GEMINI, GEMINI_SAYS, GEMINIS)], ids=[CLAUDE, GEMINI]
+)
+
+
+@both_ways
+@says
+def test_a_refusal_is_of_the_signatures_that_nobody_knows(
+    simulator: Simulator, model: str, parts: Any, known: str, *, stream: bool
+) -> None:
+    """Before, all signatures of the request were refused from then on, also the one that the model had just made."""
+    turns = answered(said(simulator, model, parts, stream=stream))
+    history = [*turns, {"role": "assistant", "content": "Grey."}, *HELLO]
+    strange = [*history, *from_elsewhere(model, signature(f"elsewhere {model} {stream}"))]
+    assert requests_of(simulator, model, [*strange, *HELLO], stream=stream) == [400, 200]
+    body = sent_on(simulator, model, [*strange, *HELLO], stream=stream)
+    assert [one for one in signatures(body) if one != DUMMY] == [known]
+    assert requests_of(simulator, model, [*strange, *HELLO], stream=stream) == [200]
+
+
+@both_ways
+@says
+def test_what_is_remembered_and_refused_is_left_out_as_well_and_after_a_second_refusal_for_good(
+    simulator: Simulator, tmp_path: Path, model: str, parts: Any, known: str, *, stream: bool
+) -> None:
+    """Before, what was put back from memory went with the second try too, which failed like the first."""
+    made = signature(f"{known[:8]} forgotten {stream}")
+    parts = [{**part, "thoughtSignature": made} if "thoughtSignature" in part else part for part in parts]
+    history = careless_history(said(simulator, model, parts, stream=stream), without_signature)
+    with Simulator(1) as another:  # which has not seen the signature
+        litellm_antigravity.register(settings_of(another, tmp_path / "another"))
+        statuses = [requests_of(another, model, history, stream=stream) for _ in range(3)]
+    assert statuses == [[400, 200], [400, 200], [200]]
+
+
+def test_what_both_families_have_refused_goes_to_neither() -> None:
+    """Before, each refusal made the one of the other family forgotten."""
+    thoughts, strange = SignedThoughts(), signature("strange")
+    for family in ("claude", "gemini"):
+        thoughts.note_refused(strange, family)
+    assert not thoughts.may_be(strange, "claude")
+    assert not thoughts.may_be(strange, "gemini")
 
 
 # Beyond this process

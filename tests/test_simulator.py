@@ -517,6 +517,20 @@ def test_the_model_calls_a_tool_when_it_is_told_to(client: Client) -> None:
     assert chunk["response"]["candidates"][0]["content"]["parts"] == expected
 
 
+@pytest.mark.parametrize("model", [GEMINI, CLAUDE])
+def test_what_the_model_calls_by_default_may_be_sent_back(client: Client, model: str) -> None:
+    """Before, the call was not signed, and the next turn refused for it with "missing a thought_signature"."""
+    asked = {"role": "user", "parts": [{"text": "please call get_weather now"}]}
+    said = client.ask(body=client.envelope(model=model, contents=[asked], tools=[TOOL])).json()["response"]
+    (call,) = said["candidates"][0]["content"]["parts"]
+    assert ("thoughtSignature" in call) is (model == GEMINI)
+    call["functionCall"]["id"] = "call-1"
+    result = {"functionResponse": {"id": "call-1", "name": "get_weather", "response": {"content": "grey"}}}
+    history = [asked, {"role": "model", "parts": [call]}, {"role": "user", "parts": [result]}]
+    answer = client.ask(body=client.envelope(model=model, contents=history, tools=[TOOL]))
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("text", ["call get_weather_forecast", "get_weather", "recall get_weather"])
 def test_the_model_calls_no_tool_that_was_not_named(client: Client, text: str) -> None:
     body = client.envelope(contents=[{"role": "user", "parts": [{"text": text}]}], tools=[TOOL])

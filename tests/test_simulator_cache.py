@@ -67,6 +67,22 @@ def test_the_cache_is_kept_for_five_minutes_after_its_last_use() -> None:
         assert cached(client) == 0
 
 
+@pytest.mark.parametrize("model", [CLAUDE, GEMINI])
+def test_a_system_message_of_a_later_turn_costs_no_cache(tmp_path: Any, model: str) -> None:
+    """Before, it moved to the front: nothing was cached in any later turn."""
+    messages: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": LONG}]
+    counts = []
+    with Simulator(1) as simulator:
+        litellm_antigravity.register(settings_of(simulator, tmp_path))
+        for number in range(3):
+            reply: Any = litellm.completion(model=f"antigravity/{model}", messages=messages)
+            details = reply.usage.prompt_tokens_details
+            counts.append(details.cached_tokens if details else None)
+            reminder = {"role": "system", "content": f"{number} tokens left."}
+            messages += [{"role": "assistant", "content": "Well."}, {"role": "user", "content": "Go on."}, reminder]
+    assert [count or 0 for count in counts] == [0, 2048, 2048]
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_change_of_account_costs_the_cache(tmp_path: Any, *, stream: bool) -> None:
     def ask() -> int:

@@ -26,8 +26,9 @@ from litellm_antigravity.litellm.seams.functions import OpensLater
 from litellm_antigravity.litellm.seams.requests import account_named, model_of, served_by
 from litellm_antigravity.litellm.seams.router import deployments_for, model_lists
 from litellm_antigravity.litellm.timeouts import timeout_of
-from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media, to_gemini
+from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media
 from litellm_antigravity.litellm.translation.headers import callers_headers
+from litellm_antigravity.litellm.translation.request import to_gemini, without_signatures
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS
 from litellm_antigravity.masking import header_value, mask_email
 from litellm_antigravity.models import PROVIDER
@@ -141,7 +142,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         def mended(refusal: Refusal) -> dict[str, Any] | None:
             if not refusal.is_about_signature:
                 return None
-            return to_gemini(model, call["messages"], call["optional_params"], signatures_refused=True)
+            return without_signatures(body, model, call["messages"], call["optional_params"])
 
         account_id, pool = self._pinned(call)
         return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, mended=mended)

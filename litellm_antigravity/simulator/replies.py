@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from litellm_antigravity.simulator.answers import to_json
+from litellm_antigravity.simulator.signatures import signed
 
 Part: TypeAlias = "Mapping[str, Any]"
 
@@ -60,7 +61,8 @@ def reply_to(served: Served, script: Script | None) -> ModelReply:
     Args:
         served: the request.
         script: what it is to say, or a function of the request. Without one it calls a tool if the last message
-            says ``call <tool name>`` (arguments as a JSON object may follow), and else names itself and the account.
+            says ``call <tool name>`` (arguments as a JSON object may follow), signed as upstream signs calls, and else
+            names itself and the account.
     """
     if script is None:
         return _default_reply(served)
@@ -138,7 +140,7 @@ def _pieces(part: Part) -> Iterator[Part]:
 def _default_reply(served: Served) -> ModelReply:
     call = _asked_call(served.request)
     if call is not None:
-        return ModelReply([{"functionCall": call}])
+        return ModelReply(signed(served.model, [{"functionCall": call}]))
     return ModelReply([{"text": f"Served by {served.email} with {served.model}."}])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.histories import with_unique_ids
 from litellm_antigravity.litellm.translation.messages import on_text
 from litellm_antigravity.litellm.translation.parameters import fit_limits, fit_sampling, settle_thinking
+from litellm_antigravity.litellm.translation.provenance import MADE_UP
 from litellm_antigravity.litellm.translation.thoughts import (
     may_think,
     restored,
@@ -23,7 +23,6 @@ from litellm_antigravity.litellm.translation.tools import forces_a_tool
 logger = logging.getLogger("litellm_antigravity")
 
 _CONTINUE: Final = "Please continue."  # Anthropic takes no blank text; these are LiteLLM's words for it
-_MADE_UP: Final = base64.b64encode(b"skip_thought_signature_validator").decode()  # LiteLLM's, for Gemini 3
 _NOT_IN_IDS: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -74,7 +73,7 @@ def _parts(part: dict[str, Any], aside: Sequence[Any]) -> list[dict[str, Any]]:
         return restored(part, aside)
     kept = {name: value for name, value in part.items() if name != "mediaResolution"}
     # A text has no signature of its own: LiteLLM puts that of its message's thought there.
-    if "text" in kept or kept.get("thoughtSignature") == _MADE_UP:
+    if "text" in kept or kept.get("thoughtSignature") == MADE_UP:
         kept.pop("thoughtSignature", None)
     for name in ("functionCall", "functionResponse"):
         if isinstance(kept.get(name), Mapping) and "id" in kept[name]:

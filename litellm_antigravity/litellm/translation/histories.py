@@ -32,7 +32,7 @@ _RESULTS: Final = ("tool", "function")
 def repair_history(messages: Sequence[Message]) -> list[Message]:
     """Return messages in which every call is answered right behind it, and every result has its call.
 
-    A call without a result is answered by `CANCELLED`. Results move in front of what the user says in the same turn. A
+    A call without a result is answered by `CANCELLED`. Results move in front of what else is said in the same turn. A
     second result of a call, and one whose call is not in the model's last turn, are kept as the user's text. Calls
     without an id get one, and their results the same. A history that is in order stays as it is.
 
@@ -53,8 +53,6 @@ def repair_history(messages: Sequence[Message]) -> list[Message]:
             repaired.append(message)
         elif role in _RESULTS:
             turn.add_result(message)
-        elif role == "system" and not turn.is_answered:
-            repaired.append(message)
         else:
             turn.others.append(message)
     return [*repaired, *turn.rest()]
@@ -70,8 +68,9 @@ class _Turn:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the user's turn has begun."""
-        return bool(self._answered or self.others)
+        """Whether the user's turn has begun; a system message behind open calls does not begin it."""
+        begins = self.others if not self._calls else [one for one in self.others if one["role"] != "system"]
+        return bool(self._answered or begins)
 
     def add_calls(self, calls: Sequence[Message]) -> None:
         """Take calls that the model made; those of one turn have different ids, and differ for LiteLLM."""

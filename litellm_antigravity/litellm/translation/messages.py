@@ -13,6 +13,7 @@ from litellm_antigravity.litellm.blocks import known_elements
 from litellm_antigravity.litellm.errors import bad_request
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.histories import mark_twins, repair_history
+from litellm_antigravity.litellm.translation.operator_notes import keep_in_place
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 
 Message = dict[str, Any]
@@ -25,7 +26,8 @@ def prepare_messages(messages: Sequence[Any], target: Target, names: ToolNames) 
     """Return copies of the messages that LiteLLM's converter understands, in an order that upstream accepts.
 
     Names of tools become upstream's, results of tools get the name of their call, arguments become an object,
-    developer messages system messages, and unknown elements text; for the order see `repair_history`.
+    developer messages system messages, later ones of these notes (`keep_in_place`), and unknown elements text; for the
+    order see `repair_history`.
 
     Raises:
         litellm.BadRequestError: for an unknown role.
@@ -39,7 +41,7 @@ def prepare_messages(messages: Sequence[Any], target: Target, names: ToolNames) 
             _take_thoughts_out(message)
         if "content" in message:
             message["content"] = known_elements(message["content"], role)
-    repaired = repair_history(prepared)
+    repaired = keep_in_place(repair_history(prepared))
     for message in repaired:
         if message["role"] == "assistant":
             _prepare_calls(message, names)

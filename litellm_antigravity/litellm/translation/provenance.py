@@ -12,8 +12,9 @@ that made it. What nobody remembers is judged by where LiteLLM puts signatures:
 * a text's or a call's goes to Gemini, but not one that stands as a thought's in the same message;
 * what is not whole goes nowhere.
 
-Where that is wrong, upstream says so; the request then goes once more without any signature, and those in it are
-remembered as refused.
+Where that is wrong, upstream says so, but not of which signature. The request then goes once more without any. Those
+in it that nobody knows are remembered as refused; where there are none, what was remembered of the others is doubted,
+so that a second refusal tells.
 """
 
 from __future__ import annotations
@@ -34,24 +35,22 @@ _CUT_LENGTHS: Final = (40, 64)
 
 _INVOCATIONS: Final = ("thought_signature", "response_thought_signature")
 
+MADE_UP: Final = base64.b64encode(b"skip_thought_signature_validator").decode()
+"""What LiteLLM gives Gemini 3 for calls without a signature."""
 
-def leave_out_foreign_signatures(
-    messages: Sequence[Message], target: Target, remembered: SignedThoughts, *, refused: bool = False
-) -> None:
+
+def leave_out_foreign_signatures(messages: Sequence[Message], target: Target, remembered: SignedThoughts) -> None:
     """Take the signatures out that are not the target's own, in place, and put right what is remembered.
 
     Args:
         messages: prepared ones.
         target: the model that they go to.
         remembered: what this host knows of signatures.
-        refused: whether upstream has just refused one of them; it does not say which, so that none goes again.
     """
     renamed: dict[str, str] = {}
     for message in messages:
         if message["role"] == "assistant":
             signed = _Signed(message)
-            for signature in signed.all if refused else ():
-                remembered.note_refused(signature, target.signer)
             if target.is_gemini:
                 _keep_text_signatures(message, signed, target, remembered)
                 _keep_signed_thoughts(message, target, remembered)
@@ -62,9 +61,25 @@ def leave_out_foreign_signatures(
             message["tool_call_id"] = renamed[message["tool_call_id"]]
 
 
+def note_refusal(body: Mapping[str, Any], target: Target, remembered: SignedThoughts) -> None:
+    """Remember that upstream has refused a signature of a translated request, without saying which.
+
+    Args:
+        body: the request.
+        target: the model that it was for.
+        remembered: what this host knows of signatures; changed.
+    """
+    sent = {one for one in signatures_in({"content": content} for content in body["contents"]) if one != MADE_UP}
+    unknown = {one for one in sent if remembered.maker_of(one) != target.signer}
+    for signature in unknown:
+        remembered.note_refused(signature, target.signer)
+    for signature in sent if not unknown else ():
+        remembered.doubt(signature)
+
+
 def signatures_in(candidates: Any) -> Iterator[str]:
     """Yield the signatures in the candidates of a Gemini reply, in order."""
-    for candidate in candidates if isinstance(candidates, list) else ():
+    for candidate in candidates if isinstance(candidates, Iterable) else ():
         content = candidate.get("content") if isinstance(candidate, Mapping) else None
         for part in (content.get("parts") if isinstance(content, Mapping) else None) or ():
             signature = part.get("thoughtSignature") if isinstance(part, Mapping) else None
@@ -80,11 +95,6 @@ class _Signed:
         self.of_thoughts = set(_texts(block.get("signature") for block in _mappings(blocks)))
         self.of_texts = set(_texts(_fields(message).get("thought_signatures")))
         self.of_calls = set(_texts(borrowed.signature_of(call) for call in _calls(message)))
-
-    @property
-    def all(self) -> set[str]:
-        """Every one of them."""
-        return self.of_thoughts | self.of_texts | self.of_calls
 
 
 def _is_own(
@@ -216,4 +226,4 @@ def _texts(values: Any) -> list[str]:
     return [one for one in values if isinstance(one, str) and one]
 
 
-__all__ = ["is_whole", "leave_out_foreign_signatures", "signatures_in"]
+__all__ = ["MADE_UP", "is_whole", "leave_out_foreign_signatures", "note_refusal", "signatures_in"]

@@ -14,8 +14,8 @@ from litellm_antigravity.litellm.translation.histories import without_twins
 from litellm_antigravity.litellm.translation.media import FETCHER, Fetcher, inline_media
 from litellm_antigravity.litellm.translation.messages import prepare_messages
 from litellm_antigravity.litellm.translation.parameters import fit_gemini, prepare_params
-from litellm_antigravity.litellm.translation.provenance import leave_out_foreign_signatures
-from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
+from litellm_antigravity.litellm.translation.provenance import leave_out_foreign_signatures, note_refusal
+from litellm_antigravity.litellm.translation.signatures import NO_SIGNATURES, THOUGHTS, SignedThoughts
 from litellm_antigravity.litellm.translation.spelling import in_camel_case
 from litellm_antigravity.litellm.translation.thoughts import set_thoughts_aside
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
@@ -34,7 +34,6 @@ def to_gemini(
     *,
     fetcher: Fetcher = FETCHER,
     thoughts: SignedThoughts = THOUGHTS,
-    signatures_refused: bool = False,
 ) -> dict[str, Any]:
     """Return the Gemini request for an OpenAI one.
 
@@ -46,7 +45,6 @@ def to_gemini(
         optional_params: OpenAI parameters as LiteLLM hands them to a provider; not changed.
         fetcher: for images and files that are named by URL.
         thoughts: of former replies; see `signatures`.
-        signatures_refused: whether upstream has refused a signature in these messages; see `provenance`.
 
     Raises:
         litellm.BadRequestError: when something cannot be translated or fetched.
@@ -61,7 +59,7 @@ def to_gemini(
     mapped, schemas = _params(params, target, names)
     prepared = prepare_messages(messages, target, names)
     inline_media(prepared, model, fetcher)
-    leave_out_foreign_signatures(prepared, target, thoughts, refused=signatures_refused)
+    leave_out_foreign_signatures(prepared, target, thoughts)
     aside: list[Any] = []
     if not target.is_gemini:
         asked = bool((mapped.get("thinkingConfig") or {}).get("includeThoughts"))
@@ -87,6 +85,30 @@ def to_gemini(
     return body
 
 
+def without_signatures(
+    refused: Mapping[str, Any],
+    model: str,
+    messages: Sequence[Any],
+    optional_params: Mapping[str, Any],
+    *,
+    thoughts: SignedThoughts = THOUGHTS,
+) -> dict[str, Any]:
+    """Return a request without any signature, in place of one that upstream has refused for one of them.
+
+    Args:
+        refused: the request that `to_gemini` has made of the same arguments.
+        model: see `to_gemini`; so for the other two.
+        messages: see there.
+        optional_params: see there.
+        thoughts: where the refusal is remembered; see `provenance`.
+
+    Raises:
+        litellm.BadRequestError: see there.
+    """
+    note_refusal(refused, Target.of(model), thoughts)
+    return to_gemini(model, messages, optional_params, thoughts=NO_SIGNATURES)
+
+
 def _params(params: dict[str, Any], target: Target, names: ToolNames) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the parameters as LiteLLM maps them for Gemini, and the schemas of the tools."""
     schemas = prepare_tools(params, target, names)
@@ -110,4 +132,4 @@ def _begin_with_user(body: dict[str, Any]) -> None:
         body["contents"] = [copy.deepcopy(_BLANK), *(contents or [])]
 
 
-__all__ = ["to_gemini"]
+__all__ = ["to_gemini", "without_signatures"]

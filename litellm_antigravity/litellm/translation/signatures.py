@@ -27,6 +27,8 @@ ALTERED: Final = "altered"
 """The maker of a signature whose thought is no longer what was signed: nobody takes it."""
 
 _REFUSED_BY: Final = "refused by "
+_NOBODY: Final = ""  # that anybody knows
+_MAKER: Final = "maker:"
 _NOT_IN_IDS: Final = re.compile(r"[^A-Za-z0-9_-]")
 _ABSENT_SECONDS: Final = 10.0  # for which a signature that nobody knows is not looked for again
 _MAX_ABSENT: Final = 4096
@@ -109,17 +111,25 @@ class SignedThoughts(ForkAware):
         key = _maker_key(signature)
         with self._lock:
             known = self._blocks.get(key)
-            if known is not None and (not about or known[0]["thinking"] == about):
+            if known is not None and known[0]["signature"] == family and (not about or known[0]["thinking"] == about):
                 return
             self._absent.pop(key, None)
         self._write(key, [{"thinking": about, "signature": family}])
 
     def note_refused(self, signature: str, family: str) -> None:
-        """Remember that upstream did not take a signature for a model of ``family``."""
+        """Remember that upstream did not take a signature for ``family``; what two families refuse goes to none."""
+        maker, refused = self.maker_of(signature) or "", f"{_REFUSED_BY}{family}"
+        self._judge(signature, ALTERED if maker.startswith(_REFUSED_BY) and maker != refused else refused)
+
+    def doubt(self, signature: str) -> None:
+        """Forget who made a signature, since upstream did not take it for a model of that family."""
+        self._judge(signature, _NOBODY)
+
+    def _judge(self, signature: str, maker: str) -> None:
         key = _maker_key(signature)
         with self._lock:
             self._absent.pop(key, None)
-        self._write(key, [{"thinking": "", "signature": f"{_REFUSED_BY}{family}"}])
+        self._write(key, [{"thinking": "", "signature": maker}])
 
     def may_be(self, signature: str, family: str) -> bool:
         """Return whether a signature may be of ``family``: made by it, or by nobody knows whom and not refused."""
@@ -138,7 +148,7 @@ class SignedThoughts(ForkAware):
             self._absent[key] = time.monotonic() + _ABSENT_SECONDS
             return None
         about = blocks[0]["thinking"]
-        return blocks[0]["signature"] if thought is None or about in ("", _digest(thought)) else ALTERED
+        return (blocks[0]["signature"] or None) if thought is None or about in ("", _digest(thought)) else ALTERED
 
     def _write(self, key: str, blocks: list[dict[str, str]]) -> None:
         self._keep(key, blocks)
@@ -182,7 +192,7 @@ def _key(call_id: str) -> str:
 
 
 def _maker_key(signature: str) -> str:
-    return f"maker:{_digest(signature)}"
+    return f"{_MAKER}{_digest(signature)}"
 
 
 def _digest(text: str) -> str:
@@ -193,7 +203,20 @@ def _size(blocks: Sequence[Mapping[str, str]]) -> int:
     return sum(len(text) for block in blocks for text in block.values())
 
 
+class _NoSignatures(SignedThoughts):
+    """Knows no thought, and takes every signature for somebody else's."""
+
+    def _read(self, key: str) -> list[dict[str, str]]:
+        return [{"thinking": "", "signature": ALTERED}] if key.startswith(_MAKER) else []
+
+    def _write(self, key: str, blocks: list[dict[str, str]]) -> None:
+        pass
+
+
 THOUGHTS: Final = SignedThoughts()
 """Those of this process."""
 
-__all__ = ["ALTERED", "MAX_CHARACTERS", "THOUGHTS", "SignedThoughts"]
+NO_SIGNATURES: Final = _NoSignatures()
+"""For a request in which no signature is to go."""
+
+__all__ = ["ALTERED", "MAX_CHARACTERS", "NO_SIGNATURES", "THOUGHTS", "SignedThoughts"]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation.schemas import prepare_parameters
 from litellm_antigravity.litellm.translation.tool_names import ToolNames, function_in, functions_of, is_built_in
-
-logger = logging.getLogger("litellm_antigravity")
+from litellm_antigravity.logs import LOGGER, not_told
 
 _SCHEMA_MARK: Final = "\x00schema-"
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
@@ -58,9 +56,10 @@ def _leave_out_googles(params: dict[str, Any], target: Target) -> None:
         if not kept:
             for name in _ABOUT_TOOLS if not params.get("functions") else ("tools",):
                 params.pop(name, None)
-    if left_out:
-        names = ", ".join(dict.fromkeys(left_out))
-        logger.warning("%s has no tools of Google's; left out: %s.", target.model, names)
+    if left_out and (new := not_told("google's", left_out)):
+        LOGGER.warning(
+            "%s has no tools of Google's; left out, now and whenever they come: %s.", target.model, ", ".join(new)
+        )
 
 
 def _kind(tool: Mapping[str, Any]) -> str:
@@ -69,20 +68,25 @@ def _kind(tool: Mapping[str, Any]) -> str:
 
 def _last_of_each_name(params: dict[str, Any]) -> None:
     """Leave out all but the last of the tools that have one name, which upstream refuses."""
-    functions = list(functions_of(params))
-    last = {function["name"]: id(function) for function in functions}
-    if len(last) == len(functions):
-        return
-    doubles = dict.fromkeys(one["name"] for one in functions if last[one["name"]] != id(one))
-    logger.warning("The request declares tools twice; the last one is taken of each: %s.", ", ".join(doubles))
-    for name in ("tools", "functions"):
-        if isinstance(params.get(name), list):
-            params[name] = [tool for tool in params[name] if _is_last(tool, last)]
+    declared: set[str] = set()
+    twice: list[str] = []
+    for place in ("functions", "tools"):  # from behind: LiteLLM declares `tools` first
+        tools = params.get(place)
+        if isinstance(tools, list):
+            kept = [tool for tool in reversed(tools) if _is_new(function_in(tool), declared, twice)]
+            params[place] = kept[::-1]
+    if new := not_told("twice", reversed(twice)):
+        LOGGER.warning("Requests declare tools twice; the last one is taken of each: %s.", ", ".join(new))
 
 
-def _is_last(tool: Any, last: Mapping[str, int]) -> bool:
-    function = function_in(tool)
-    return function is None or last[function["name"]] == id(function)
+def _is_new(function: Mapping[str, Any] | None, declared: set[str], twice: list[str]) -> bool:
+    if function is None:
+        return True
+    if function["name"] in declared:
+        twice.append(function["name"])
+        return False
+    declared.add(function["name"])
+    return True
 
 
 def _rename_choice(params: dict[str, Any], names: ToolNames) -> None:
