@@ -108,12 +108,12 @@ class AccountsWriter:
         replaced: list[str] = []
 
         def change(document: dict[str, Any]) -> bool:
+            roster = parse_document(document, home, now, may_be_empty=True)
             indices = sorted(editing.indices_of(document, home, now, account.id))
             if not indices:
                 added = {"addedAt": int(now * 1000), "lastUsed": 0} | dict(entry)
                 editing.add_entry(document, {**added, "enabled": True} if is_main else added)
                 return True
-            roster = parse_document(document, home, now, may_be_empty=True)
             newest = roster.indices[account.id]
             for index in indices:
                 old, _ = parse_entry(document["accounts"][index], home.parent, now)
