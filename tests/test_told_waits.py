@@ -36,7 +36,7 @@ def simulator() -> Any:
         yield started
 
 
-def limited(simulator: Simulator, seconds: float = 7200) -> None:
+def limited(simulator: Simulator, seconds: float = 7000) -> None:
     for email in EMAILS:
         simulator.drain(email, None, seconds)
 
@@ -55,14 +55,14 @@ def left() -> list[float]:
 def test_a_caller_is_told_no_more_than_the_setting_and_the_truth_stays_on_record(
     simulator: Simulator, tmp_path: Path, door: Callable[..., Any]
 ) -> None:
-    """Before there was no such setting: callers were told 7200 s, which some agents sleep without a word."""
+    """Before there was no such setting: callers were told 7000 s, which some agents sleep without a word."""
     litellm_antigravity.register(settings_of(simulator, tmp_path, max_retry_after_seconds=20))
     limited(simulator)
     error = fail(door)
     assert isinstance(error, litellm.RateLimitError)
     assert told(error) == [20, 20]
     assert "1h" in str(error)  # the message says the truth
-    assert all(7100 < seconds <= 7200 for seconds in left())
+    assert all(6900 < seconds <= 7001 for seconds in left())
     assert len(left()) == 3
 
 

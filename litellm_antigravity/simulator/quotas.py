@@ -6,9 +6,13 @@ import itertools
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.models import FAMILIES, ModelFamily
+
+FIVE_HOURS: Final = 5 * 3600.0
+"""Seconds; the window of upstream's short quota (users have seen "5h" and "weekly")."""
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from litellm_antigravity.simulator.accounts import SimulatedAccount
 from litellm_antigravity.simulator.log import LoggedRequest
-from litellm_antigravity.simulator.simulator import FIVE_HOURS, Simulator
+from litellm_antigravity.simulator.quotas import FIVE_HOURS
+from litellm_antigravity.simulator.simulator import Simulator
 
 
 def serve_forever(
