@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,7 @@ MAX_BYTES: Final = 1 << 20
 """Of a script's text; the ready ones have some thousands."""
 
 _ACTIONS: Final = TypeAdapter(tuple[Action, ...])
+_SHOWN: Final = 80  # characters of a wrong word
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _MAX_FIELDS: Final = 100_000  # YAML's aliases make many of a few characters
 
@@ -112,7 +114,14 @@ def _checked(text: str | bytes, source: str, root: type[BaseModel], check: Calla
     try:
         return check(value)
     except ValidationError as error:
-        told = [_told(one, source, root, lines) for one in error.errors(include_url=False, include_input=False)]
+        problems = error.errors(include_url=False)
+        places = {one["loc"] for one in problems}
+        told = [
+            _told(one, source, root, lines)
+            for one in problems
+            # A list in which every item is wrong is said to have none.
+            if one["type"] != "too_short" or not any(place[:-1][: len(one["loc"])] == one["loc"] for place in places)
+        ]
         raise ScriptError("\n".join(told)) from None
 
 
@@ -203,7 +212,24 @@ def _reason(problem: Any, root: type[BaseModel]) -> str:
     if kind == "value_error":
         said = str(problem["ctx"]["error"])
         return said if said.endswith(".") else f"{said}."
-    return f"{problem['msg']}."
+    if kind == "literal_error" and isinstance(problem["input"], str):
+        allowed = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
+        meant = nearest(problem["input"], allowed)
+        hint = f"did you mean {meant}?" if meant else f"it may be {', '.join(allowed)}."
+        return f"cannot be {shown(problem['input'], _SHOWN)!r}; {hint}"
+    if kind in ("model_type", "dict_type"):
+        return "has to be an object."
+    if kind == "too_short":
+        return "has to have at least one item."
+    return f"{_in_plain_words(problem['msg'])}."
+
+
+def _in_plain_words(said: str) -> str:
+    """Return what pydantic says of a value in the words of YAML and JSON."""
+    words = {"Input should be a valid": "has to be a", "Input should": "has to", "a tuple": "a list"}
+    for pydantics, ours in {**words, "a integer": "an integer", "True": "true"}.items():
+        said = said.replace(pydantics, ours)
+    return said
 
 
 def _owner(loc: Iterable[str | int], root: type[BaseModel]) -> list[str]:
@@ -227,7 +253,7 @@ def _models(kind: Any) -> Iterator[type[BaseModel]]:
 def _spelled(place: Iterable[str | int]) -> str:
     text = ""
     for part in place:
-        text += f"[{part + 1}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
     return text
 
 
