@@ -31,20 +31,25 @@ _LONGEST_MODEL: Final = 256  # characters of a name
 _REQUEST: Final = httpx.Request("POST", f"https://{PROVIDER}.invalid/")  # LiteLLM's errors insist on having one
 
 
-def as_litellm(error: AntigravityError, model: str) -> Exception:
+def as_litellm(error: AntigravityError, model: str, longest_wait: float | None = None) -> Exception:
     """Return the LiteLLM exception for one of ours, to be raised from it.
 
     A rate limit carries ``Retry-After`` in ``response.headers`` and in ``headers`` (from where the proxy copies it),
     and ``num_retries = 0``: the Router would otherwise sleep and ask again, though every account has been asked. So
     does every error when the host's retry budget is spent.
+
+    Args:
+        error: ours.
+        model: that was asked for.
+        longest_wait: seconds that ``Retry-After`` says at most; the message says the true time. ``None`` for no cap.
     """
     _forget_contexts(error)
     if isinstance(error, AllAccountsLimitedError):
         if error.retry_after is None:
             return _make(litellm.AuthenticationError, 401, str(error), model)
-        return _rate_limit(str(error), error.retry_after, model)
+        return _rate_limit(str(error), told_wait(error.retry_after, longest_wait), model)
     if isinstance(error, RequestRefusedError):
-        raised = _refused(error, model)
+        raised = _refused(error, model, longest_wait)
         if error.retries_spent:  # a retry of the Router's would come to us as a request of its own
             raised.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
         return raised
@@ -94,17 +99,22 @@ def not_offered(what: str, model: str) -> Exception:
     return _make(litellm.BadRequestError, 400, message, model)
 
 
-def _refused(error: RequestRefusedError, model: str) -> Exception:
-    refusal = error.refusal
+def told_wait(retry_after: float | None, longest_wait: float | None) -> float | None:
+    """Return the seconds that a caller is told to wait: what is known, and no more than the user wants to be told."""
+    return retry_after if retry_after is None or longest_wait is None else min(retry_after, longest_wait)
+
+
+def _refused(error: RequestRefusedError, model: str, longest_wait: float | None) -> Exception:
+    refusal, wait = error.refusal, told_wait(error.refusal.retry_after, longest_wait)
     message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
     if error.retries_spent:
         message += " Not tried again: too much of what this host asked has failed lately."
     if refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE, RefusalKind.REFUSED_REQUEST):
-        return _rate_limit(message, refusal.retry_after, model)
+        return _rate_limit(message, wait, model)
     if refusal.kind is RefusalKind.CALLER:
         return _callers(refusal, message, model)
     if refusal.kind is RefusalKind.CAPACITY:
-        return _make(litellm.ServiceUnavailableError, 503, message, model, retry_after=refusal.retry_after)
+        return _make(litellm.ServiceUnavailableError, 503, message, model, retry_after=wait)
     if refusal.kind in (RefusalKind.AUTH, RefusalKind.REVOKED):
         return _make(litellm.AuthenticationError, 401, message, model)
     if refusal.kind in (RefusalKind.VERIFICATION, RefusalKind.BANNED):

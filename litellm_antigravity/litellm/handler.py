@@ -88,6 +88,11 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """Whether `use` has been called."""
         return self._settings is not None
 
+    @property
+    def longest_wait(self) -> float | None:
+        """The seconds that ``Retry-After`` says at most; ``None`` for no cap."""
+        return None if self._dispatcher is None else self._dispatcher.settings.max_retry_after_seconds
+
     def serves(self, group: object) -> bool:
         """Return whether the deployments that LiteLLM knows by this name are ours."""
         return isinstance(group, str) and any(
@@ -120,7 +125,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         except AccountsFileError:
             return None  # a gateway without Antigravity accounts
         except AntigravityError as error:
-            raise as_litellm(error, str(kwargs.get("model"))) from error
+            raise as_litellm(error, str(kwargs.get("model")), self.longest_wait) from error
         if member.provider in _GOOGLE:
             headers = {**(kwargs.get("extra_headers") or {}), "Authorization": f"Bearer {token}"}
             return {**kwargs, "extra_headers": headers}
@@ -177,12 +182,12 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
 
         When the whole group is limited it says so instead: there is no next one, and the Router would only sleep.
         """
-        raised = as_litellm(error, model)
+        raised = as_litellm(error, model, self.longest_wait)
         info = served_by(call)
         may_go_on = getattr(raised, "status_code", None) == 429 and not getattr(error, "retries_spent", False)
         if account_named(info) is not None and may_go_on:
             if (limits := self.routing.limits_after(info)) is not None:
-                return as_litellm(limits, model)
+                return as_litellm(limits, model, self.longest_wait)
             if self.routing.member_of(info) is not None:
                 raised.num_retries = None  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
         return raised
@@ -219,7 +224,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             raise self._raised(error, model, call) from error
         _remember_account(call["logging_obj"], answer.lease)
         translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
-        return _chunks(answer, translator, model, _deployment_id(call))
+        return _chunks(answer, translator, model, _deployment_id(call), self.longest_wait)
 
     def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:
         """Serve a streamed request on an event loop."""
@@ -227,7 +232,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             pending = self._begin(self.dispatcher.begin_stream, model, call, stream=True)
         except AntigravityError as error:
             raise self._raised(error, model, call) from error
-        return AsyncChunks(pending, model, call, self._raised)
+        return AsyncChunks(pending, model, call, self._raised, self.longest_wait)
 
     def _begin(
         self,
@@ -256,15 +261,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """Refuse; see `not_offered`."""
         raise not_offered("embedding", model)
 
-    def aembedding(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("embedding", model)
-
     def image_generation(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("image_generation", model)
-
-    def aimage_generation(self, *, model: str, **_: Any) -> NoReturn:
         """Refuse; see `not_offered`."""
         raise not_offered("image_generation", model)
 
@@ -272,9 +269,9 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """Refuse; see `not_offered`."""
         raise not_offered("image_edit", model)
 
-    def aimage_edit(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("image_edit", model)
+    aembedding = embedding
+    aimage_generation = image_generation
+    aimage_edit = image_edit
 
 
 def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse:
@@ -320,7 +317,11 @@ def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: o
 
 
 def _chunks(
-    answer: StreamedAnswer, translator: ChunkTranslator, model: str, deployment_id: object
+    answer: StreamedAnswer,
+    translator: ChunkTranslator,
+    model: str,
+    deployment_id: object,
+    longest_wait: float | None,
 ) -> Iterator[ModelResponseStream]:
     learn(model)
     try:
@@ -328,7 +329,7 @@ def _chunks(
             yield from _named(translator.chunks(reply), answer.lease, deployment_id)
         yield from _named(translator.last_chunks(), answer.lease, deployment_id)
     except AntigravityError as error:
-        raise as_litellm(error, model) from error
+        raise as_litellm(error, model, longest_wait) from error
     finally:
         answer.close()
 
@@ -342,8 +343,10 @@ class AsyncChunks(OpensLater):
         model: str,
         call: dict[str, Any],
         raised: Callable[[AntigravityError, str, dict[str, Any]], Exception],
+        longest_wait: float | None,
     ) -> None:
         self._pending = pending
+        self._longest_wait = longest_wait
         self._raised = raised
         self._model = model
         self._call = call
@@ -391,7 +394,7 @@ class AsyncChunks(OpensLater):
             for chunk in _named(self._translator.last_chunks(), answer.lease, deployment_id):
                 yield chunk
         except AntigravityError as error:
-            raise as_litellm(error, self._model) from error
+            raise as_litellm(error, self._model, self._longest_wait) from error
         finally:
             await answer.aclose()
 

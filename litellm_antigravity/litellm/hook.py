@@ -11,7 +11,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request, told_wait
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing.group import Group
@@ -70,9 +70,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
-                    raise as_litellm(error, model) from error
+                    raise as_litellm(error, model, self._handler.longest_wait) from error
             except AntigravityError as error:
-                raise as_litellm(error, model) from error
+                raise as_litellm(error, model, self._handler.longest_wait) from error
             await asyncio.sleep(wait)
             waited += wait
 
@@ -87,9 +87,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
-                    raise as_litellm(error, model) from error
+                    raise as_litellm(error, model, self._handler.longest_wait) from error
             except AntigravityError as error:
-                raise as_litellm(error, model) from error
+                raise as_litellm(error, model, self._handler.longest_wait) from error
             time.sleep(wait)
             waited += wait
 
@@ -196,7 +196,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if first_report(error):
             self._report(found, kwargs, refusal)
         if refusal.status == 429 and (limits := self._handler.routing.limits_after(_pinned_by(found[1]))) is not None:
-            give_up(error, limits.retry_after)
+            give_up(error, told_wait(limits.retry_after, self._handler.longest_wait))
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
         group, member = found
