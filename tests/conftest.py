@@ -29,6 +29,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let what the command line shows be kept as it is now; see `screens`."""
+    parser.addoption("--update-screens", action="store_true", help="keep what the commands show now in tests/screens/")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that start proxies: they take longest, and at the end nobody is to wait for one of them.
 

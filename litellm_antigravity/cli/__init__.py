@@ -8,14 +8,16 @@ import sys
 import click
 
 from litellm_antigravity._version import __version__
+from litellm_antigravity.cli.ask import ask
 from litellm_antigravity.cli.auth import auth
+from litellm_antigravity.cli.completion import completion
 from litellm_antigravity.cli.demo import demo
 from litellm_antigravity.cli.errors import ReportingGroup
+from litellm_antigravity.cli.examples import PROGRAM, add_examples
 from litellm_antigravity.cli.models import models
+from litellm_antigravity.cli.reset import reset
 from litellm_antigravity.cli.simulate import simulate
 from litellm_antigravity.cli.status import status
-
-PROGRAM = "litellm-antigravity"
 
 _EPILOG = """\
 Google's Antigravity terms forbid third-party clients, and accounts have been suspended for using them: see README.
@@ -34,8 +36,9 @@ def cli() -> None:
     """
 
 
-for _command in (demo, auth, models, status, simulate):  # in the order of first use
+for _command in (demo, auth, ask, models, status, reset, simulate, completion):  # in the order of first use
     cli.add_command(_command)
+add_examples(cli)
 
 
 def main() -> None:

@@ -10,13 +10,14 @@ _WIDTH_ELSEWHERE = 140
 """Columns; rich takes 80 when there is no terminal, and folds."""
 
 
-def new_console(*, no_color: bool = False) -> Console:
+def new_console(*, no_color: bool = False, stderr: bool = False) -> Console:
     """Return a console on standard output. Plain text: nothing in an e-mail address is taken for markup.
 
     Args:
         no_color: no colours even on a terminal; rich honours the variable ``NO_COLOR`` by itself.
+        stderr: on standard error instead.
     """
-    console = Console(no_color=no_color or None, highlight=False, markup=False, emoji=False)
+    console = Console(stderr=stderr, no_color=no_color or None, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and not os.environ.get("COLUMNS"):
         console.width = _WIDTH_ELSEWHERE
     return console

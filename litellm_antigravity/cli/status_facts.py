@@ -1,4 +1,4 @@
-"""What ``status`` shows, before it is a table or JSON. No token is ever read for it."""
+"""What ``status`` shows, before it is text or JSON. No token is ever read for it, and nothing is written."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.masking import shown
-from litellm_antigravity.models import FAMILIES, canonical_model, family_of
+from litellm_antigravity.models import BUILT_IN_MODELS, FAMILIES, ModelFamily, canonical_model, family_of
 from litellm_antigravity.pool import AccountPool, AccountState
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence
+from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence, model_pool
+from litellm_antigravity.state.store import StateView
 
-State: TypeAlias = Literal["ready", "cooling down", "out", "disabled"]
+FORMAT = 1
+"""Of the JSON. It rises when something is taken away or changes its meaning; what is added leaves it as it is."""
+
+State: TypeAlias = Literal["ready", "cooling down", "out", "disabled", "needs an OAuth client"]
 """``out`` is a cooldown that does not end by itself."""
 
 
@@ -56,8 +61,20 @@ class PoolReport:
 
 @dataclass(frozen=True, slots=True)
 class AccountReport:
-    """One account. ``last_used`` is in epoch seconds, ``None`` when no process on this machine has used it."""
+    """One account.
 
+    Attributes:
+        number: its place in the accounts file, from 1.
+        email: as the file has it.
+        id: stable.
+        enabled: whether it may be chosen.
+        health: points.
+        tokens: requests left in its bucket.
+        last_used: in epoch seconds, ``None`` when no process on this machine has used it.
+        pools: the whole account if that is benched, the families, and models that are limited by themselves.
+    """
+
+    number: int
     email: str | None
     id: str
     enabled: bool
@@ -65,6 +82,33 @@ class AccountReport:
     tokens: float
     last_used: float | None
     pools: tuple[PoolReport, ...]
+
+    def back_in(self, family: ModelFamily, model: str | None) -> float | None:
+        """Return the seconds until the account is free, 0 when it is, ``None`` when that takes somebody to act."""
+        about = (family,) if model is None else (family, model_pool(model))
+        waits = [_wait(pool) for pool in self.pools if pool.pool in about]
+        return max((one for one in waits if one is not None), default=0.0) if None not in waits else None
+
+
+def _wait(pool: PoolReport) -> float | None:
+    return 0.0 if pool.state == "ready" else pool.remaining_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How things stand for one family, or for the one model that was asked about.
+
+    Attributes:
+        subject: the family or the model.
+        free: how many accounts could serve a request now.
+        accounts: how many there are.
+        next_back_seconds: until one more is free; ``None`` when none comes back by itself.
+    """
+
+    subject: str
+    free: int
+    accounts: int
+    next_back_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +131,7 @@ class StatusReport:
         accounts_file: where the accounts come from.
         strategy: of the settings that hold here; each process may have its own.
         model: what the report is limited to.
+        summary: one per family, or one for the model.
         accounts: in file order.
         models_without_capacity: name and seconds left of models that upstream has no capacity for.
         shared_state: how the shared state is doing.
@@ -96,56 +141,105 @@ class StatusReport:
     accounts_file: str
     strategy: str
     model: str | None
+    summary: tuple[Summary, ...]
     accounts: tuple[AccountReport, ...]
     models_without_capacity: dict[str, float]
     shared_state: SharedStateReport
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
+        """Return it as plain values; docs/command-line.md describes them."""
+        return {"format": FORMAT, **asdict(self)}
 
 
-def gather_status(
-    model: str | None = None, *, settings: Settings | None = None, clock: Clock | None = None
-) -> StatusReport:
-    """Return what is known. Makes no state folder.
+class StatusReader:
+    """Reads what is known, as often as wanted. Makes no state folder, and changes nothing in one.
 
     Args:
         model: only what concerns this model.
+        accounts: only these, each by number, e-mail, label or a beginning of one; all when empty.
         settings: read from environment and files when absent.
         clock: the source of time.
 
     Raises:
         SettingsError: when a setting is wrong.
-        AccountsFileError: when there are no accounts to be had.
     """
-    settings, clock = settings or Settings(), clock or SystemClock()
-    name = None if model is None else canonical_model(model)
-    exists = _has_state(settings)
-    pool = AccountPool(settings, store=None if exists else MemoryStore(), clock=clock)
+
+    def __init__(
+        self,
+        model: str | None = None,
+        accounts: Sequence[str] = (),
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings or Settings()
+        self._clock = clock or SystemClock()
+        self._model = None if model is None else canonical_model(model)
+        self._wanted = tuple(accounts)
+        self._exists = _has_state(self._settings)
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> AccountPool:
+        store = None if self._exists else MemoryStore()
+        return AccountPool(self._settings, store=store, clock=self._clock)
+
+    def read(self) -> StatusReport:
+        """Return what is known now.
+
+        Raises:
+            AccountsFileError: when there are no accounts to be had.
+            AntigravityError: when nobody knows the model.
+        """
+        if not self._exists and _has_state(self._settings):
+            self._exists = True
+            self._pool = self._new_pool()
+        pool, model = self._pool, self._model
+        states = pool.states(model)
+        view = pool.store.known()
+        if model is not None:
+            _check_known(model, view, self._settings)
+        present = pool.store.processes(forget=False)
+        store, now = pool.store.status(), self._clock.time()
+        accounts = tuple(_account(number, state, model, present, now) for number, state in enumerate(states, 1))
+        return StatusReport(
+            now=now,
+            accounts_file=str(self._settings.accounts_file),
+            strategy=self._settings.account_selection_strategy,
+            model=model,
+            summary=_summaries(accounts, model),
+            accounts=accounts,
+            models_without_capacity={
+                each: held.remaining(now)
+                for each, held in sorted(view.capacity.items())
+                if held.remaining(now) > 0 and model in (None, each)
+            },
+            shared_state=SharedStateReport(
+                str(self._settings.state_dir),
+                self._exists,
+                self._exists and store.shared,
+                store.dropped_rows,
+                store.problem,
+            ),
+        )
+
+    def close(self) -> None:
+        """Let go of the shared state."""
+        self._pool.store.close()
+
+
+def gather_status(
+    model: str | None = None,
+    accounts: Sequence[str] = (),
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+) -> StatusReport:
+    """Return what is known, once; see `StatusReader`."""
+    reader = StatusReader(model, accounts, settings=settings, clock=clock)
     try:
-        states = pool.states(name)
-        present = pool.store.processes()
-        capacity = pool.store.known().capacity
-        store = pool.store.status()
+        return reader.read()
     finally:
-        pool.store.close()
-    now = clock.time()
-    return StatusReport(
-        now=now,
-        accounts_file=str(settings.accounts_file),
-        strategy=settings.account_selection_strategy,
-        model=name,
-        accounts=tuple(_account(state, name, present, now) for state in states),
-        models_without_capacity={
-            each: held.remaining(now)
-            for each, held in sorted(capacity.items())
-            if held.remaining(now) > 0 and name in (None, each)
-        },
-        shared_state=SharedStateReport(
-            str(settings.state_dir), exists, exists and store.shared, store.dropped_rows, store.problem
-        ),
-    )
+        reader.close()
 
 
 def _has_state(settings: Settings) -> bool:
@@ -157,7 +251,40 @@ def _has_state(settings: Settings) -> bool:
         return True  # it is there, but not as it should be: the store says what is wrong
 
 
-def _account(state: AccountState, model: str | None, present: Sequence[Presence], now: float) -> AccountReport:
+def _check_known(model: str, view: StateView, settings: Settings) -> None:
+    """Turn a name away that is not built in, has no price, and that no process on this machine has met.
+
+    Upstream's own list is not asked: that takes an account and the network.
+    """
+    from litellm_antigravity.settings.costs import model_costs
+    from litellm_antigravity.settings.names import nearest
+
+    pool = model_pool(model)
+    known = {*BUILT_IN_MODELS, *view.capacity, *model_costs(settings.model_costs)}
+    if model in known or any(pool in pools for pools in view.cooldowns.values()):
+        return
+    meant = nearest(model, known)
+    hint = f"Did you mean {meant}? " if meant else ""
+    msg = (
+        f"Nobody here knows the model {shown(model, 80)}: it is not built in, and no process on this machine has met "
+        f"it. {hint}`litellm-antigravity models` lists those that upstream has."
+    )
+    raise AntigravityError(msg)
+
+
+def _summaries(accounts: Sequence[AccountReport], model: str | None) -> tuple[Summary, ...]:
+    families = FAMILIES if model is None else (family_of(model),)
+    found = []
+    for family in families:
+        waits = [account.back_in(family, model) for account in accounts]
+        back = [wait for wait in waits if wait is not None and wait > 0]
+        found.append(Summary(model or family, waits.count(0.0), len(accounts), min(back, default=None)))
+    return tuple(found)
+
+
+def _account(
+    number: int, state: AccountState, model: str | None, present: Sequence[Presence], now: float
+) -> AccountReport:
     account = state.account
     whole = _longest([one for one in state.cooldowns if one.pool == WHOLE_ACCOUNT], now)
     pools = [] if whole is None else [_cooled(whole, now)]
@@ -178,7 +305,14 @@ def _account(state: AccountState, model: str | None, present: Sequence[Presence]
         if longest is not None:
             pools.append(_cooled(longest, now))
     return AccountReport(
-        account.email, account.id, account.enabled, state.health, state.tokens, state.last_used, tuple(pools)
+        number,
+        account.email,
+        account.id,
+        account.enabled,
+        state.health,
+        state.tokens,
+        state.last_used,
+        tuple(pools),
     )
 
 

@@ -1,103 +1,144 @@
-"""``status`` as a table for each account, whose columns stand one below the other."""
+"""``status`` as text: a line that sums it up, then a block for each account."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from litellm_antigravity.cli.consoles import printable
-from litellm_antigravity.cli.status_facts import AccountReport, PoolReport, SharedStateReport, StatusReport
+from litellm_antigravity.cli.layout import beside, flow, joined, rows
+from litellm_antigravity.cli.status_facts import AccountReport, Holder, PoolReport, SharedStateReport, StatusReport
+from litellm_antigravity.cli.status_summary import summed_up
+from litellm_antigravity.cli.words import about, listed
 from litellm_antigravity.logs import spell_duration
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT
 
-_STYLES = {"ready": "green", "cooling down": "yellow", "out": "red", "disabled": "dim"}
+_STYLES = {
+    "ready": "green",
+    "cooling down": "yellow",
+    "out": "red",
+    "disabled": "dim",
+    "needs an OAuth client": "red",
+}
+_ALL = "all models"
+_INDENT = 3
 
 
-def show_status(console: Console, report: StatusReport) -> None:
-    """Print the report."""
-    about = "" if report.model is None else f" for {report.model}"
-    console.print(f"{len(report.accounts)} account(s){about}, strategy {report.strategy}, from {report.accounts_file}")
-    widths = _widths(report)
-    for number, account in enumerate(report.accounts, 1):
-        console.print()
-        console.print(Text.assemble((f"{number}. {_name(account)}", "bold"), f"   {_vitals(account, report.now)}"))
-        console.print(_pools(account, widths))
-        for line in _processes(account):
-            console.print(f"   {line}")
-    console.print()
-    for line in _remedies(report):
-        console.print(Text(line), soft_wrap=True)  # an address must stay in one piece
-    for model, left in report.models_without_capacity.items():
-        console.print(f"Upstream has no capacity for {printable(model)}; requests fail fast for {_spell(left)} more.")
-    console.print(Text(_shared_state(report.shared_state)), soft_wrap=True)
+def status_lines(report: StatusReport, width: int) -> Iterator[Text]:
+    """Yield the lines of the report, for a screen of ``width`` columns; no word in them is broken."""
+    yield from flow(Text(summed_up(report), _style_of(report)), width)
+    shown = [(account, _rows(account)) for account in report.accounts]
+    laid_out = rows([cells for _, table in shown for cells in table], width, indent=_INDENT)
+    for account, table in shown:
+        yield Text()
+        yield from beside(_head(account), _vitals(account, report.now), width, indent=_INDENT)
+        for _ in table:
+            yield from next(laid_out)
+        for line in _remedies(account):
+            yield from flow(line, width, indent=_INDENT)
+    yield Text()
+    for line in _footer(report):
+        yield from flow(line, width)
 
 
-def _pools(account: AccountReport, widths: tuple[int, ...]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=1)  # sets the rows off from the account above them
-    for width in widths:
-        table.add_column(width=width, overflow="fold")
-    table.add_column(overflow="fold")
-    for pool in account.pools:
-        name, state, reason = _cells(pool)
-        table.add_row("", name, Text(state, _STYLES[pool.state]), reason)
-    return table
+def _style_of(report: StatusReport) -> str:
+    if any(one.free == 0 for one in report.summary):
+        return "bold red"
+    return "bold green" if all(one.free == one.accounts for one in report.summary) else "bold yellow"
 
 
-def _cells(pool: PoolReport) -> tuple[str, str, str]:
-    name = "whole account" if pool.pool == WHOLE_ACCOUNT else printable(pool.pool.removeprefix("model:"))
-    if pool.state == "out":
-        return name, "out until you act", printable(pool.reason or "")
-    left = "" if pool.remaining_seconds is None else f", {_spell(pool.remaining_seconds)} left"
-    return name, pool.state + left, printable(pool.reason or "")
+def _head(account: AccountReport) -> Text:
+    return Text(f"{account.number}. {name_of(account)}", "bold")
 
 
-def _widths(report: StatusReport) -> tuple[int, ...]:
-    """Return the widths of name and state that let all accounts' pools stand one below the other."""
-    rows = [_cells(pool) for account in report.accounts for pool in account.pools]
-    return tuple(max(cell_len(cell) for cell in column) for column in list(zip(*rows, strict=True))[:2])
-
-
-def _name(account: AccountReport) -> str:
+def name_of(account: AccountReport) -> str:
+    """Return what people call an account: in full, because this is the owner's own terminal."""
     return printable(account.email or account.id)
 
 
-def _vitals(account: AccountReport, now: float) -> str:
-    used = "never used" if account.last_used is None else f"used {spell_duration(now - account.last_used)} ago"
-    return f"health {account.health:.0f}   tokens {account.tokens:.0f}   {used}"
+def _vitals(account: AccountReport, now: float) -> Text:
+    used = "never used" if account.last_used is None else f"used {about(max(0.0, now - account.last_used))} ago"
+    return Text(f"health {account.health:.0f}   tokens {account.tokens:.0f}   {used}", "dim")
 
 
-def _processes(account: AccountReport) -> Iterator[str]:
+def _rows(account: AccountReport) -> list[list[Text]]:
+    """Return a row for each pool: one for all where all are the same."""
+    families = [pool for pool in account.pools if pool.pool != WHOLE_ACCOUNT and not pool.pool.startswith("model:")]
+    models = [pool for pool in account.pools if pool.pool.startswith("model:")]
+    if len(families) > 1 and len({(pool.state, pool.reason, pool.remaining_seconds) for pool in families}) == 1:
+        return [_row(_ALL, families[0], _holders(families)), *(_row(_name(one), one, Text()) for one in models)]
+    return [_row(_name(one), one, _holders([one])) for one in (*families, *models)]
+
+
+def _row(name: str, pool: PoolReport, holders: Text) -> list[Text]:
+    return [Text(name), Text(_state(pool), _STYLES[pool.state]), joined((Text(printable(pool.reason or "")), holders))]
+
+
+def _state(pool: PoolReport) -> str:
+    if pool.state == "out":
+        return "out until you act"
+    return pool.state if pool.remaining_seconds is None else f"{pool.state}, {time_left(pool.remaining_seconds)}"
+
+
+def time_left(seconds: float) -> str:
+    """Return what is left of a cooldown, to the second: people watch it."""
+    return "until you act" if math.isinf(seconds) else f"{spell_duration(math.ceil(seconds))} left"
+
+
+def _name(pool: PoolReport) -> str:
+    return printable(pool.pool.removeprefix("model:"))
+
+
+def _holders(pools: Sequence[PoolReport]) -> Text:
+    """Return which processes are on an account, and for what if that is not the same for all pools."""
+    if len({pool.processes for pool in pools}) == 1:
+        return _processes(pools[0].processes)
+    return joined((_processes(pool.processes, f" for {_name(pool)}") for pool in pools), gap=", ")
+
+
+def _processes(holders: Sequence[Holder], what: str = "") -> Text:
+    if not holders:
+        return Text()
+    kinds = {(one.strategy, one.slot) for one in holders}
+    if len(kinds) == 1:
+        pids, tail = [str(one.pid) for one in holders], f" ({_kind(holders[0])})"
+    else:
+        pids, tail = [f"{one.pid} ({_kind(one)})" for one in holders], ""
+    return Text(f"process{'es' if len(pids) > 1 else ''} {listed(pids)}{tail}{what}", "cyan")
+
+
+def _kind(holder: Holder) -> str:
+    return printable(holder.strategy) + ("" if holder.slot is None else f", slot {holder.slot}")
+
+
+def _remedies(account: AccountReport) -> Iterator[Text]:
+    """Yield what the account's owner has to know or to do, each thing once."""
+    told: set[str] = set()
     for pool in account.pools:
-        for holder in pool.processes:
-            slot = "" if holder.slot is None else f", slot {holder.slot}"
-            yield f"process {holder.pid} is on it for {_cells(pool)[0]} ({printable(holder.strategy)}{slot})"
+        if pool.message is not None and (pool.state == "out" or pool.url is not None) and pool.message not in told:
+            told.add(pool.message)
+            yield Text(f"Upstream said: {printable(pool.message)}")
+        if pool.url is not None and pool.url not in told:
+            told.add(pool.url)
+            yield Text(f"Open {printable(pool.url)}", "bold")
+            yield Text(f"Then run: litellm-antigravity auth retry {name_of(account)}")
 
 
-def _remedies(report: StatusReport) -> Iterator[str]:
-    """Return a line for everything that the accounts' owner has to do."""
-    for account in report.accounts:
-        for pool in account.pools:
-            if pool.url is not None:
-                yield f"{_name(account)}, {printable(pool.reason or '')}: open {printable(pool.url)}"
-                yield f"{_name(account)}: afterwards, litellm-antigravity auth retry {_name(account)}"
-            if pool.message is not None and (pool.state == "out" or pool.url is not None):
-                yield f"{_name(account)}: upstream said: {printable(pool.message)}"
+def _footer(report: StatusReport) -> Iterator[Text]:
+    for model, left in report.models_without_capacity.items():
+        said = f"Upstream has no capacity for {printable(model)}; requests fail fast for {about(left)} more."
+        yield Text(said, "yellow")
+    yield Text(f"Strategy: {report.strategy}. Accounts: {printable(report.accounts_file)}", "dim")
+    yield _shared_state(report.shared_state)
 
 
-def _shared_state(state: SharedStateReport) -> str:
+def _shared_state(state: SharedStateReport) -> Text:
     if not state.exists:
-        return f"No shared state yet: no process on this machine has used the accounts ({state.place} is empty)."
+        said = f"No shared state yet: no process on this machine has used the accounts ({state.place} is empty)."
+        return Text(said, "dim")
     if state.problem is not None:
-        return f"Shared state: not in use. {printable(state.problem)}"
+        return Text(f"Shared state: not in use. {printable(state.problem)}", "yellow")
     dropped = f"; {state.dropped_rows} row(s) ignored that this package did not write" if state.dropped_rows else ""
-    return f"Shared state: {state.place}{dropped}"
-
-
-def _spell(seconds: float) -> str:
-    return spell_duration(math.ceil(seconds))
+    return Text(f"Shared state: {state.place}{dropped}", "dim")

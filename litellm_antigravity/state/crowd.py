@@ -1,8 +1,9 @@
-"""What the requests of a whole host share because they are many: the retry budget, and the turns of those who wait."""
+"""What the requests of a whole host share because they are many: the retry budget, turns to wait, who has which slot."""
 
 from __future__ import annotations
 
 import abc
+import itertools
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -27,6 +28,14 @@ class CrowdStore(Protocol):
 
     def claim_turn(self, family: ModelFamily, earliest: float, latest: float) -> float:
         """Return when a request that waits for an account wakes up; see `next_turn`."""
+        ...
+
+    def slot_owners(self) -> dict[int, str]:
+        """Return the slots that somebody has claimed, whether or not the claimant lives still."""
+        ...
+
+    def free_slot(self, number: int) -> None:
+        """Let the next process that claims a slot have this one, though its owner may live."""
         ...
 
 
@@ -69,6 +78,24 @@ class Rows(abc.ABC):
             turn = next_turn(number_in(decode(self._get(key)), "at"), earliest, latest)
             self._put(key, encode({"at": turn}), watched=False)
             return turn
+
+    def slot_owners(self) -> dict[int, str]:
+        """Return the slots that somebody has claimed; see `CrowdStore.slot_owners`."""
+        found: dict[int, str] = {}
+        with self._atomic():
+            for number in itertools.count():  # they are given out from 0 on, and their rows stay
+                row = decode(self._get(f"slot/{number}"))
+                if row is None:
+                    return found
+                if isinstance(owner := row.get("owner"), str):
+                    found[number] = owner
+        raise AssertionError  # pragma: no cover - the numbers do not end
+
+    def free_slot(self, number: int) -> None:
+        """Free a slot; see `CrowdStore.free_slot`."""
+        with self._atomic():
+            if self._get(f"slot/{number}") is not None:
+                self._put(f"slot/{number}", encode({"owner": None}), watched=False)
 
 
 def encode_budget(budget: RetryBudget) -> str:

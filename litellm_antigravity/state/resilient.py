@@ -252,9 +252,17 @@ class ResilientStore(ForkAware):
         """See `StateStore.announce`."""
         self._call(lambda store: store.announce(presence))
 
-    def processes(self) -> list[Presence]:
+    def processes(self, *, forget: bool = True) -> list[Presence]:
         """See `StateStore.processes`."""
-        return self._call(lambda store: store.processes())
+        return self._call(lambda store: store.processes(forget=forget))
+
+    def slot_owners(self) -> dict[int, str]:
+        """See `StateStore.slot_owners`."""
+        return self._call(lambda store: store.slot_owners())
+
+    def free_slot(self, number: int) -> None:
+        """See `StateStore.free_slot`."""
+        self._call(lambda store: store.free_slot(number))
 
     @contextmanager
     def exclusive(self, name: str, timeout: float) -> Iterator[bool]:

@@ -181,8 +181,8 @@ class StateStore(CrowdStore, Protocol):
         """Say which account this process is on."""
         ...
 
-    def processes(self) -> list[Presence]:
-        """Return the living processes that have announced themselves."""
+    def processes(self, *, forget: bool = True) -> list[Presence]:
+        """Return the living processes that have announced themselves; ``forget`` the dead ones, or change nothing."""
         ...
 
     def status(self) -> StoreStatus:
@@ -402,8 +402,8 @@ class RowStore(Rows):
             self._put(f"process/{presence.owner}", encode_presence(presence), watched=False)
             self._sweep(presence.seen_at)
 
-    def processes(self) -> list[Presence]:
-        """Return the living processes that have announced themselves, and forget the dead ones."""
+    def processes(self, *, forget: bool = True) -> list[Presence]:
+        """Return the living processes that have announced themselves; see `StateStore.processes`."""
         living: list[Presence] = []
         gone: list[str] = []
         with self._atomic():
@@ -415,7 +415,7 @@ class RowStore(Rows):
                 living.append(presence)
             else:
                 gone.append(key)
-        if gone:  # an owner is one life of one process: the dead do not come back
+        if gone and forget:  # an owner is one life of one process: the dead do not come back
             with self._atomic():
                 for key in gone:
                     self._delete(key)

@@ -1,0 +1,167 @@
+"""``litellm-antigravity ask``: one request, to see that everything works."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from litellm_antigravity.cli.completing import complete_models
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from litellm_antigravity.accounts import AccountsSnapshot
+    from litellm_antigravity.cli.ask_call import Answered
+    from litellm_antigravity.settings import Settings
+
+_DEFAULT_MODEL = "claude-sonnet-4-6"
+
+
+@click.command()
+@click.argument("prompt")
+@click.option(
+    "--model",
+    default=_DEFAULT_MODEL,
+    show_default=True,
+    metavar="NAME",
+    shell_complete=complete_models,
+    help="Which model to ask.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=120.0,
+    show_default="120",
+    metavar="SECONDS",
+    help="How long to wait for the first word.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON when the answer is complete.")
+def ask(prompt: str, model: str, timeout: float, as_json: bool) -> None:
+    """Ask one question, through LiteLLM as your programs do.
+
+    The answer comes on standard output as it is written; account, time, tokens and cost come on standard error. PROMPT -
+    is read from standard input. It takes one request of an account's quota.
+    """
+    import json
+
+    from litellm_antigravity.cli.ask_call import call_model
+    from litellm_antigravity.cli.stopping import stopped_by_signals
+    from litellm_antigravity.clock import SystemClock
+    from litellm_antigravity.settings import Settings
+
+    question = _question(prompt)
+    settings = Settings()
+    snapshot = _accounts(settings)  # what is wrong here is said before LiteLLM is imported, which takes seconds
+    with stopped_by_signals(), _waiting("Importing LiteLLM ...") as say:
+        answered = call_model(
+            question,
+            model,
+            settings,
+            timeout=timeout,
+            clock=SystemClock(),
+            on_ready=lambda: say(f"Asking {model} ..."),
+            on_text=_ignore if as_json else _printer(say),
+        )
+    account = _name(answered.account, snapshot)
+    if as_json:
+        click.echo(json.dumps(_as_json(answered, account, model), indent=2))
+        return
+    click.echo("")
+    _show(answered, account)
+
+
+def _question(prompt: str) -> str:
+    question = click.get_text_stream("stdin").read() if prompt == "-" else prompt
+    if not question.strip():
+        msg = "There is no question. Write it in quotes, or pipe it to `ask -`."
+        raise click.UsageError(msg)
+    return question
+
+
+def _accounts(settings: Settings) -> AccountsSnapshot:
+    from litellm_antigravity.accounts import AccountsFile
+    from litellm_antigravity.credentials.clients import Readiness
+
+    snapshot = AccountsFile(settings.accounts_file).current()
+    Readiness(settings).check_clients(snapshot)
+    return snapshot
+
+
+@contextlib.contextmanager
+def _waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """Show what is waited for, on a terminal; the function that it gives shows something else, or with "" nothing."""
+    console = _standard_error()
+    if not console.is_terminal:
+        yield _ignore
+        return
+    with console.status(what, spinner="dots" if console.encoding.startswith("utf") else "line") as status:
+
+        def say(more: str) -> None:
+            status.update(more) if more else status.stop()
+
+        yield say
+
+
+def _ignore(_: str) -> None:
+    return None
+
+
+def _printer(say: Callable[[str], None]) -> Callable[[str], None]:
+    from litellm_antigravity.masking import shown
+
+    def show(text: str) -> None:
+        say("")
+        click.echo(shown(text, lines=True), nl=False)
+
+    return show
+
+
+def _name(label: str | None, snapshot: AccountsSnapshot) -> str | None:
+    """Return what the command line calls the account that an answer names."""
+    from litellm_antigravity.cli.choosing import name_of
+    from litellm_antigravity.masking import header_value
+
+    return next((name_of(one) for one in snapshot.accounts if header_value(one.label) == label), label)
+
+
+def _as_json(answered: Answered, account: str | None, model: str) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {"model": model, **asdict(answered), "account": account}
+
+
+def _show(answered: Answered, account: str | None) -> None:
+    from rich.text import Text
+
+    from litellm_antigravity.cli.layout import flow, show
+
+    facts = [
+        f"account {account or 'not named'}",
+        f"{answered.seconds:.1f} s (first word after {answered.first_seconds:.1f} s)",
+        _tokens(answered),
+        _cost(answered),
+        "" if answered.finish_reason in (None, "stop") else f"ended by {answered.finish_reason}",
+    ]
+    console = _standard_error()
+    show(console, flow(Text("; ".join(filter(None, facts)), "dim"), console.width))
+
+
+def _tokens(answered: Answered) -> str:
+    if answered.input_tokens is None:
+        return ""
+    return f"{answered.input_tokens} + {answered.output_tokens or 0} tokens"
+
+
+def _cost(answered: Answered) -> str:
+    if answered.cost is None:
+        return "cost not known"
+    return f"cost ${answered.cost:.6f}" if answered.cost else "cost 0, within the subscription"
+
+
+def _standard_error() -> Console:
+    from litellm_antigravity.cli.consoles import new_console
+
+    return new_console(stderr=True)

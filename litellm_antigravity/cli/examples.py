@@ -1,0 +1,62 @@
+"""What ``--help`` shows below the options: examples, which are also what docs/command-line.md shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+PROGRAM: Final = "litellm-antigravity"
+
+EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "demo": ("demo", "demo --strategy sticky --requests 3"),
+    "ask": (
+        'ask "Hello" --model claude-sonnet-4-6',
+        "git diff | litellm-antigravity ask - --model gemini-3-flash",
+        'ask "Hello" --json',
+    ),
+    "auth list": ("auth list",),
+    "auth retry": ("auth retry user1@gmail.com",),
+    "models": ("models", "models --offline", "models --json"),
+    "status": (
+        "status",
+        "status --watch",
+        "status --model claude-sonnet-4-6 --account user1@gmail.com",
+        "status --json | jq '.summary[] | select(.free == 0)'",
+    ),
+    "reset": (
+        "reset user1@gmail.com",
+        "reset --pool claude",
+        "reset --all --force --yes",
+        "reset --scores --all",
+        "reset --slot 0",
+    ),
+    "simulate": ("simulate", "simulate --accounts 2 --quota 5 --window 60"),
+    "completion": (
+        'eval "$(litellm-antigravity completion bash)"',
+        "completion zsh > ~/.zfunc/_litellm-antigravity",
+        "completion fish > ~/.config/fish/completions/litellm-antigravity.fish",
+    ),
+}
+"""By command. The program's name is put before those that do not hold it already."""
+
+
+def add_examples(group: click.Group, path: str = "") -> None:
+    """Give every command below a group the examples that there are for it, as the end of its ``--help``."""
+    for name, command in group.commands.items():
+        whole = f"{path} {name}".strip()
+        if isinstance(command, click.Group):
+            add_examples(command, whole)
+        elif whole in EXAMPLES and command.epilog is None:
+            command.epilog = _epilog(EXAMPLES[whole])
+
+
+def spelled(example: str) -> str:
+    """Return an example as it is typed."""
+    return example if PROGRAM in example else f"{PROGRAM} {example}"
+
+
+def _epilog(examples: tuple[str, ...]) -> str:
+    # \b keeps click from wrapping the lines: what is typed in one line is shown in one.
+    return "\b\n" + "\n".join(["Examples:", *(f"  {spelled(one)}" for one in examples)])

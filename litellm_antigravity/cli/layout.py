@@ -1,0 +1,111 @@
+"""Text laid out by words: a word, be it an address of 200 characters, is never broken in the middle.
+
+rich's own tables fold words that are longer than their column. Lines made here may be longer than the screen is wide
+in that one case; a terminal shows them on several lines, and copies them as one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+_GAP = 3
+_NARROWEST = 16
+"""So many columns the last cell of a row must have beside the others; else it goes below them."""
+
+_NOWHERE = Console(file=io.StringIO(), width=80)  # wrapping asks a console for its width of tabs, and there are none
+
+
+def flow(text: Text, width: int, *, indent: int = 0, hang: int | None = None) -> list[Text]:
+    """Return a text in lines of whole words.
+
+    Args:
+        text: in one paragraph.
+        width: of the screen, in columns.
+        indent: of the first line.
+        hang: of the others; as the first when absent.
+    """
+    hang = indent if hang is None else hang
+    lines = list(text.wrap(_NOWHERE, max(1, width - max(indent, hang)), overflow="ignore")) or [Text()]
+    return [Text(" " * (hang if number else indent)) + line for number, line in enumerate(lines)]
+
+
+def rows(table: Sequence[Sequence[Text]], width: int, *, indent: int = 0) -> Iterator[list[Text]]:
+    """Yield the lines of each row: columns one below the other, the last one wrapped within itself.
+
+    A first cell that is much longer than those of other rows has a line to itself. Where the screen is too narrow for
+    columns, the last cell comes below the others.
+
+    Args:
+        table: rows of equally many cells, of which the last may be long.
+        width: of the screen, in columns.
+        indent: of every line.
+    """
+    widths = _widths(table, most=max(12, width // 4))
+    last = indent + sum(one + _GAP for one in widths)
+    for cells in table:
+        if width - last < _NARROWEST:
+            yield _stacked(cells, width, indent)
+        else:
+            yield _aligned(cells, widths, width, indent, last)
+
+
+def _widths(table: Sequence[Sequence[Text]], most: int) -> list[int]:
+    first, *others = [[one.cell_len for one in column] for column in zip(*(row[:-1] for row in table), strict=True)]
+    return [max((one for one in first if one <= most), default=most), *map(max, others)]
+
+
+def _aligned(cells: Sequence[Text], widths: Sequence[int], width: int, indent: int, last: int) -> list[Text]:
+    lines: list[Text] = []
+    line, at = Text(" " * indent), indent
+    for cell, column in zip(cells[:-1], widths, strict=True):
+        line.append_text(cell)
+        at += column + _GAP
+        if cell.cell_len > column:
+            lines.append(line)
+            line = Text()
+        _pad(line, at)
+    first, *others = flow(cells[-1], width, indent=last)
+    line.append_text(first[last:])
+    return [*lines, line, *others]
+
+
+def _stacked(cells: Sequence[Text], width: int, indent: int) -> list[Text]:
+    lines = flow(joined(cells[:-1]), width, indent=indent, hang=indent + 2)
+    return lines if not cells[-1] else [*lines, *flow(cells[-1], width, indent=indent + 2)]
+
+
+def _pad(line: Text, at: int) -> None:
+    line.append(" " * max(0, at - line.cell_len))
+
+
+def joined(parts: Iterable[Text], gap: str = " " * _GAP) -> Text:
+    """Return texts in a row; empty ones are left out."""
+    return Text(gap).join([part for part in parts if part])
+
+
+def beside(head: Text, rest: Text, width: int, *, indent: int) -> list[Text]:
+    """Return two texts on one line if there is room for them, else one below the other.
+
+    Args:
+        head: comes first.
+        rest: comes behind it, or below it, wrapped.
+        width: of the screen, in columns.
+        indent: of the second one, where it comes below.
+    """
+    if head.cell_len + _GAP + rest.cell_len <= width:
+        return [joined((head, rest))]
+    return [*flow(head, width, hang=indent), *flow(rest, width, indent=indent)]
+
+
+def show(console: Console, lines: Iterable[Text]) -> None:
+    """Print lines as they are; the console is not to wrap them again."""
+    for line in lines:
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+__all__ = ["beside", "flow", "joined", "rows", "show"]

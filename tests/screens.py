@@ -1,0 +1,273 @@
+"""Screens of the command line: what each command shows, at three widths, with and without colours.
+
+A screen is a command line and what there is when it is typed: one line in `SCREENS`. What it shows is kept in
+``tests/screens/``; ``pytest tests/test_screens.py --update-screens`` writes it anew, for somebody to look at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.text import Text
+from support import NOW, ROOT
+
+from litellm_antigravity._version import __version__
+from litellm_antigravity.accounts import AccountsFile
+from litellm_antigravity.cli import cli
+from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.settings import Settings
+from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.rows import Cooldown, Presence
+
+FOLDER = ROOT / "tests" / "screens"
+WIDTHS = (60, 80, 120)
+PROGRAM = "litellm-antigravity"
+
+_HOME_SHOWN = "/home/you/project"
+_HOME_PREFIX = "/tmp/you-"  # noqa: S108 - with what `mkdtemp` adds it is as long as what is shown: lines break alike
+_VERIFY = (
+    "https://accounts.google.com/signin/continue?sarp=1&scc=1&continue=https://developers.google.com/gemini-code-assist"
+    "/auth/auth_success_gemini&plt=AKgnsbvK3xX0000000000000000000000000000000000000000000000000000000"
+)
+
+
+@dataclass
+class Home:
+    """A user's home folder.
+
+    Attributes:
+        path: of the folder.
+        stores: open ones; the processes that they stand for live as long.
+    """
+
+    path: Path
+    stores: list[DiskStore] = field(default_factory=list)
+
+    def save(self, *entries: dict[str, Any]) -> list[str]:
+        """Write the accounts file; return the accounts' ids."""
+        file = self.path / ".config" / "opencode" / "antigravity-accounts.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"version": 4, "accounts": list(entries), "activeIndex": 0}))
+        file.chmod(0o600)
+        return [account.id for account in AccountsFile(file).load().accounts]
+
+    def store(self) -> DiskStore:
+        """Return the shared state, as one more process has it open."""
+        store = DiskStore(Settings().state_dir)
+        self.stores.append(store)
+        return store
+
+    def process(self, pid: int, strategy: str = "sticky", slot: int | None = None, **current: str) -> None:
+        """Let another process be on accounts."""
+        self.store().announce(Presence(f"host:{pid}:1:ab", pid, strategy, NOW, slot, current))
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What is typed, and when.
+
+    Attributes:
+        line: the arguments.
+        given: prepares the home folder.
+        case: tells this screen from others of the same command line.
+        typed: the answers to what it asks.
+    """
+
+    line: str
+    given: Callable[[Home], object] = lambda _: None
+    case: str = ""
+    typed: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        words = re.sub(r"[^A-Za-z0-9]+", "-", f"{self.line} {self.case}").strip("-")
+        return words or "nothing"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# What there may be
+
+
+def nothing(_: Home) -> None:
+    """A newcomer."""
+
+
+def entry(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "email": f"user{number}@gmail.com",
+        "refreshToken": f"1//refresh-token-{number}",
+        "oauthClient": {"clientId": "client", "clientSecret": "client-secret"},
+        **more,
+    }
+
+
+def two_accounts(home: Home) -> list[str]:
+    return home.save(entry(1), entry(2))
+
+
+def a_busy_day(home: Home) -> None:
+    """Everything at once: a quota, a model that is not there, a verification, somebody switched off, processes."""
+    first, second, third, fourth, fifth, _ = home.save(
+        entry(1),
+        entry(2, email="a.rather.long.name.of.somebody@department.company.example.com"),
+        entry(3),
+        entry(4, enabled=False),
+        entry(5, disabledFamilies=["claude"], label="spare"),
+        entry(6, oauthClient=None),
+    )
+    store = home.store()
+    store.extend_cooldown(Cooldown(first, "claude", NOW + 735, "quota", NOW, fact=True))
+    store.extend_cooldown(Cooldown(second, "gemini", NOW + 20, "transport", NOW))
+    store.extend_cooldown(Cooldown(second, "model:gemini-3.1-pro-low", NOW + 90, "not-available", NOW))
+    said = "Verify your account to continue."
+    banned = Cooldown(third, "*", math.inf, "verification", NOW, fact=True, url=_VERIFY, message=said)
+    store.extend_cooldown(banned)
+    rules = AccountPool(store=store).rules
+    store.begin_request(first, NOW - 200, rules, require_token=False)
+    store.record_failure(second, "gemini", NOW - 5, rules, penalty="failure", refund=False)
+    store.hold_capacity("claude-opus-4-6-thinking", NOW, 9)
+    for pid in range(4711, 4719):
+        home.process(pid, gemini=first)
+    home.process(5120, "hybrid", claude=second)
+    home.process(5121, "sticky", 0, claude=second, gemini=second)
+    home.store().claim_slot("host:5121:1:ab")
+    assert fourth != fifth
+
+
+def nobody_free(home: Home) -> None:
+    for number, account in enumerate(two_accounts(home), 1):
+        home.store().extend_cooldown(Cooldown(account, "claude", NOW + 4000 * number, "quota", NOW, fact=True))
+
+
+def everybody_banned(home: Home) -> None:
+    said = "This service has been disabled in this account for violation of Terms of Service."
+    for account in two_accounts(home):
+        home.store().extend_cooldown(Cooldown(account, "*", math.inf, "banned", NOW, fact=True, message=said))
+
+
+def worn_out(home: Home) -> None:
+    first, _ = two_accounts(home)
+    store = home.store()
+    rules = AccountPool(store=store).rules
+    for number in range(3):
+        store.begin_request(first, NOW - 30 + number, rules, require_token=False)
+        store.record_failure(first, "claude", NOW - 20 + 5 * number, rules, penalty="rate", refund=False)
+
+
+def wrong_setting(home: Home) -> None:
+    two_accounts(home)
+    file = home.path / ".config" / "opencode" / "antigravity.json"
+    file.write_text('{"account_selection_strategy": "round_robin"}')
+
+
+# One line for each screen; every command's --help is there without one (`help_screens`).
+
+SCREENS = [
+    Screen(""),
+    Screen("--version"),
+    Screen("statsu", case="misspelt"),
+    Screen("auth list", two_accounts),
+    Screen("auth list", case="no file"),
+    Screen("auth retry user1", everybody_banned, case="banned"),
+    Screen("models --offline"),
+    Screen("status", two_accounts),
+    Screen("status", a_busy_day, case="busy day"),
+    Screen("status", nobody_free, case="nobody free"),
+    Screen("status", everybody_banned, case="banned"),
+    Screen("status", wrong_setting, case="wrong setting"),
+    Screen("status", case="no file"),
+    Screen("status --model claude-sonnet-4-6 --account 1 --account 2", a_busy_day),
+    Screen("status --model claude-sonet-4-6", two_accounts, case="misspelt model"),
+    Screen("status --account user", two_accounts, case="ambiguous"),
+    Screen("status --watch", two_accounts, case="not a terminal"),
+    Screen("status --watch --json", two_accounts),
+    Screen("status --json", a_busy_day),
+    Screen("reset", two_accounts, case="of what"),
+    Screen("reset --all", a_busy_day, typed="y\n"),
+    Screen("reset --all", a_busy_day, case="refused", typed="n\n"),
+    Screen("reset --all", a_busy_day, case="nobody answers", typed=""),
+    Screen("reset --all --force --yes", a_busy_day),
+    Screen("reset user1@gmail.com --pool claude", a_busy_day),
+    Screen("reset --all", two_accounts, case="nothing to lift"),
+    Screen("reset --scores --all --yes", worn_out),
+    Screen("reset --slot 0", a_busy_day, typed="y\n"),
+    Screen("reset --slot 7", a_busy_day, case="not claimed"),
+    Screen("completion", case="which shell"),
+    Screen('ask " "', two_accounts, case="no question"),
+    Screen('ask "Hello"', case="no file"),
+]
+
+
+def help_screens() -> Iterator[Screen]:
+    """Yield a screen for the ``--help`` of every command there is."""
+
+    def walk(command: Any, path: str) -> Iterator[Screen]:
+        yield Screen(f"{path} --help".strip())
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{path} {name}".strip())
+
+    return walk(cli, "")
+
+
+# What it looks like
+
+
+@contextlib.contextmanager
+def home_of(screen: Screen) -> Iterator[Home]:
+    """Give a home folder that is as the screen has it, in a world where time stands still."""
+    path = Path(tempfile.mkdtemp(prefix=Path(_HOME_PREFIX).name, dir=Path(_HOME_PREFIX).parent))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SystemClock, "time", lambda _: NOW)
+        patch.setenv("HOME", str(path))
+        patch.setenv("XDG_CONFIG_HOME", str(path / ".config"))
+        patch.setenv("XDG_STATE_HOME", str(path / ".state"))
+        patch.setenv("OPENCODE_CONFIG_DIR", str(path / ".config" / "opencode"))
+        patch.setenv("SHELL", "/bin/sh")
+        patch.chdir(path)
+        home = Home(path)
+        try:
+            screen.given(home)
+            yield home
+        finally:
+            for store in home.stores:
+                store.close()
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def shown(screen: Screen, width: int, *, colour: bool) -> str:
+    """Return what a command shows, standard error included, and how it ends; ANSI codes included."""
+    variables: dict[str, str | None] = {"COLUMNS": str(width), "LINES": "40", "TERM": "xterm-256color"}
+    variables |= {"NO_COLOR": None, "COLORTERM": None, "FORCE_COLOR": "1" if colour else None}
+    with home_of(screen) as home:
+        result = CliRunner(env=variables).invoke(
+            cli, shlex.split(screen.line), prog_name=PROGRAM, input=screen.typed or "", color=colour
+        )
+        text = result.output.replace(str(home.path), _HOME_SHOWN).replace(__version__, "1.2.3")
+    return text + (f"[exit code {result.exit_code}]\n" if result.exit_code else "")
+
+
+def rendered(screen: Screen) -> str:
+    """Return a screen at all widths, with and without colours, as its file has it; colours as rich's markup."""
+    parts = [f"$ {PROGRAM} {screen.line}".rstrip() + "\n"]
+    for width in WIDTHS:
+        plain, coloured = shown(screen, width, colour=False), Text.from_ansi(shown(screen, width, colour=True))
+        parts.append(f"\n=== {width} columns\n{plain}")
+        if coloured.markup.strip() != Text(plain).markup.strip():
+            parts.append(f"\n=== {width} columns, colour\n{coloured.markup.rstrip()}\n")
+    return "".join(parts)

@@ -1,0 +1,53 @@
+"""What every command shows: at 60, 80 and 120 columns, with and without colours, as kept in ``tests/screens/``."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from rich.text import Text
+from screens import FOLDER, SCREENS, WIDTHS, Screen, help_screens, rendered, shown
+
+pytestmark = pytest.mark.once
+
+ALL = [*SCREENS, *help_screens()]
+HOW = "Look at it; `pytest tests/test_screens.py --update-screens` keeps it."
+
+
+@pytest.mark.parametrize("screen", ALL, ids=str)
+def test_a_screen_is_as_it_was_when_somebody_looked_at_it(screen: Screen, request: pytest.FixtureRequest) -> None:
+    file = FOLDER / f"{screen.name}.txt"
+    text = rendered(screen)
+    if request.config.getoption("--update-screens"):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(text, "utf-8")
+    assert file.is_file(), f"{file.name} is not there. {HOW}"
+    assert text == file.read_text("utf-8"), HOW
+
+
+@pytest.mark.parametrize("screen", ALL, ids=str)
+def test_no_word_is_broken_on_a_narrow_screen_and_colours_change_no_word(screen: Screen) -> None:
+    narrow, middle, wide = (Counter(shown(screen, width, colour=False).split()) for width in WIDTHS)
+    assert narrow == middle == wide
+    assert Counter(Text.from_ansi(shown(screen, WIDTHS[0], colour=True)).plain.split()) == narrow
+
+
+@pytest.mark.parametrize("screen", ALL, ids=str)
+def test_lines_end_at_the_edge_unless_a_word_is_longer(screen: Screen) -> None:
+    for width in (60, 160):
+        for line in shown(screen, width, colour=False).splitlines():
+            if len(line) > width and not is_typed(line):
+                assert len(line.split()[0]) + 10 > width or max(map(len, line.split())) > width // 2, line
+
+
+def is_typed(line: str) -> bool:
+    """Return whether a line is something to be copied, which is not wrapped: an example, or a message on errors."""
+    return "litellm-antigravity" in line or line.startswith(("Error: ", '  "', "    ", "$"))
+
+
+def test_every_file_of_a_screen_belongs_to_one() -> None:
+    assert {file.stem for file in FOLDER.glob("*.txt")} == {screen.name for screen in ALL}
+
+
+def test_no_two_screens_have_one_file() -> None:
+    assert max(Counter(screen.name for screen in ALL).values()) == 1
