@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import json
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +14,12 @@ from urllib.request import getproxies
 
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.models import ModelFamily
-from litellm_antigravity.simulator.accounts import SimulatedAccount, accounts_document, numbered_accounts
+from litellm_antigravity.simulator.accounts import SimulatedAccount, accounts_document, numbered_accounts, write_private
 from litellm_antigravity.simulator.faults import FaultKind, Target, new_fault
 from litellm_antigravity.simulator.log import TOKEN_PATH, LoggedRequest, RequestLog
 from litellm_antigravity.simulator.replies import Script
 from litellm_antigravity.simulator.server import HOST, SimulatorServer
+from litellm_antigravity.simulator.sign_ins import AUTH_PATH, USERINFO_PATH
 from litellm_antigravity.simulator.upstream import MODELS, Upstream
 
 if TYPE_CHECKING:
@@ -211,17 +210,18 @@ class Simulator:
             entries=entries or {},
             extra=extra,
         )
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # at mode 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=2)
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return target
+        return write_private(path, document)
+
+    def write_client_secrets(self, path: str | os.PathLike[str]) -> Path:
+        """Write the OAuth client as Google's console hands out a desktop client's, at mode 0600; return its path."""
+        fields = {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "auth_uri": self.url + AUTH_PATH,
+            "token_uri": self.token_url,
+            "redirect_uris": ["http://localhost"],
+        }
+        return write_private(path, {"installed": fields})
 
     def environment(self, accounts_file: str | os.PathLike[str], state_dir: str | os.PathLike[str]) -> dict[str, str]:
         """Return the environment variables that point the package at this simulator.
@@ -231,6 +231,8 @@ class Simulator:
         variables = {
             "LITELLM_ANTIGRAVITY_ENDPOINT": self.url,
             "LITELLM_ANTIGRAVITY_TOKEN_URL": self.token_url,
+            "LITELLM_ANTIGRAVITY_AUTH_URL": self.url + AUTH_PATH,
+            "LITELLM_ANTIGRAVITY_USERINFO_URL": self.url + USERINFO_PATH,
             "LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID": self.client_id,
             "LITELLM_ANTIGRAVITY_OAUTH_CLIENT_SECRET": self.client_secret,
             "LITELLM_ANTIGRAVITY_ACCOUNTS_FILE": os.fspath(accounts_file),
@@ -320,7 +322,7 @@ class Simulator:
             model: ``None`` for all.
             family: ``None`` for both.
             times: how many requests; ``None`` for all until `heal`.
-            target: which requests: ``generate``, ``token``, ``project`` or ``models``.
+            target: which requests: ``generate``, ``token``, ``project``, ``models``, ``consent`` or ``userinfo``.
             options: ``after_words`` and ``after_thoughts`` (malformed-function-call, unexpected-tool-call);
                 ``complete`` (partial-args: False for a call without its end); ``message`` (error-as-text);
                 ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for

@@ -30,8 +30,9 @@ def ask(
     timeout: float,
     json: Any = None,
     form: Mapping[str, str] | None = None,
+    method: str = "POST",
 ) -> Answer:
-    """Send a POST and read its answer.
+    """Send a request and read its answer.
 
     Args:
         client: for HTTP.
@@ -40,6 +41,7 @@ def ask(
         timeout: seconds for all of it.
         json: the body, as JSON.
         form: the body, as a form.
+        method: of HTTP.
 
     Raises:
         TooLongError: when an answer that is no error is longer than `MAX_ERROR_BYTES`.
@@ -47,7 +49,7 @@ def ask(
     """
     times = ExchangeTimes(TimeLimits(timeout))
     request = client.build_request(
-        "POST",
+        method,
         url,
         headers={"accept-encoding": ENCODING, **headers},
         json=json,
