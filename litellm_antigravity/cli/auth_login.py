@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,14 +124,11 @@ def _sign_in(oauth_client: OAuthClient, settings: Settings, http: HttpClients, *
     if not no_browser and not can_open():
         click.echo("No browser can be opened here, so the answer comes by hand (as with --no-browser).")
         no_browser = True
-    with (_by_hand if no_browser else _by_browser)(oauth_client, settings) as (request, code):
-        return finish(request, code, oauth_client, settings, http.sync())
+    request, code = (_by_hand if no_browser else _by_browser)(oauth_client, settings)
+    return finish(request, code, oauth_client, settings, http.sync())
 
 
-@contextmanager
-def _by_browser(
-    oauth_client: OAuthClient, settings: Settings
-) -> Iterator[tuple[AuthorizationRequest, SecretStr]]:
+def _by_browser(oauth_client: OAuthClient, settings: Settings) -> tuple[AuthorizationRequest, SecretStr]:
     from litellm_antigravity.login.authorization import AuthorizationRequest
     from litellm_antigravity.login.browser import open_page
     from litellm_antigravity.login.callback import listening
@@ -143,11 +138,10 @@ def _by_browser(
         click.echo(f"Your browser opens this page; choose the account there:\n\n{request.url}\n")
         click.echo(f"Waiting for the answer at {callback.redirect_uri}. Ctrl-C stops.")
         open_page(request.url)
-        yield request, request.code_in(callback.wait(request.is_answered_by, _PATIENCE_SECONDS))
+        return request, request.code_in(callback.wait(request.is_answered_by, _PATIENCE_SECONDS))
 
 
-@contextmanager
-def _by_hand(oauth_client: OAuthClient, settings: Settings) -> Iterator[tuple[AuthorizationRequest, SecretStr]]:
+def _by_hand(oauth_client: OAuthClient, settings: Settings) -> tuple[AuthorizationRequest, SecretStr]:
     from litellm_antigravity.cli.asking import ask
     from litellm_antigravity.login.authorization import AuthorizationRequest, WrongAnswerError
     from litellm_antigravity.login.callback import redirect_uri
@@ -155,14 +149,12 @@ def _by_hand(oauth_client: OAuthClient, settings: Settings) -> Iterator[tuple[Au
     request = AuthorizationRequest.new(settings.auth_url, oauth_client.client_id, redirect_uri())
     click.echo(f"Open this page in a browser, on any machine, and choose the account there:\n\n{request.url}\n")
     click.echo("The browser then goes to a page of 127.0.0.1 that it cannot show. Copy its whole address.")
-    for left in range(_TRIES - 1, -1, -1):
+    for _ in range(_TRIES - 1):
         try:
-            yield request, request.code_in(ask("Paste the address here"))
-            return
+            return request, request.code_in(ask("Paste the address here"))
         except WrongAnswerError as error:
-            if not left:
-                raise
-            click.echo(f"{error}", err=True)
+            click.echo(str(error), err=True)
+    return request, request.code_in(ask("Paste the address here"))
 
 
 def _keep(

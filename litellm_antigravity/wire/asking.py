@@ -30,6 +30,7 @@ def ask(
     timeout: float,
     json: Any = None,
     form: Mapping[str, str] | None = None,
+    content: bytes | None = None,
     method: str = "POST",
 ) -> Answer:
     """Send a request and read its answer.
@@ -41,6 +42,7 @@ def ask(
         timeout: seconds for all of it.
         json: the body, as JSON.
         form: the body, as a form.
+        content: the body, as it is.
         method: of HTTP.
 
     Raises:
@@ -53,6 +55,7 @@ def ask(
         url,
         headers={"accept-encoding": ENCODING, **headers},
         json=json,
+        content=content,
         data=None if form is None else dict(form),
         extensions={"timeout": times.extension},
     )
