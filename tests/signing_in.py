@@ -17,6 +17,7 @@ from support import ROOT
 
 from litellm_antigravity.cli import cli
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
+from litellm_antigravity.simulator.accounts import write_private
 from litellm_antigravity.simulator.people import agree
 
 EMAILS = [f"user{number}@gmail.com" for number in range(1, 5)]
@@ -41,7 +42,7 @@ class User:
         self.folder = folder
         self.simulator = simulator
         self.accounts_file = folder / "config" / "opencode" / "antigravity-accounts.json"
-        self.client_secrets = simulator.write_client_secrets(folder / "client_secret.json")
+        self.client_secrets = write_private(folder / "client_secret.json", simulator.client_secrets())
 
     def environment(self, *, with_client: bool = False) -> dict[str, str]:
         """Return the variables that point a process at the simulator."""

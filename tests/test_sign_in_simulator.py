@@ -168,7 +168,15 @@ def test_an_answer_is_taken_however_it_was_pasted(request_: AuthorizationRequest
 
 @pytest.mark.parametrize(
     "answer",
-    ["", "4/abc", "http://127.0.0.1:51121/oauth-callback", "code=4/abc", "code=4/abc&state=other", "http://[", "x" * 99_999],
+    [
+        "",
+        "4/abc",
+        "http://127.0.0.1:51121/oauth-callback",
+        "code=4/abc",
+        "code=4/abc&state=other",
+        "http://[",
+        "x" * 99_999,
+    ],
 )
 def test_what_is_no_answer_to_this_question_is_none(request_: AuthorizationRequest, answer: str) -> None:
     assert not request_.is_answered_by(answer)
@@ -177,5 +185,5 @@ def test_what_is_no_answer_to_this_question_is_none(request_: AuthorizationReque
 
 
 def test_an_answer_without_a_code_is_none(request_: AuthorizationRequest) -> None:
-    with pytest.raises(WrongAnswerError, match="no \"code\""):
+    with pytest.raises(WrongAnswerError, match='no "code"'):
         request_.code_in(f"state={request_.state}&code=")

@@ -51,7 +51,10 @@ class Terminals:
     def screen(self, name: str) -> str:
         """Return what the terminal shows, and has shown; lines that it broke are whole again."""
         shown = subprocess.run(
-            [*self._tmux, "capture-pane", "-t", name, "-p", "-J", "-S", "-500"], capture_output=True, text=True, check=True
+            [*self._tmux, "capture-pane", "-t", name, "-p", "-J", "-S", "-500"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return shown.stdout
 
@@ -119,16 +122,24 @@ def test_two_accounts_a_third_by_signing_in_and_two_terminals_on_different_ones(
         "LITELLM_ANTIGRAVITY_DEBUG=1"
     )
     has_ask = "ask" in cli.commands
-    ask = "litellm-antigravity ask Hello --model claude-sonnet-4-6" if has_ask else f"{shlex.quote(sys.executable)} ask.py"
-    served = {}
+    ask = (
+        "litellm-antigravity ask Hello --model claude-sonnet-4-6"
+        if has_ask
+        else f"{shlex.quote(sys.executable)} ask.py"
+    )
+    served: dict[int, str] = {}
     for name in ("first", "second"):
         if name == "second":
             terminals.open(name)
         # A shell becomes the command, with its process id: one that is not the other terminal's modulo three.
         wanted = "-ge 0" if not served else f"-ne {next(iter(served))}"
-        chosen = f"for _ in 1 2 3 4 5 6; do env {settings} sh -c 'test $(($$ % 3)) {wanted} && exec {ask}' && break; done"
+        chosen = (
+            f"for _ in 1 2 3 4 5 6; do env {settings} sh -c 'test $(($$ % 3)) {wanted} && exec {ask}' && break; done"
+        )
         terminals.type(name, f"clear; {chosen}")
-        offset = int(terminals.wait(name, r"\[accounts\] Applying PID offset: (\d) \(process\.pid % accounts\.length\)")[1])
+        offset = int(
+            terminals.wait(name, r"\[accounts\] Applying PID offset: (\d) \(process\.pid % accounts\.length\)")[1]
+        )
         assert terminals.wait(name, r"\[accounts\] Starting account index for 'claude': (\d)")[1] == str(offset)
         served[offset] = terminals.wait(name, r"Served by (\S+) with claude-sonnet-4-6")[1]
     assert len(served) == 2

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from litellm_antigravity.wire.http import HttpClients
 
 TERMS = """\
-Google's Antigravity terms forbid third-party clients, and accounts have been suspended for using them. An account that
-you sign in with here may be, too. AI Studio keys and Vertex AI projects are allowed, and work with this package as well.
+Google's Antigravity terms forbid third-party clients, and accounts have been suspended for using them; so may be the
+one that you sign in with here. AI Studio keys and Vertex AI projects are allowed, and work with this package as well.
 """
 
 _TRIES = 3
@@ -99,15 +99,14 @@ def saved_accounts(file: AccountsFile) -> tuple[Account, ...]:
 def _starts_over(accounts: tuple[Account, ...]) -> bool:
     """Ask once, before anything is done; return whether the accounts that there are have to go."""
     from litellm_antigravity.cli.asking import ask, confirm
+    from litellm_antigravity.cli.choosing import numbered
 
     if not accounts:
         if not confirm("Go on?"):
             raise click.exceptions.Exit(1)
         return False
     click.echo(f"{len(accounts)} account(s) saved:")
-    for number, account in enumerate(accounts, 1):
-        click.echo(f"  {number}. {account.email or f'(no e-mail) {account.id}'}")
-    click.echo()
+    click.echo("\n".join(numbered(accounts)) + "\n")
     return ask("(a)dd new account(s) or (f)resh start? [a/f]", among=("a", "f")) == "f"
 
 
@@ -142,19 +141,31 @@ def _by_browser(oauth_client: OAuthClient, settings: Settings) -> tuple[Authoriz
 
 
 def _by_hand(oauth_client: OAuthClient, settings: Settings) -> tuple[AuthorizationRequest, SecretStr]:
-    from litellm_antigravity.cli.asking import ask
-    from litellm_antigravity.login.authorization import AuthorizationRequest, WrongAnswerError
+    from litellm_antigravity.login.authorization import AuthorizationRequest
     from litellm_antigravity.login.callback import redirect_uri
 
     request = AuthorizationRequest.new(settings.auth_url, oauth_client.client_id, redirect_uri())
     click.echo(f"Open this page in a browser, on any machine, and choose the account there:\n\n{request.url}\n")
     click.echo("The browser then goes to a page of 127.0.0.1 that it cannot show. Copy its whole address.")
-    for _ in range(_TRIES - 1):
-        try:
-            return request, request.code_in(ask("Paste the address here"))
-        except WrongAnswerError as error:
-            click.echo(str(error), err=True)
-    return request, request.code_in(ask("Paste the address here"))
+    code = None
+    for tries_left in range(_TRIES - 1, -1, -1):
+        code = code or _pasted(request, insist=not tries_left)
+    assert code is not None  # noqa: S101 - the last try raises
+    return request, code
+
+
+def _pasted(request: AuthorizationRequest, *, insist: bool) -> SecretStr | None:
+    """Return the code of what is pasted; ``None`` when that is no answer, which is said."""
+    from litellm_antigravity.cli.asking import ask
+    from litellm_antigravity.login.authorization import WrongAnswerError
+
+    try:
+        return request.code_in(ask("Paste the address here"))
+    except WrongAnswerError as error:
+        if insist:
+            raise
+        click.echo(str(error), err=True)
+        return None
 
 
 def _keep(

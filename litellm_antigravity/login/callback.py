@@ -6,7 +6,6 @@ RFC 8252, section 7.3: any port of ``127.0.0.1``, which is preferred to ``localh
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import queue
 import threading
@@ -122,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10.0
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         found = urlsplit(self.path)
         if found.path != PATH:
             self._show(404, _PAGE.format(title="Nothing here", text=""))
@@ -148,14 +147,19 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _bound(first_port: int) -> _Server:
-    last = min(first_port + _PORTS, 65_536)
+    """Return a server on the first port that is free."""
     problem: OSError | None = None
-    for port in (*range(first_port, last), 0):
-        try:
-            return _Server(port)
-        except OSError as error:
-            problem = error
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):  # EACCES: ports that Windows keeps for itself
-                break
+    for port in (*range(first_port, min(first_port + _PORTS, 65_536)), 0):
+        tried = _tried(port)
+        if isinstance(tried, _Server):
+            return tried
+        problem = tried
     msg = f"No port of {_HOST} can be listened on ({problem}). Sign in with --no-browser."
     raise SignInError(msg)
+
+
+def _tried(port: int) -> _Server | OSError:
+    try:
+        return _Server(port)
+    except OSError as error:
+        return error

@@ -11,10 +11,10 @@ from litellm_antigravity.settings import Settings
 
 NO_CLIENT: Final = """\
 Signing in takes an OAuth client of your own, since none is built in. To make one:
-1. Open https://console.cloud.google.com/auth/clients in a project of yours, and create a client of type "Desktop app".
-2. Under "Audience" there, add whoever is to sign in as a test user (their sign-ins end after 7 days until you publish it).
+1. In a project of yours, create a client of type "Desktop app": https://console.cloud.google.com/auth/clients
+2. Under "Audience" there, publish the app, or add test users, whose sign-ins end after 7 days.
 3. Download the client's JSON, and run: litellm-antigravity auth login --client-secrets FILE
-It asks for openid and userinfo.email (who signs in) and cloud-platform (requests in their name), and for nothing else."""
+Asked for are openid and userinfo.email (who signs in) and cloud-platform (requests in their name), nothing else."""
 """The five lines for whoever has no client yet. Test users' seven days: "Using OAuth 2.0 to Access Google APIs"."""
 
 

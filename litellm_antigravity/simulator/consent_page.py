@@ -20,9 +20,7 @@ _STYLE: Final = (
 
 def consent_page(emails: Iterable[str], client_id: str, scopes: Iterable[str]) -> Answer:
     """Return the page with a button for every account, a box for the use of Google Cloud, and one to say no."""
-    accounts = "".join(
-        f'<button name="account" value="{escape(email)}">{escape(email)}</button>' for email in emails
-    )
+    accounts = "".join(f'<button name="account" value="{escape(email)}">{escape(email)}</button>' for email in emails)
     cloud = (
         f'<p><label><input type="checkbox" name="scope" value="{CLOUD_PLATFORM}" checked> '
         "See and change your Google Cloud data</label></p>"
@@ -33,7 +31,7 @@ def consent_page(emails: Iterable[str], client_id: str, scopes: Iterable[str]) -
         "consent",
         200,
         "Choose an account",
-        f"<p>to go on to <b>{escape(client_id)}</b></p><form method=\"post\">{cloud}{accounts}"
+        f'<p>to go on to <b>{escape(client_id)}</b></p><form method="post">{cloud}{accounts}'
         '<button name="deny" value="1">Cancel</button></form>'
         "<p><small>This is the simulator of litellm-antigravity, not Google.</small></p>",
     )

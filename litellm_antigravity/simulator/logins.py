@@ -125,7 +125,9 @@ class Logins:
     def exchange(self, form: Mapping[str, str], now: float) -> Answer:
         """Return what the token endpoint answers to a form."""
         if form.get("grant_type") != "refresh_token":
-            return bodies.oauth_error("unsupported_grant_type", "Only authorization_code and refresh_token are supported.")
+            return bodies.oauth_error(
+                "unsupported_grant_type", "Only authorization_code and refresh_token are supported."
+            )
         if not self.knows_client(form.get("client_id", ""), form.get("client_secret", "")):
             return bodies.oauth_error("invalid_client", "The OAuth client is not known, or its secret is wrong.")
         refresh_token = form.get("refresh_token", "")

@@ -212,16 +212,14 @@ class Simulator:
         )
         return write_private(path, document)
 
-    def write_client_secrets(self, path: str | os.PathLike[str]) -> Path:
-        """Write the OAuth client as Google's console hands out a desktop client's, at mode 0600; return its path."""
-        fields = {
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "auth_uri": self.url + AUTH_PATH,
-            "token_uri": self.token_url,
-            "redirect_uris": ["http://localhost"],
-        }
-        return write_private(path, {"installed": fields})
+    def client_secrets(self) -> dict[str, Any]:
+        """Return the OAuth client as Google's console hands out a desktop client's; see `accounts.write_private`."""
+        fields = {"client_id": self.client_id, "client_secret": self.client_secret, "token_uri": self.token_url}
+        return {"installed": {**fields, "auth_uri": self.url + AUTH_PATH, "redirect_uris": ["http://localhost"]}}
+
+    def service_account_key(self, email: str) -> dict[str, str]:
+        """Return a key file with which an account signs in as a service account; the one before is good no more."""
+        return self._upstream.service_accounts.new_key(email, self.token_url)
 
     def environment(self, accounts_file: str | os.PathLike[str], state_dir: str | os.PathLike[str]) -> dict[str, str]:
         """Return the environment variables that point the package at this simulator.
