@@ -114,7 +114,7 @@ def _found_out(entry: dict[str, Any], credential: Credential, settings: Settings
         try:
             token = fetch(account, settings, http.sync(), TIMEOUT_SECONDS).token
         except CredentialError as error:
-            msg = f"{error} Nothing has changed; --no-check saves it all the same."
+            msg = f"{str(error).rstrip('.')}. Nothing has changed; --no-check saves it all the same."
             raise click.ClickException(msg) from None
         return _told(account, token, settings, http)
     finally:

@@ -65,6 +65,15 @@ class ServiceAccounts:
             "token_uri": token_url,
         }
 
+    def owner(self, assertion: str) -> str | None:
+        """Return whom an assertion names, whoever signed it: for the log."""
+        try:
+            email = str(json.loads(_decoded(assertion.split(".")[1]))["iss"])
+        except (ValueError, KeyError, TypeError, IndexError):
+            return None
+        with self._lock:
+            return email if email in self._keys else None
+
     def redeem(self, form: Mapping[str, str], now: float) -> Answer:
         """Return what the token endpoint answers to a signed assertion."""
         try:

@@ -202,7 +202,11 @@ class Upstream:
             return bodies.oauth_error("invalid_request", "The body must be a form.")
         form = dict(parse_qsl(incoming.body.decode("utf-8", "replace"), keep_blank_values=True))
         facts.body = {name: value for name, value in form.items() if name in _PUBLIC_FORM_FIELDS}
-        facts.email = self.sign_ins.owner(form.get("code", "")) or self.logins.owner(form.get("refresh_token", ""))
+        facts.email = (
+            self.sign_ins.owner(form.get("code", ""))
+            or self.service_accounts.owner(form.get("assertion", ""))
+            or self.logins.owner(form.get("refresh_token", ""))
+        )
         fault = self._next_fault("token", facts.email, None, stream=False)
         if fault is not None:
             return self._carry_out(fault, None, now, stream=False, wrap=dict)
