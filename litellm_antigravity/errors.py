@@ -56,6 +56,10 @@ class GrantRevokedError(CredentialError):
         super().__init__(message, retryable=False)
 
 
+class SignInError(AntigravityError):
+    """A sign-in has not come to an end; nothing was changed. The message says why, and what helps."""
+
+
 class StateUnavailableError(AntigravityError):
     """The shared state cannot be read or written now; callers go on with this process's memory."""
 

@@ -21,7 +21,8 @@ from serving import MESSAGES, MODEL, fields_of, text_of
 import litellm_antigravity
 from litellm_antigravity import Settings
 from litellm_antigravity.accounts import Account, RefreshToken, TokenCommand
-from litellm_antigravity.credentials.sources import DEFAULT_LIFETIME_SECONDS, Grant, fetch
+from litellm_antigravity.credentials.sources import Grant, fetch
+from litellm_antigravity.credentials.token_replies import DEFAULT_LIFETIME_SECONDS
 from litellm_antigravity.errors import CredentialError
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 from litellm_antigravity.wire.http import HttpClients

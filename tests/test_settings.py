@@ -82,6 +82,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "accounts_file": Path.home() / ".config/opencode/antigravity-accounts.json",
         "endpoint": "https://cloudcode-pa.googleapis.com",
         "token_url": "https://oauth2.googleapis.com/token",
+        "auth_url": "https://accounts.google.com/o/oauth2/v2/auth",
+        "userinfo_url": "https://openidconnect.googleapis.com/v1/userinfo",
         "oauth_client_id": None,
         "oauth_client_secret": None,
         "state_dir": Path.home() / ".local/state/litellm-antigravity",
@@ -208,6 +210,8 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
         "accounts_file": Path("/a/b.json"),
         "endpoint": "http://127.0.0.1:8080/base",
         "token_url": "https://token.example/t",
+        "auth_url": "https://auth.example/a",
+        "userinfo_url": "https://userinfo.example/u",
         "oauth_client_id": "client",
         "oauth_client_secret": SecretStr("secret"),
         "state_dir": Path("/a/state"),
@@ -370,6 +374,8 @@ def test_whatever_else_a_project_file_sets_is_ignored_with_one_warning_that_show
     refused = [
         "endpoint",
         "token_url",
+        "auth_url",
+        "userinfo_url",
         "accounts_file",
         "state_dir",
         "state_dir_on_network",
@@ -683,7 +689,7 @@ def test_a_mapping_is_named_as_its_caller_names_it() -> None:
         ("https://[2001:db8::1]", "https://[2001:db8::1]"),
     ],
 )
-@pytest.mark.parametrize("name", ["endpoint", "token_url"])
+@pytest.mark.parametrize("name", ["endpoint", "token_url", "auth_url", "userinfo_url"])
 def test_a_safe_url_is_kept_without_trailing_slashes(name: str, url: str, kept: str) -> None:
     assert getattr(Settings(**{name: url}), name) == kept
 
@@ -718,7 +724,7 @@ def test_a_safe_url_is_kept_without_trailing_slashes(name: str, url: str, kept: 
         "file:///etc/passwd",
     ],
 )
-@pytest.mark.parametrize("name", ["endpoint", "token_url"])
+@pytest.mark.parametrize("name", ["endpoint", "token_url", "auth_url", "userinfo_url"])
 def test_an_unsafe_url_is_refused_without_showing_what_may_be_a_secret(name: str, url: str) -> None:
     message = _refusal(**{name: url})
     assert "https://" in message

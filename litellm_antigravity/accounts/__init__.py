@@ -16,6 +16,7 @@ from litellm_antigravity.accounts.credential import (
     AuthorizedUser,
     Credential,
     RefreshToken,
+    ServiceAccount,
     StaticToken,
     TokenCommand,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "FileCooldown",
     "OAuthClient",
     "RefreshToken",
+    "ServiceAccount",
     "StaticToken",
     "TokenCommand",
     "account_id_for",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from litellm_antigravity.accounts.account import Account, AccountsSnapshot
 from litellm_antigravity.accounts.companion import additions_in, companion_of, joined
-from litellm_antigravity.accounts.credential import AuthorizedUser, file_edition
+from litellm_antigravity.accounts.credential import CredentialFile, file_edition
 from litellm_antigravity.accounts.parsing import (
     NoUsableAccountError,
     Roster,
@@ -182,7 +182,7 @@ class AccountsFile(ForkAware):
         snapshot = self._snapshot(both, roster)
         watched = [(path, file_edition(path)) for path in roster.client_files]
         for account in roster.accounts:
-            if isinstance(account.credential, AuthorizedUser):
+            if isinstance(account.credential, CredentialFile):
                 account.credential.fingerprint  # noqa: B018 - fixes the edition of the file that this snapshot stands for
                 watched.append((account.credential.path, account.credential.edition))
         told = () if self._seen is None else self._seen.snapshot.warnings

@@ -68,8 +68,8 @@ class RefreshToken(_Fingerprinted):
 
 
 @dataclass(frozen=True)
-class AuthorizedUser(_Fingerprinted):
-    """A Google ``authorized_user`` JSON file, as gcloud writes it. It is read when a token is fetched, not before.
+class CredentialFile(_Fingerprinted):
+    """A file of Google's that holds a credential. It is read when a token is fetched, not before.
 
     An object stands for one edition of the file: `edition` is looked up once, when it is first asked for.
 
@@ -77,7 +77,6 @@ class AuthorizedUser(_Fingerprinted):
         path: where the file is.
     """
 
-    kind: ClassVar[str] = "authorized_user"
     path: Path
 
     @cached_property
@@ -90,6 +89,20 @@ class AuthorizedUser(_Fingerprinted):
 
     def _edition(self) -> tuple[str, ...]:
         return () if self.edition is None else tuple(map(str, self.edition))
+
+
+@dataclass(frozen=True)
+class AuthorizedUser(CredentialFile):
+    """A Google ``authorized_user`` JSON file, as gcloud writes it."""
+
+    kind: ClassVar[str] = "authorized_user"
+
+
+@dataclass(frozen=True)
+class ServiceAccount(CredentialFile):
+    """The key file of a Google service account."""
+
+    kind: ClassVar[str] = "service_account"
 
 
 @dataclass(frozen=True)
@@ -129,7 +142,7 @@ class StaticToken(_Fingerprinted):
         return (self.token.get_secret_value(),)
 
 
-Credential: TypeAlias = RefreshToken | AuthorizedUser | TokenCommand | StaticToken
+Credential: TypeAlias = RefreshToken | AuthorizedUser | ServiceAccount | TokenCommand | StaticToken
 """Every kind of credential an account can have."""
 
 

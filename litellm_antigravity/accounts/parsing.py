@@ -1,7 +1,8 @@
 """From the text of an accounts file to accounts: pure, lenient with single entries, strict with the whole.
 
-The format is opencode-antigravity-auth's, versions 1 to 4. Three fields are this package's own, each in place of
-``refreshToken``: ``authorizedUserFile``, ``tokenCommand`` and ``accessToken``; for others see `own_fields`.
+The format is opencode-antigravity-auth's, versions 1 to 4. Four fields are this package's own, each in place of
+``refreshToken``: ``authorizedUserFile``, ``serviceAccountFile``, ``tokenCommand`` and ``accessToken``; for others see
+`own_fields`.
 No message quotes the file, since any part of it may be a token.
 """
 
@@ -22,6 +23,7 @@ from litellm_antigravity.accounts.credential import (
     AuthorizedUser,
     Credential,
     RefreshToken,
+    ServiceAccount,
     StaticToken,
     TokenCommand,
     may_be_token,
@@ -34,7 +36,11 @@ from litellm_antigravity.models import FAMILIES, ModelFamily
 
 SUPPORTED_VERSIONS = (1, 2, 3, 4)
 
-CREDENTIAL_FIELDS = ("refreshToken", "authorizedUserFile", "tokenCommand", "accessToken")
+_FILES: dict[str, type[AuthorizedUser | ServiceAccount]] = {
+    "authorizedUserFile": AuthorizedUser,
+    "serviceAccountFile": ServiceAccount,
+}
+CREDENTIAL_FIELDS = ("refreshToken", *_FILES, "tokenCommand", "accessToken")
 _REPAIR = "Repair it by hand or put a backup in its place; it is not overwritten while it is broken."
 
 
@@ -324,8 +330,8 @@ def _credential(fields: Mapping[str, Any], folder: Path) -> tuple[Credential, tu
     if not isinstance(value, str):
         msg = f'"{key}" is not a string'
         raise _BrokenEntryError(msg)
-    if key == "authorizedUserFile":
-        return AuthorizedUser(_path(value, folder)), none
+    if key in _FILES:
+        return _FILES[key](_path(key, value, folder)), none
     if key == "accessToken":
         return StaticToken(_token(key, value)), none
     token, project, managed = [*value.split("|"), "", ""][:3]
@@ -352,9 +358,9 @@ def _argv(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _path(value: str, folder: Path) -> Path:
+def _path(key: str, value: str, folder: Path) -> Path:
     if not value.isprintable():
-        msg = '"authorizedUserFile" has control characters'
+        msg = f'"{key}" has control characters'
         raise _BrokenEntryError(msg)
     return folder / os.path.expanduser(value)  # noqa: PTH111 - Path.expanduser raises for a user nobody knows
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from litellm_antigravity.cli.auth_add import add
+from litellm_antigravity.cli.auth_login import login
+
 
 @click.group()
 def auth() -> None:
@@ -61,3 +64,7 @@ def retry_account(email: str) -> None:
     click.echo(f"{email.strip()} is used again (it was out: {reasons})." if ended else f"{email.strip()} was not out.")
     if account.cooldowns:
         click.echo(f"What {roster.path} says of it stays in force; see `litellm-antigravity status`.")
+
+
+auth.add_command(login)
+auth.add_command(add)

@@ -23,11 +23,7 @@ def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str)
 
     prefix = f"{PROVIDER}/" if incomplete.startswith(f"{PROVIDER}/") else ""
     wanted = incomplete.removeprefix(prefix).lower()
-    return [
-        CompletionItem(prefix + name, help=family_of(name))
-        for name in BUILT_IN_MODELS
-        if name.startswith(wanted)
-    ]
+    return [CompletionItem(prefix + name, help=family_of(name)) for name in BUILT_IN_MODELS if name.startswith(wanted)]
 
 
 def complete_pools(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -36,7 +32,7 @@ def complete_pools(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return pools + complete_models(ctx, param, incomplete)
 
 
-def complete_accounts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+def complete_accounts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the accounts of the accounts file, by e-mail or label; see `click.Parameter.shell_complete`."""
     wanted = incomplete.casefold()
     chosen = ctx.params.get(param.name or "") or ()

@@ -56,7 +56,6 @@ class ReportingGroup(click.Group):
                 )
                 raise click.ClickException(msg) from error
 
-
     def _aborted(self, ctx: click.Context, abort: click.Abort) -> None:
         """End after a question: Ctrl-C at it is Ctrl-C, and where nobody can answer it says what helps."""
         cause = abort.__context__  # click's prompts raise Abort from None

@@ -11,9 +11,17 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from litellm_antigravity.accounts import Account, AuthorizedUser, RefreshToken, StaticToken, TokenCommand
+from litellm_antigravity.accounts import (
+    Account,
+    AuthorizedUser,
+    RefreshToken,
+    ServiceAccount,
+    StaticToken,
+    TokenCommand,
+)
 from litellm_antigravity.accounts.credential import may_be_token
 from litellm_antigravity.credentials.clients import NEEDS_CLIENT, client_for, why_and_how
+from litellm_antigravity.credentials.token_replies import DEFAULT_LIFETIME_SECONDS, error_code, json_object, token_in
 from litellm_antigravity.errors import CredentialError, GrantRevokedError
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals.words import clean_name
@@ -23,9 +31,6 @@ from litellm_antigravity.wire.reading import TooLongError
 
 COMMAND_TIMEOUT_SECONDS = 30.0
 """A token command that takes longer hangs, most likely because it waits for somebody to answer a question."""
-
-DEFAULT_LIFETIME_SECONDS = 900.0
-"""How long a token is used whose source does not say when it expires: well within the hour that Google gives."""
 
 _LONGEST_CODE = 60  # characters; OAuth's have up to 25
 
@@ -68,6 +73,10 @@ def fetch(account: Account, settings: Settings, client: httpx.Client, timeout: f
         return Grant(credential.token, DEFAULT_LIFETIME_SECONDS)
     if isinstance(credential, TokenCommand):
         return _from_command(account, credential, timeout)
+    if isinstance(credential, ServiceAccount):
+        from litellm_antigravity.credentials.service_accounts import service_account_token
+
+        return Grant(*service_account_token(account, credential, settings, client, timeout))
     if isinstance(credential, AuthorizedUser):
         return _refreshed(account, _authorized_user_form(account, credential), settings, client, timeout)
     return _refreshed(account, _refresh_form(account, credential, settings), settings, client, timeout)
@@ -139,9 +148,9 @@ def _refreshed(
     except httpx.HTTPError as error:
         msg = f"{account.label}: cannot reach the token endpoint at {host} ({type(error).__name__})"
         raise CredentialError(msg) from None
-    fields = _json_object(answer.content)
+    fields = json_object(answer.content)
     if answer.status == 200:
-        token, lifetime = _token_in(fields)
+        token, lifetime = token_in(fields)
         if token is not None:
             rotated = fields.get("refresh_token")
             keeps = not isinstance(rotated, str) or not rotated or rotated == form["refresh_token"]
@@ -153,8 +162,7 @@ def _refreshed(
 
 def _oauth_error(account: Account, fields: Mapping[str, object], status: int, host: str) -> CredentialError:
     """Return the error for a refusal of the token endpoint: RFC 6749 section 5.2, or Google's own error object."""
-    error = fields.get("error")
-    code = error.get("status") if isinstance(error, dict) else error
+    code = error_code(fields)
     if code == "invalid_grant":
         return GrantRevokedError(
             f"{account.label}: the token endpoint says invalid_grant, so its sign-in is no longer valid (revoked, "
@@ -203,7 +211,7 @@ def _from_command(account: Account, credential: TokenCommand, timeout: float) ->
     if done.returncode != 0:
         msg = f"{account.label}: token command {name!r} ended with code {done.returncode}; run it by hand to see why"
         raise CredentialError(msg)
-    token, lifetime = _token_in(_json_object(done.stdout))
+    token, lifetime = token_in(json_object(done.stdout))
     if token is None:
         token, lifetime = _plain_token(done.stdout), DEFAULT_LIFETIME_SECONDS
     if token is None:
@@ -213,27 +221,6 @@ def _from_command(account: Account, credential: TokenCommand, timeout: float) ->
         )
         raise CredentialError(msg)
     return Grant(token, lifetime)
-
-
-def _json_object(body: bytes) -> dict[str, object]:
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-def _token_in(fields: Mapping[str, object]) -> tuple[SecretStr | None, float]:
-    token, expires_in = fields.get("access_token"), fields.get("expires_in")
-    if not isinstance(token, str) or not may_be_token(token):
-        return None, 0.0
-    try:
-        lifetime = float(expires_in) if isinstance(expires_in, (int, float, str)) else DEFAULT_LIFETIME_SECONDS
-    except (ValueError, OverflowError):
-        lifetime = DEFAULT_LIFETIME_SECONDS
-    if not 0 < lifetime <= 7 * 86_400:  # also False for NaN
-        lifetime = DEFAULT_LIFETIME_SECONDS
-    return SecretStr(token), lifetime
 
 
 def _plain_token(output: bytes) -> SecretStr | None:

@@ -111,6 +111,14 @@ class Settings(BaseSettings):
     )
     endpoint: Url = Field(default="https://cloudcode-pa.googleapis.com", description="base URL of Cloud Code")
     token_url: Url = Field(default="https://oauth2.googleapis.com/token", description="OAuth token endpoint")
+    auth_url: Url = Field(
+        default="https://accounts.google.com/o/oauth2/v2/auth",
+        description="the page of `auth login` that asks for consent",
+    )
+    userinfo_url: Url = Field(
+        default="https://openidconnect.googleapis.com/v1/userinfo",
+        description="where `auth login` asks whose account it is",
+    )
     oauth_client_id: OptionalText = Field(default=None, description="your own OAuth client; none is built in")
     oauth_client_secret: OptionalSecret = Field(default=None, description="the secret of your own OAuth client")
     state_dir: Location = Field(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from litellm_antigravity.masking import mask_email
@@ -97,3 +101,18 @@ def accounts_document(
     if version >= 3:
         document["activeIndexByFamily"] = {"claude": 0, "gemini": 0}
     return document | dict(extra)
+
+
+def write_private(path: str | os.PathLike[str], document: Mapping[str, Any]) -> Path:
+    """Write a JSON file at mode 0600, in one step; return its path. Its folder is made."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # at mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=2)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target

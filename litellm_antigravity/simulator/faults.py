@@ -39,7 +39,7 @@ FaultKind: TypeAlias = Literal[
     "partial-args",
     "no-finish-reason",
 ]
-Target: TypeAlias = Literal["generate", "token", "project", "models"]
+Target: TypeAlias = Literal["generate", "token", "project", "models", "consent", "userinfo"]
 
 # The options of each kind and their defaults; `headers` is for all that answer with a body.
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -77,7 +77,7 @@ class Fault:
     Attributes:
         kind: of refusal.
         options: see `Simulator.refuse`.
-        target: which requests: for a model's reply, for a token, for a project, or for the list of models.
+        target: which requests: for a model's reply, a token, a project, the list of models, consent, or userinfo.
         email: of the account; ``None`` for all.
         model: ``None`` for all.
         family: ``None`` for both.

@@ -109,12 +109,26 @@ class Logins:
             email, expires = self._tokens.get(token.strip(), (None, 0.0))
         return email if scheme.lower() == "bearer" and now < expires else None
 
+    def knows_client(self, client_id: str, secret: str | None = None) -> bool:
+        """Return whether this is the OAuth client, and, unless it is ``None``, its secret."""
+        known = _same(client_id, self.client_id)
+        return (secret is None or _same(secret, self.client_secret)) and known
+
+    def signed_in(self, email: str, now: float, *, scope: str, offline: bool) -> Answer:
+        """Return what the token endpoint answers to an account that has just signed in; a refresh token if offline."""
+        with self._lock:
+            fields = {**self._access(email, now), "scope": scope}
+            if offline:
+                fields["refresh_token"] = self.sign_in(email)
+            return Answer.of_json("signed-in", 200, fields)
+
     def exchange(self, form: Mapping[str, str], now: float) -> Answer:
         """Return what the token endpoint answers to a form."""
         if form.get("grant_type") != "refresh_token":
-            return bodies.oauth_error("unsupported_grant_type", "Only refresh_token is supported.")
-        known = _same(form.get("client_id", ""), self.client_id)
-        if not (_same(form.get("client_secret", ""), self.client_secret) and known):
+            return bodies.oauth_error(
+                "unsupported_grant_type", "Only authorization_code and refresh_token are supported."
+            )
+        if not self.knows_client(form.get("client_id", ""), form.get("client_secret", "")):
             return bodies.oauth_error("invalid_client", "The OAuth client is not known, or its secret is wrong.")
         refresh_token = form.get("refresh_token", "")
         if not refresh_token:
@@ -126,19 +140,22 @@ class Logins:
             return self._grant(email, refresh_token, now)
 
     def _grant(self, email: str, refresh_token: str, now: float) -> Answer:
-        token = f"sim-{secrets.token_urlsafe(24)}"
-        self._tokens[token] = (email, now + self._token_ttl_seconds)
-        fields: dict[str, Any] = {
-            "access_token": token,
-            "expires_in": int(self._token_ttl_seconds),
-            "scope": _SCOPE,
-            "token_type": "Bearer",
-        }
+        fields = self._access(email, now)
         if self.rotate_refresh_tokens:
             if not self.keep_old_refresh_tokens:
                 del self._grants[refresh_token]
             fields["refresh_token"] = self.sign_in(email)
         return Answer.of_json("token", 200, fields)
+
+    def _access(self, email: str, now: float) -> dict[str, Any]:
+        token = f"sim-{secrets.token_urlsafe(24)}"
+        self._tokens[token] = (email, now + self._token_ttl_seconds)
+        return {
+            "access_token": token,
+            "expires_in": int(self._token_ttl_seconds),
+            "scope": _SCOPE,
+            "token_type": "Bearer",
+        }
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import json
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies
 
 from litellm_antigravity.clock import Clock, SystemClock
-from litellm_antigravity.simulator.accounts import SimulatedAccount, accounts_document, numbered_accounts
+from litellm_antigravity.simulator.accounts import SimulatedAccount, accounts_document, numbered_accounts, write_private
 from litellm_antigravity.simulator.control import Control
 from litellm_antigravity.simulator.log import TOKEN_PATH, LoggedRequest, RequestLog
 from litellm_antigravity.simulator.quotas import FIVE_HOURS
 from litellm_antigravity.simulator.server import HOST, SimulatorServer
+from litellm_antigravity.simulator.sign_ins import AUTH_PATH, USERINFO_PATH
 from litellm_antigravity.simulator.steering import Steering
 from litellm_antigravity.simulator.upstream import MODELS, Upstream
 
@@ -204,17 +203,16 @@ class Simulator(Steering):
             entries=entries or {},
             extra=extra,
         )
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # at mode 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=2)
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return target
+        return write_private(path, document)
+
+    def client_secrets(self) -> dict[str, Any]:
+        """Return the OAuth client as Google's console hands out a desktop client's; see `accounts.write_private`."""
+        fields = {"client_id": self.client_id, "client_secret": self.client_secret, "token_uri": self.token_url}
+        return {"installed": {**fields, "auth_uri": self.url + AUTH_PATH, "redirect_uris": ["http://localhost"]}}
+
+    def service_account_key(self, email: str) -> dict[str, str]:
+        """Return a key file with which an account signs in as a service account; the one before is good no more."""
+        return self._upstream.service_accounts.new_key(email, self.token_url)
 
     def environment(self, accounts_file: str | os.PathLike[str], state_dir: str | os.PathLike[str]) -> dict[str, str]:
         """Return the environment variables that point the package at this simulator.
@@ -224,6 +222,8 @@ class Simulator(Steering):
         variables = {
             "LITELLM_ANTIGRAVITY_ENDPOINT": self.url,
             "LITELLM_ANTIGRAVITY_TOKEN_URL": self.token_url,
+            "LITELLM_ANTIGRAVITY_AUTH_URL": self.url + AUTH_PATH,
+            "LITELLM_ANTIGRAVITY_USERINFO_URL": self.url + USERINFO_PATH,
             "LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID": self.client_id,
             "LITELLM_ANTIGRAVITY_OAUTH_CLIENT_SECRET": self.client_secret,
             "LITELLM_ANTIGRAVITY_ACCOUNTS_FILE": os.fspath(accounts_file),

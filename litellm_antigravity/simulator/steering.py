@@ -83,7 +83,7 @@ class Steering:
             model: ``None`` for all.
             family: ``None`` for both.
             times: how many requests; ``None`` for all until `heal`.
-            target: which requests: ``generate``, ``token``, ``project`` or ``models``.
+            target: which requests: ``generate``, ``token``, ``project``, ``models``, ``consent`` or ``userinfo``.
             options: ``after_words`` and ``after_thoughts`` (malformed-function-call, unexpected-tool-call);
                 ``complete`` (partial-args: False for a call without its end); ``message`` (error-as-text);
                 ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for

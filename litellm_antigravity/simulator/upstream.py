@@ -41,6 +41,8 @@ from litellm_antigravity.simulator.replies import (
     whole_reply,
 )
 from litellm_antigravity.simulator.rules import Asked, first_broken, known_rules
+from litellm_antigravity.simulator.service_accounts import GRANT_TYPE, ServiceAccounts
+from litellm_antigravity.simulator.sign_ins import AUTH_PATH, USERINFO_PATH, SignIns
 from litellm_antigravity.simulator.signatures import GivenSignatures
 from litellm_antigravity.simulator.validation import InvalidRequestError, check_envelope, check_plain_request
 
@@ -95,6 +97,8 @@ class Upstream:
         without_rules: Iterable[str] = (),
     ) -> None:
         self.logins = Logins(accounts, token_ttl_seconds)
+        self.sign_ins = SignIns(self.logins)
+        self.service_accounts = ServiceAccounts(self.logins)
         self.quotas = Quotas(
             [account.email for account in accounts], clock=clock, requests=quota, window_seconds=quota_window_seconds
         )
@@ -179,6 +183,12 @@ class Upstream:
                 self._in_flight[decision.in_flight_for] -= 1
 
     def _decide(self, incoming: Incoming, facts: Facts, now: float) -> Action:
+        if incoming.path in (AUTH_PATH, USERINFO_PATH):
+            target: Target = "consent" if incoming.path == AUTH_PATH else "userinfo"
+            fault = self._next_fault(target, None, None, stream=False)
+            if fault is not None:
+                return self._carry_out(fault, None, now, stream=False, wrap=dict)
+            return self.sign_ins.receive(incoming, facts, now)
         if incoming.method != "POST":
             body = bodies.google_error(405, f"{incoming.method} is not allowed here; POST is.")
             return Answer.of_json("method-not-allowed", 405, body, {"allow": "POST"})
@@ -200,11 +210,16 @@ class Upstream:
             return bodies.oauth_error("invalid_request", "The body must be a form.")
         form = dict(parse_qsl(incoming.body.decode("utf-8", "replace"), keep_blank_values=True))
         facts.body = {name: value for name, value in form.items() if name in _PUBLIC_FORM_FIELDS}
-        facts.email = self.logins.owner(form.get("refresh_token", ""))
+        facts.email = (
+            self.sign_ins.owner(form.get("code", ""))
+            or self.service_accounts.owner(form.get("assertion", ""))
+            or self.logins.owner(form.get("refresh_token", ""))
+        )
         fault = self._next_fault("token", facts.email, None, stream=False)
         if fault is not None:
             return self._carry_out(fault, None, now, stream=False, wrap=dict)
-        return self.logins.exchange(form, now)
+        redeem = {"authorization_code": self.sign_ins.redeem, GRANT_TYPE: self.service_accounts.redeem}
+        return redeem.get(form.get("grant_type", ""), self.logins.exchange)(form, now)
 
     # Cloud Code
 

@@ -30,8 +30,10 @@ def ask(
     timeout: float,
     json: Any = None,
     form: Mapping[str, str] | None = None,
+    content: bytes | None = None,
+    method: str = "POST",
 ) -> Answer:
-    """Send a POST and read its answer.
+    """Send a request and read its answer.
 
     Args:
         client: for HTTP.
@@ -40,6 +42,8 @@ def ask(
         timeout: seconds for all of it.
         json: the body, as JSON.
         form: the body, as a form.
+        content: the body, as it is.
+        method: of HTTP.
 
     Raises:
         TooLongError: when an answer that is no error is longer than `MAX_ERROR_BYTES`.
@@ -47,10 +51,11 @@ def ask(
     """
     times = ExchangeTimes(TimeLimits(timeout))
     request = client.build_request(
-        "POST",
+        method,
         url,
         headers={"accept-encoding": ENCODING, **headers},
         json=json,
+        content=content,
         data=None if form is None else dict(form),
         extensions={"timeout": times.extension},
     )
