@@ -428,6 +428,31 @@ def test_gemini_api_keys_are_routed_like_accounts(start: Start) -> None:
         assert time.monotonic() - began < SLEPT
 
 
+def test_an_enterprise_gateway_spreads_vertex_projects(start: Start, simulator: Simulator, tmp_path: Path) -> None:
+    """Requests come as Antigravity sends them with the protocol ``openai``; the proxy signs in as service accounts."""
+    variables = {"VERTEXAI_API_BASE": simulator.url}
+    for number in (1, 2):
+        email = f"user{number}@example.com"
+        (key := tmp_path / f"key{number}.json").write_text(json.dumps(simulator.service_account_key(email)))
+        variables[f"VERTEX_KEY_FILE_{number}"] = str(key)
+        variables[f"VERTEX_PROJECT_{number}"] = simulator.account(email).project or ""
+    with start(EXAMPLES / "proxy_enterprise_gateway.yaml", count=2, imported=True, environment=variables) as served:
+        served.simulator.heal()
+        served.simulator.clear_log()
+        first, second = served.emails
+        for stream in (False, True):
+            assert ask(served, "gemini-2.5-flash", stream=stream).status_code == 200
+        assert served.asked() == [first] * 2
+        served.drain(first)
+        for _ in range(3):
+            assert ask(served, "gemini-2.5-flash").status_code == 200
+        assert served.asked() == [first] * 3 + [second] * 3
+        served.drain(second)
+        answer = ask(served, "gemini-2.5-flash")
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 33
+
+
 # Several workers
 
 IN_FLIGHT = 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.models import BUILT_IN_MODELS, FAMILIES, family_of
-from litellm_antigravity.simulator import bodies, failed_replies
+from litellm_antigravity.simulator import bodies, failed_replies, paths
 from litellm_antigravity.simulator.accounts import SimulatedAccount
 from litellm_antigravity.simulator.answers import Action, Answer, Stream
 from litellm_antigravity.simulator.faults import Fault, Target, carry_out
@@ -46,23 +45,11 @@ from litellm_antigravity.simulator.sign_ins import AUTH_PATH, USERINFO_PATH, Sig
 from litellm_antigravity.simulator.signatures import GivenSignatures
 from litellm_antigravity.simulator.validation import InvalidRequestError, check_envelope, check_plain_request
 
-GENERATE_PATH: Final = "/v1internal:generateContent"
-STREAM_PATH: Final = "/v1internal:streamGenerateContent"
-PROJECT_PATH: Final = "/v1internal:loadCodeAssist"
-MODELS_PATH: Final = "/v1internal:fetchAvailableModels"
-
 MODELS: Final = tuple(BUILT_IN_MODELS)
-"""The models upstream is known to have (UPSTREAM, F2)."""
-
-RULE_HEADER: Final = "x-simulator-rule"
-"""Beside a refusal: the name of the rule that the request breaks. Upstream has no such header."""
-
-FIELD_HEADER: Final = "x-simulator-field"
-"""Beside it: the path of what breaks the rule."""
+"""The models upstream is known to have."""
 
 _SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "x-goog-api-key", "cookie"})
 _PUBLIC_FORM_FIELDS: Final = frozenset({"grant_type", "scope"})
-_PLAIN_PATH: Final = re.compile(r"/(?:[^:]*/)?models/([^/:]+):(generateContent|streamGenerateContent)")
 
 
 class Upstream:
@@ -170,10 +157,9 @@ class Upstream:
         in_flight_for = facts.email if facts.counts else None
         if action.pace is not None:
             return Decision(action, action.pace.first, action.pace.per_chunk, in_flight_for)
+        latency = self.latency.served if action.status == 200 else self.latency.refused
         if incoming.path == TOKEN_PATH:
             latency = self.latency.token
-        else:
-            latency = self.latency.served if action.status == 200 else self.latency.refused
         return Decision(action, latency, self.latency.per_chunk, in_flight_for)
 
     def finished(self, decision: Decision) -> None:
@@ -194,13 +180,13 @@ class Upstream:
             return Answer.of_json("method-not-allowed", 405, body, {"allow": "POST"})
         if incoming.path == TOKEN_PATH:
             return self._token(incoming, facts, now)
-        if incoming.path == PROJECT_PATH:
+        if incoming.path == paths.PROJECT_PATH:
             return self._project(incoming, facts, now)
-        if incoming.path == MODELS_PATH:
+        if incoming.path == paths.MODELS_PATH:
             return self._available_models(incoming, facts, now)
-        if incoming.path in (GENERATE_PATH, STREAM_PATH):
+        if incoming.path in (paths.GENERATE_PATH, paths.STREAM_PATH):
             return self._generate(incoming, facts, now)
-        plain = _PLAIN_PATH.fullmatch(incoming.path)
+        plain = paths.PLAIN_PATH.fullmatch(incoming.path)
         if plain:
             return self._generate_plain(incoming, facts, now, model=plain[1], stream=plain[2].startswith("stream"))
         return Answer.of_json("no-such-path", 404, bodies.google_error(404, "There is nothing at this path."))
@@ -223,16 +209,20 @@ class Upstream:
 
     # Cloud Code
 
-    def _project(self, incoming: Incoming, facts: Facts, now: float) -> Action:
+    def _rejected_question(self, target: Target, incoming: Incoming, facts: Facts, now: float) -> Action | None:
         rejected = self._authenticate(incoming, facts, now) or rejected_headers(incoming)
         if rejected is not None:
             return rejected
         facts.body = incoming.decoded()
         if not isinstance(facts.body, dict):
             return invalid("", "The body must be a JSON object.")
-        fault = self._next_fault("project", facts.email, None, stream=False)
-        if fault is not None:
-            return self._carry_out(fault, None, now, stream=False, wrap=dict)
+        fault = self._next_fault(target, facts.email, None, stream=False)
+        return None if fault is None else self._carry_out(fault, None, now, stream=False, wrap=dict)
+
+    def _project(self, incoming: Incoming, facts: Facts, now: float) -> Action:
+        rejected = self._rejected_question("project", incoming, facts, now)
+        if rejected is not None:
+            return rejected
         account = self.logins.account(facts.email or "")
         fields: dict[str, Any] = {"currentTier": {"id": "standard-tier"}}
         if account.project is not None:
@@ -241,17 +231,11 @@ class Upstream:
         return Answer.of_json("project", 200, fields)
 
     def _available_models(self, incoming: Incoming, facts: Facts, now: float) -> Action:
-        rejected = self._authenticate(incoming, facts, now) or rejected_headers(incoming)
+        rejected = self._rejected_question("models", incoming, facts, now)
         if rejected is not None:
             return rejected
-        facts.body = incoming.decoded()
-        if not isinstance(facts.body, dict):
-            return invalid("", "The body must be a JSON object.")
-        fault = self._next_fault("models", facts.email, None, stream=False)
-        if fault is not None:
-            return self._carry_out(fault, None, now, stream=False, wrap=dict)
         email = facts.email or ""
-        if facts.body.get("project") != self.logins.account(email).project:
+        if incoming.decoded().get("project") != self.logins.account(email).project:
             return Answer.of_json("wrong-project", 403, bodies.not_available(403))
         quotas = {family: self.quotas.left(email, family, now) for family in FAMILIES}
         models = {
@@ -264,7 +248,7 @@ class Upstream:
         return Answer.of_json("models", 200, {"models": models})
 
     def _generate(self, incoming: Incoming, facts: Facts, now: float) -> Action:
-        facts.stream = incoming.path == STREAM_PATH
+        facts.stream = incoming.path == paths.STREAM_PATH
         facts.body = incoming.decoded()
         rejected = self._authenticate(incoming, facts, now) or rejected_headers(incoming)
         if rejected is not None:
@@ -298,17 +282,16 @@ class Upstream:
             told = bodies.invalid_request(broken.message, f"req_vrtx_sim{next(self._numbers):x}")
         else:
             told = bodies.google_error(400, broken.message)
-        headers = {RULE_HEADER: rule.name, FIELD_HEADER: broken.field}
+        headers = {paths.RULE_HEADER: rule.name, paths.FIELD_HEADER: broken.field}
         return Answer.of_json("invalid-request", 400, told, headers)
 
-    # The Gemini API with keys, for LiteLLM's own provider on the same server
+    # The Gemini API with keys, and Vertex AI, for LiteLLM's own providers on the same server
 
     def _generate_plain(self, incoming: Incoming, facts: Facts, now: float, *, model: str, stream: bool) -> Action:
         facts.model, facts.stream, facts.counts = model, stream, True
-        facts.email = self.logins.key_owner(incoming.headers.get("x-goog-api-key") or incoming.query.get("key", ""))
-        if facts.email is None:
-            message = "API key not valid. Please pass a valid API key."
-            return Answer.of_json("unauthenticated", 400, bodies.invalid_argument(message))
+        rejected = self._authenticate_plain(incoming, facts, now)
+        if rejected is not None:
+            return rejected
         facts.body = incoming.decoded()
         try:
             request = check_plain_request(facts.body)
@@ -319,15 +302,26 @@ class Upstream:
             return rejected
         if model not in self._models:
             return Answer.of_json("unknown-model", 404, bodies.not_available(404))
-        return self._serve(Served(facts.email, model, request), now, stream=stream, wrap=dict)
+        return self._serve(Served(facts.email or "", model, request), now, stream=stream, wrap=dict)
+
+    def _authenticate_plain(self, incoming: Incoming, facts: Facts, now: float) -> Answer | None:
+        project = paths.VERTEX_PROJECT.match(incoming.path)
+        if project is not None:
+            rejected = self._authenticate(incoming, facts, now)
+            if rejected is None and project[1] != self.logins.account(facts.email or "").project:
+                return Answer.of_json("wrong-project", 403, bodies.not_available(403))
+            return rejected
+        facts.email = self.logins.key_owner(incoming.headers.get("x-goog-api-key") or incoming.query.get("key", ""))
+        if facts.email is not None:
+            return None
+        message = "API key not valid. Please pass a valid API key."
+        return Answer.of_json("unauthenticated", 400, bodies.invalid_argument(message))
 
     # What all have in common
 
     def _authenticate(self, incoming: Incoming, facts: Facts, now: float) -> Answer | None:
         facts.email = self.logins.signed_by(incoming, now)
-        if facts.email is not None:
-            return None
-        return Answer.of_json("unauthenticated", 401, bodies.unauthenticated())
+        return None if facts.email else Answer.of_json("unauthenticated", 401, bodies.unauthenticated())
 
     def _serve(
         self,
