@@ -23,11 +23,7 @@ def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str)
 
     prefix = f"{PROVIDER}/" if incomplete.startswith(f"{PROVIDER}/") else ""
     wanted = incomplete.removeprefix(prefix).lower()
-    return [
-        CompletionItem(prefix + name, help=family_of(name))
-        for name in BUILT_IN_MODELS
-        if name.startswith(wanted)
-    ]
+    return [CompletionItem(prefix + name, help=family_of(name)) for name in BUILT_IN_MODELS if name.startswith(wanted)]
 
 
 def complete_pools(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -36,7 +32,7 @@ def complete_pools(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return pools + complete_models(ctx, param, incomplete)
 
 
-def complete_accounts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+def complete_accounts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the accounts of the accounts file, by e-mail or label; see `click.Parameter.shell_complete`."""
     wanted = incomplete.casefold()
     chosen = ctx.params.get(param.name or "") or ()
@@ -67,7 +63,10 @@ def _place_in_user_file() -> str | None:
 
 
 def _accounts(path: Path | None) -> Iterator[tuple[str, str]]:
-    for entry in () if path is None else _entries(path):
+    if path is None:
+        return
+    companion = path.with_name(f"{path.stem}.litellm{path.suffix}")  # as accounts.companion has it, which is slow
+    for entry in (*_entries(path), *_entries(companion)):
         email, label = entry.get("email"), entry.get("label")
         names = [one.strip() for one in (email, label) if isinstance(one, str) and one.strip().isprintable()]
         for name in filter(None, names):

@@ -6,9 +6,10 @@ in that one case; a terminal shows them on several lines, and copies them as one
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -16,7 +17,7 @@ _GAP = 3
 _NARROWEST = 16
 """So many columns the last cell of a row must have beside the others; else it goes below them."""
 
-_NOWHERE = Console(file=io.StringIO(), width=80)  # wrapping asks a console for its width of tabs, and there are none
+_WORD = re.compile(r"\s*\S+")
 
 
 def flow(text: Text, width: int, *, indent: int = 0, hang: int | None = None) -> list[Text]:
@@ -29,7 +30,17 @@ def flow(text: Text, width: int, *, indent: int = 0, hang: int | None = None) ->
         hang: of the others; as the first when absent.
     """
     hang = indent if hang is None else hang
-    lines = list(text.wrap(_NOWHERE, max(1, width - max(indent, hang)), overflow="ignore")) or [Text()]
+    breaks: list[int] = []
+    end, at = 0, indent
+    for word in _WORD.finditer(text.plain):
+        length = cell_len(word[0])
+        if at > hang and at + length > width and end:
+            breaks.append(end + len(word[0]) - len(word[0].lstrip()))
+            at, length = hang, cell_len(word[0].lstrip())
+        at, end = at + length, word.end()
+    lines = text.divide(breaks)
+    for line in lines:
+        line.rstrip()
     return [Text(" " * (hang if number else indent)) + line for number, line in enumerate(lines)]
 
 
