@@ -7,6 +7,7 @@ A screen is a command line and what there is when it is typed: one line in `SCRE
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import re
@@ -252,6 +253,7 @@ def home_of(screen: Screen) -> Iterator[Home]:
             shutil.rmtree(path, ignore_errors=True)
 
 
+@functools.cache
 def shown(screen: Screen, width: int, *, colour: bool) -> str:
     """Return what a command shows, standard error included, and how it ends; ANSI codes included."""
     variables: dict[str, str | None] = {"COLUMNS": str(width), "LINES": "40", "TERM": "xterm-256color"}
@@ -272,10 +274,11 @@ def shown(screen: Screen, width: int, *, colour: bool) -> str:
 
 def rendered(screen: Screen) -> str:
     """Return a screen at all widths, with and without colours, as its file has it; colours as rich's markup."""
-    parts = [f"$ {PROGRAM} {screen.line}".rstrip() + "\n"]
+    found: dict[str, list[str]] = {}
     for width in WIDTHS:
         plain, coloured = shown(screen, width, colour=False), Text.from_ansi(shown(screen, width, colour=True))
-        parts.append(f"\n=== {width} columns\n{plain}")
+        found.setdefault(plain, []).append(f"{width} columns")
         if coloured.markup.strip() != Text(plain).markup.strip():
-            parts.append(f"\n=== {width} columns, colour\n{coloured.markup.rstrip()}\n")
-    return "".join(parts)
+            found.setdefault(f"{coloured.markup.rstrip()}\n", []).append(f"{width} columns with colours")
+    screens = [f"\n=== {', '.join(where)}\n{text}" for text, where in found.items()]
+    return "".join([f"$ {PROGRAM} {screen.line}".rstrip() + "\n", *screens])

@@ -125,9 +125,9 @@ def _remedies(account: AccountReport) -> Iterator[Text]:
 
 def _what_to_do(reason: str | None) -> str:
     if reason == "revoked":
-        return "Sign in again: litellm-antigravity auth login"
+        return "Sign in again: `litellm-antigravity auth login`"
     when = {"verification": "Once you have verified it", "banned": "Once an appeal was granted"}
-    return f"{when.get(reason or '', 'Once that is settled')}, run: litellm-antigravity auth retry {{}}"
+    return f"{when.get(reason or '', 'Once that is settled')}, run `litellm-antigravity auth retry {{}}`"
 
 
 def _footer(report: StatusReport) -> Iterator[Text]:
