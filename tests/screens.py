@@ -7,6 +7,7 @@ A screen is a command line and what there is when it is typed: one line in `SCRE
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import re
@@ -84,12 +85,14 @@ class Screen:
         given: prepares the home folder.
         case: tells this screen from others of the same command line.
         typed: the answers to what it asks.
+        piped: whether it is about there being no terminal.
     """
 
     line: str
     given: Callable[[Home], object] = lambda _: None
     case: str = ""
     typed: str | None = None
+    piped: bool = False
 
     @property
     def name(self) -> str:
@@ -112,7 +115,7 @@ def entry(number: int, **more: Any) -> dict[str, Any]:
     return {
         "email": f"user{number}@gmail.com",
         "refreshToken": f"1//refresh-token-{number}",
-        "oauthClient": {"clientId": "client", "clientSecret": "client-secret"},
+        "oauthClient": {"clientId": "client", "clientSecret": "GOCSPX-0000-xyz"},
         **more,
     }
 
@@ -195,7 +198,7 @@ SCREENS = [
     Screen("status --model claude-sonnet-4-6 --account 1 --account 2", a_busy_day),
     Screen("status --model claude-sonet-4-6", two_accounts, case="misspelt model"),
     Screen("status --account user", two_accounts, case="ambiguous"),
-    Screen("status --watch", two_accounts, case="not a terminal"),
+    Screen("status --watch", two_accounts, case="not a terminal", piped=True),
     Screen("status --watch --json", two_accounts),
     Screen("status --json", a_busy_day),
     Screen("reset", two_accounts, case="of what"),
@@ -250,13 +253,20 @@ def home_of(screen: Screen) -> Iterator[Home]:
             shutil.rmtree(path, ignore_errors=True)
 
 
+@functools.cache
 def shown(screen: Screen, width: int, *, colour: bool) -> str:
     """Return what a command shows, standard error included, and how it ends; ANSI codes included."""
     variables: dict[str, str | None] = {"COLUMNS": str(width), "LINES": "40", "TERM": "xterm-256color"}
+    colour = colour and not screen.piped
     variables |= {"NO_COLOR": None, "COLORTERM": None, "FORCE_COLOR": "1" if colour else None}
     with home_of(screen) as home:
         result = CliRunner(env=variables).invoke(
-            cli, shlex.split(screen.line), prog_name=PROGRAM, input=screen.typed or "", color=colour
+            cli,
+            shlex.split(screen.line),
+            prog_name=PROGRAM,
+            input=screen.typed or "",
+            color=colour,
+            terminal_width=min(width, 80),  # click's own rule for --help; its runner would have 80 always
         )
         text = result.output.replace(str(home.path), _HOME_SHOWN).replace(__version__, "1.2.3")
     return text + (f"[exit code {result.exit_code}]\n" if result.exit_code else "")
@@ -264,10 +274,11 @@ def shown(screen: Screen, width: int, *, colour: bool) -> str:
 
 def rendered(screen: Screen) -> str:
     """Return a screen at all widths, with and without colours, as its file has it; colours as rich's markup."""
-    parts = [f"$ {PROGRAM} {screen.line}".rstrip() + "\n"]
+    found: dict[str, list[str]] = {}
     for width in WIDTHS:
         plain, coloured = shown(screen, width, colour=False), Text.from_ansi(shown(screen, width, colour=True))
-        parts.append(f"\n=== {width} columns\n{plain}")
+        found.setdefault(plain, []).append(f"{width} columns")
         if coloured.markup.strip() != Text(plain).markup.strip():
-            parts.append(f"\n=== {width} columns, colour\n{coloured.markup.rstrip()}\n")
-    return "".join(parts)
+            found.setdefault(f"{coloured.markup.rstrip()}\n", []).append(f"{width} columns with colours")
+    screens = [f"\n=== {', '.join(where)}\n{text}" for text, where in found.items()]
+    return "".join([f"$ {PROGRAM} {screen.line}".rstrip() + "\n", *screens])

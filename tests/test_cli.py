@@ -28,7 +28,7 @@ from litellm_antigravity.cli.demo_crew import Crew
 from litellm_antigravity.cli.demo_facts import RoundFacts, facts_of, user_agent_of
 from litellm_antigravity.cli.demo_view import bar_of, block_for, show_starts, tell
 from litellm_antigravity.cli.status_facts import StatusReport, gather_status
-from litellm_antigravity.cli.status_view import show_status
+from litellm_antigravity.cli.status_view import status_lines
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.logs import LOGGER
 from litellm_antigravity.models import family_of
@@ -215,10 +215,7 @@ def ids(path: Path) -> list[str]:
 
 
 def shown(report: StatusReport, width: int = 140) -> str:
-    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
-    show_status(console, report)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return "".join(f"{line.plain}\n" for line in status_lines(report, width))
 
 
 def row(text: str, *words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -34,16 +35,15 @@ _DEFAULT_MODEL = "claude-sonnet-4-6"
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=120.0,
-    show_default="120",
     metavar="SECONDS",
-    help="How long to wait for the first word.",
+    help="How long to wait for the first word; 120 by default.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON when the answer is complete.")
 def ask(prompt: str, model: str, timeout: float, as_json: bool) -> None:
     """Ask one question, through LiteLLM as your programs do.
 
-    The answer comes on standard output as it is written; account, time, tokens and cost come on standard error. PROMPT -
-    is read from standard input. It takes one request of an account's quota.
+    The answer comes on standard output as it is written; account, time, tokens and cost come on standard error. For
+    PROMPT - the question is read from standard input. It takes one request of an account's quota.
     """
     import json
 
@@ -74,7 +74,7 @@ def ask(prompt: str, model: str, timeout: float, as_json: bool) -> None:
 
 
 def _question(prompt: str) -> str:
-    question = click.get_text_stream("stdin").read() if prompt == "-" else prompt
+    question = sys.stdin.read() if prompt == "-" else prompt
     if not question.strip():
         msg = "There is no question. Write it in quotes, or pipe it to `ask -`."
         raise click.UsageError(msg)
@@ -100,7 +100,10 @@ def _waiting(what: str) -> Iterator[Callable[[str], None]]:
     with console.status(what, spinner="dots" if console.encoding.startswith("utf") else "line") as status:
 
         def say(more: str) -> None:
-            status.update(more) if more else status.stop()
+            if more:
+                status.update(more)
+            else:
+                status.stop()
 
         yield say
 
@@ -109,7 +112,7 @@ def _ignore(_: str) -> None:
     return None
 
 
-def _printer(say: Callable[[str], None]) -> Callable[[str], None]:
+def _printer(say: Callable[[str], object]) -> Callable[[str], None]:
     from litellm_antigravity.masking import shown
 
     def show(text: str) -> None:

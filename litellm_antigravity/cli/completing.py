@@ -63,7 +63,10 @@ def _place_in_user_file() -> str | None:
 
 
 def _accounts(path: Path | None) -> Iterator[tuple[str, str]]:
-    for entry in () if path is None else _entries(path):
+    if path is None:
+        return
+    companion = path.with_name(f"{path.stem}.litellm{path.suffix}")  # as accounts.companion has it, which is slow
+    for entry in (*_entries(path), *_entries(companion)):
         email, label = entry.get("email"), entry.get("label")
         names = [one.strip() for one in (email, label) if isinstance(one, str) and one.strip().isprintable()]
         for name in filter(None, names):

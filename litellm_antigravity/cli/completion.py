@@ -16,17 +16,9 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS), required=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:
-    """Print the script that completes commands, accounts and models with Tab.
+    """Print the script that completes commands with Tab.
 
-    \b
-    bash   add to ~/.bashrc:
-           eval "$(litellm-antigravity completion bash)"
-    zsh    add to ~/.zshrc, below compinit:
-           eval "$(litellm-antigravity completion zsh)"
-    fish   litellm-antigravity completion fish > \\
-           ~/.config/fish/completions/litellm-antigravity.fish
-
-    Without SHELL, it is the one that you are logged in with.
+    It completes accounts and models, too. Without SHELL it is for the one that you are logged in with.
     """
     from click.shell_completion import get_completion_class
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,13 +41,15 @@ class ReportingGroup(click.Group):
             try:
                 return super().invoke(ctx)
             except AntigravityError as error:
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(_wrapped(str(error))) from error
             except KeyboardInterrupt:
                 click.echo("Stopped.", err=True)
                 ctx.exit(STOPPED)
             except click.Abort as abort:
                 self._aborted(ctx, abort)
-            except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            except click.ClickException as error:
+                raise _within_screen(error) from error
+            except (click.exceptions.Exit, BrokenPipeError):
                 raise
             except Exception as error:
                 if os.environ.get(_DEBUG_VARIABLE, "").lower() in ("1", "true"):
@@ -63,9 +68,32 @@ class ReportingGroup(click.Group):
             click.echo("Stopped.", err=True)
             ctx.exit(STOPPED)
         if isinstance(cause, EOFError):
+            click.echo()  # ends the line of the question
             msg = "it asks first, and nobody is there to answer. Run it in a terminal, or give --yes."
-            raise click.ClickException(msg)
+            raise click.ClickException(_wrapped(msg))
         raise abort
+
+
+def _within_screen(error: click.ClickException) -> click.ClickException:
+    """Return an error whose message is wrapped; those that click words itself are left as they are."""
+    if type(error) is click.UsageError:
+        return click.UsageError(_wrapped(error.message), error.ctx)
+    return click.ClickException(_wrapped(error.message)) if type(error) is click.ClickException else error
+
+
+def _wrapped(message: str) -> str:
+    """Return a message in lines of whole words, where the screen's width is known; whoever searches a log gets one."""
+    if not sys.stderr.isatty() and not os.environ.get("COLUMNS"):
+        return message
+    width = shutil.get_terminal_size().columns
+    heading = "Error: "  # which click puts before the first line
+    lines = []
+    for number, line in enumerate(message.splitlines()):
+        indent = " " * (len(line) - len(line.lstrip()))
+        wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False, subsequent_indent=indent)
+        whole = wrapper.fill(line if number else heading + line)
+        lines.append(whole if number else whole.removeprefix(heading))
+    return "\n".join(lines)
 
 
 class _OnStandardError(logging.Handler):

@@ -34,12 +34,15 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "simulate": ("simulate", "simulate --accounts 2 --quota 5 --window 60"),
     "completion": (
+        "# bash, in ~/.bashrc",
         'eval "$(litellm-antigravity completion bash)"',
-        "completion zsh > ~/.zfunc/_litellm-antigravity",
+        "# zsh, in ~/.zshrc below compinit",
+        'eval "$(litellm-antigravity completion zsh)"',
+        "# fish, once",
         "completion fish > ~/.config/fish/completions/litellm-antigravity.fish",
     ),
 }
-"""By command. The program's name is put before those that do not hold it already."""
+"""By command. The program's name is put before those that do not hold it already; a comment begins with ``#``."""
 
 
 def add_examples(group: click.Group, path: str = "") -> None:
@@ -54,7 +57,8 @@ def add_examples(group: click.Group, path: str = "") -> None:
 
 def spelled(example: str) -> str:
     """Return an example as it is typed."""
-    return example if PROGRAM in example else f"{PROGRAM} {example}"
+    whole = example.startswith("#") or PROGRAM in example.partition(">")[0]
+    return example if whole else f"{PROGRAM} {example}"
 
 
 def _epilog(examples: tuple[str, ...]) -> str:

@@ -6,17 +6,19 @@ in that one case; a terminal shows them on several lines, and copies them as one
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 _GAP = 3
-_NARROWEST = 16
-"""So many columns the last cell of a row must have beside the others; else it goes below them."""
+_NARROWEST = 30
+"""So many columns a last cell that is wrapped has to have beside the others; else it goes below them."""
 
-_NOWHERE = Console(file=io.StringIO(), width=80)  # wrapping asks a console for its width of tabs, and there are none
+_WORD = re.compile(r"\s*(?:[^\s`]*`[^`]+`\S*|\S+)")
+"""What is not broken: a word, and a command in backquotes, which people copy."""
 
 
 def flow(text: Text, width: int, *, indent: int = 0, hang: int | None = None) -> list[Text]:
@@ -29,15 +31,25 @@ def flow(text: Text, width: int, *, indent: int = 0, hang: int | None = None) ->
         hang: of the others; as the first when absent.
     """
     hang = indent if hang is None else hang
-    lines = list(text.wrap(_NOWHERE, max(1, width - max(indent, hang)), overflow="ignore")) or [Text()]
+    breaks: list[int] = []
+    end, at = 0, indent
+    for word in _WORD.finditer(text.plain):
+        length = cell_len(word[0])
+        if at > hang and at + length > width and end:
+            breaks.append(end + len(word[0]) - len(word[0].lstrip()))
+            at, length = hang, cell_len(word[0].lstrip())
+        at, end = at + length, word.end()
+    lines = text.divide(breaks)
+    for line in lines:
+        line.rstrip()
     return [Text(" " * (hang if number else indent)) + line for number, line in enumerate(lines)]
 
 
 def rows(table: Sequence[Sequence[Text]], width: int, *, indent: int = 0) -> Iterator[list[Text]]:
     """Yield the lines of each row: columns one below the other, the last one wrapped within itself.
 
-    A first cell that is much longer than those of other rows has a line to itself. Where the screen is too narrow for
-    columns, the last cell comes below the others.
+    A first cell that is much longer than those of other rows has a line to itself. A last cell for which there is too
+    little room comes below the others.
 
     Args:
         table: rows of equally many cells, of which the last may be long.
@@ -47,10 +59,10 @@ def rows(table: Sequence[Sequence[Text]], width: int, *, indent: int = 0) -> Ite
     widths = _widths(table, most=max(12, width // 4))
     last = indent + sum(one + _GAP for one in widths)
     for cells in table:
-        if width - last < _NARROWEST:
-            yield _stacked(cells, width, indent)
+        if last > width:
+            yield flow(joined(cells), width, indent=indent, hang=indent + 2)
         else:
-            yield _aligned(cells, widths, width, indent, last)
+            yield _aligned(cells, widths, width, indent)
 
 
 def _widths(table: Sequence[Sequence[Text]], most: int) -> list[int]:
@@ -58,7 +70,7 @@ def _widths(table: Sequence[Sequence[Text]], most: int) -> list[int]:
     return [max((one for one in first if one <= most), default=most), *map(max, others)]
 
 
-def _aligned(cells: Sequence[Text], widths: Sequence[int], width: int, indent: int, last: int) -> list[Text]:
+def _aligned(cells: Sequence[Text], widths: Sequence[int], width: int, indent: int) -> list[Text]:
     lines: list[Text] = []
     line, at = Text(" " * indent), indent
     for cell, column in zip(cells[:-1], widths, strict=True):
@@ -68,14 +80,12 @@ def _aligned(cells: Sequence[Text], widths: Sequence[int], width: int, indent: i
             lines.append(line)
             line = Text()
         _pad(line, at)
-    first, *others = flow(cells[-1], width, indent=last)
-    line.append_text(first[last:])
+    last = cells[-1]
+    if at + last.cell_len > width and width - at < _NARROWEST:
+        return [*lines, line, *flow(last, width, indent=indent + 2)]
+    first, *others = flow(last, width, indent=at)
+    line.append_text(first[at:])
     return [*lines, line, *others]
-
-
-def _stacked(cells: Sequence[Text], width: int, indent: int) -> list[Text]:
-    lines = flow(joined(cells[:-1]), width, indent=indent, hang=indent + 2)
-    return lines if not cells[-1] else [*lines, *flow(cells[-1], width, indent=indent + 2)]
 
 
 def _pad(line: Text, at: int) -> None:

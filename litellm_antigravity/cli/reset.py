@@ -153,7 +153,7 @@ def _reset_slot(pool: AccountPool, number: int, yes: bool) -> None:
     from litellm_antigravity.cli.reset_plan import plan_slot
 
     plan = plan_slot(pool, number)
-    click.echo(_slot_story(plan))
+    _paragraph(_slot_story(plan))
     _confirm(yes)
     _change(pool, lambda: pool.store.free_slot(number))
     click.echo(f"Slot {number} is free.")
@@ -169,14 +169,24 @@ def _slot_story(plan: SlotPlan) -> str:
     )
 
 
+def _paragraph(text: str, style: str = "") -> None:
+    from rich.text import Text
+
+    from litellm_antigravity.cli.consoles import new_console
+    from litellm_antigravity.cli.layout import flow, show
+
+    console = new_console()
+    show(console, flow(Text(text, style), console.width))
+
+
 def _table(heading: str, table: list[list[str]]) -> None:
     from rich.text import Text
 
     from litellm_antigravity.cli.consoles import new_console, printable
-    from litellm_antigravity.cli.layout import flow, rows, show
+    from litellm_antigravity.cli.layout import rows, show
 
+    _paragraph(heading, "bold")
     console = new_console()
-    show(console, flow(Text(heading, "bold"), console.width))
     for lines in rows([[Text(printable(cell)) for cell in cells] for cells in table], console.width, indent=2):
         show(console, lines)
 

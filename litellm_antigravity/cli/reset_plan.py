@@ -90,7 +90,9 @@ def plan_cooldowns(pool: AccountPool, words: Sequence[str], quota_pool: str | No
         click.ClickException: when a word means no account, or more than one.
     """
     view, now = pool.store.refresh(), pool.clock.time()
-    ends, facts, in_file = [], [], []
+    ends: list[Lift] = []
+    facts: list[Lift] = []
+    in_file: list[tuple[Account, str, str]] = []
     for account in _meant(pool, words):
         for name, cooldown in view.cooldowns.get(account.id, {}).items():
             if quota_pool in (None, name) and cooldown.remaining(now) > 0:

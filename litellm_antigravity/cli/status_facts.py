@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from litellm_antigravity.cli.choosing import chosen, name_of
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.credentials.clients import NEEDS_CLIENT, SWITCHED_OFF, clients_missing
 from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, FAMILIES, ModelFamily, canonical_model, family_of
@@ -65,6 +67,7 @@ class AccountReport:
 
     Attributes:
         number: its place in the accounts file, from 1.
+        name: what the command line calls it: the e-mail, with the label that the user gave it.
         email: as the file has it.
         id: stable.
         enabled: whether it may be chosen.
@@ -75,6 +78,7 @@ class AccountReport:
     """
 
     number: int
+    name: str
     email: str | None
     id: str
     enabled: bool
@@ -134,6 +138,7 @@ class StatusReport:
         summary: one per family, or one for the model.
         accounts: in file order.
         models_without_capacity: name and seconds left of models that upstream has no capacity for.
+        problem: one sentence when accounts need an OAuth client, and what helps.
         shared_state: how the shared state is doing.
     """
 
@@ -144,6 +149,7 @@ class StatusReport:
     summary: tuple[Summary, ...]
     accounts: tuple[AccountReport, ...]
     models_without_capacity: dict[str, float]
+    problem: str | None
     shared_state: SharedStateReport
 
     def as_json(self) -> dict[str, Any]:
@@ -188,19 +194,22 @@ class StatusReader:
 
         Raises:
             AccountsFileError: when there are no accounts to be had.
+            click.ClickException: when a word means no account, or more than one.
             AntigravityError: when nobody knows the model.
         """
         if not self._exists and _has_state(self._settings):
             self._exists = True
             self._pool = self._new_pool()
         pool, model = self._pool, self._model
-        states = pool.states(model)
+        snapshot = pool.accounts.current()
+        wanted = {account.id for account in chosen(snapshot, self._wanted)} if self._wanted else snapshot.by_id.keys()
+        states = [(number, state) for number, state in enumerate(pool.states(model), 1) if state.account.id in wanted]
         view = pool.store.known()
         if model is not None:
             _check_known(model, view, self._settings)
         present = pool.store.processes(forget=False)
         store, now = pool.store.status(), self._clock.time()
-        accounts = tuple(_account(number, state, model, present, now) for number, state in enumerate(states, 1))
+        accounts = tuple(_account(number, state, model, present, now) for number, state in states)
         return StatusReport(
             now=now,
             accounts_file=str(self._settings.accounts_file),
@@ -213,6 +222,7 @@ class StatusReader:
                 for each, held in sorted(view.capacity.items())
                 if held.remaining(now) > 0 and model in (None, each)
             },
+            problem=clients_missing([state.account for _, state in states if state.account.enabled], self._settings),
             shared_state=SharedStateReport(
                 str(self._settings.state_dir),
                 self._exists,
@@ -306,6 +316,7 @@ def _account(
             pools.append(_cooled(longest, now))
     return AccountReport(
         number,
+        name_of(account),
         account.email,
         account.id,
         account.enabled,
@@ -326,6 +337,9 @@ def _cooled(
     remaining = cooldown.remaining(now)
     endless = math.isinf(remaining)
     inherited = pool is not None and pool != cooldown.pool
+    switched_off = endless and cooldown.reason.startswith(SWITCHED_OFF)
+    if endless and (switched_off or cooldown.reason == NEEDS_CLIENT):  # a state of its own, and no upstream in it
+        return PoolReport(pool or cooldown.pool, "disabled" if switched_off else NEEDS_CLIENT, processes=processes)
     return PoolReport(
         pool or cooldown.pool,
         "out" if endless else "cooling down",

@@ -7,7 +7,7 @@ from litellm_antigravity.cli.words import about, counted
 
 
 def summed_up(report: StatusReport) -> str:
-    """Return how things stand in one line, such as ``3 of 4 accounts free for claude; next back in 12 m.``"""
+    """Return how things stand in one line: 3 of 4 accounts free for claude; next back in 12 m."""
     first, *others = report.summary
     if others and all(_standing(one) == _standing(first) for one in others):
         return f"{_accounts(first)} free{_back(first)}."

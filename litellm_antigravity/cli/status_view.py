@@ -50,12 +50,7 @@ def _style_of(report: StatusReport) -> str:
 
 
 def _head(account: AccountReport) -> Text:
-    return Text(f"{account.number}. {name_of(account)}", "bold")
-
-
-def name_of(account: AccountReport) -> str:
-    """Return what people call an account: in full, because this is the owner's own terminal."""
-    return printable(account.email or account.id)
+    return Text(f"{account.number}. {account.name}", "bold")
 
 
 def _vitals(account: AccountReport, now: float) -> Text:
@@ -123,10 +118,21 @@ def _remedies(account: AccountReport) -> Iterator[Text]:
         if pool.url is not None and pool.url not in told:
             told.add(pool.url)
             yield Text(f"Open {printable(pool.url)}", "bold")
-            yield Text(f"Then run: litellm-antigravity auth retry {name_of(account)}")
+    out = next((pool for pool in account.pools if pool.state == "out"), None)
+    if out is not None:
+        yield Text(_what_to_do(out.reason).format(printable(account.email or account.id)))
+
+
+def _what_to_do(reason: str | None) -> str:
+    if reason == "revoked":
+        return "Sign in again: `litellm-antigravity auth login`"
+    when = {"verification": "Once you have verified it", "banned": "Once an appeal was granted"}
+    return f"{when.get(reason or '', 'Once that is settled')}, run `litellm-antigravity auth retry {{}}`"
 
 
 def _footer(report: StatusReport) -> Iterator[Text]:
+    if report.problem is not None:
+        yield Text(printable(report.problem), "red")
     for model, left in report.models_without_capacity.items():
         said = f"Upstream has no capacity for {printable(model)}; requests fail fast for {about(left)} more."
         yield Text(said, "yellow")

@@ -1,4 +1,4 @@
-"""What the requests of a whole host share because they are many: the retry budget, turns to wait, who has which slot."""
+"""What the processes of a whole host share because they are many: the retry budget, turns to wait, and slots."""
 
 from __future__ import annotations
 
