@@ -106,13 +106,14 @@ class AccountsWriter:
         is_main = isinstance(account.credential, RefreshToken)
         home = self._main if is_main else self._companion
         replaced: list[str] = []
+        switches = {key: _plain(value) for key, value in entry.items() if key in editing.OWN_SWITCHES}
+        entry = {key: value for key, value in entry.items() if key not in switches}
 
         def change(document: dict[str, Any]) -> bool:
             roster = parse_document(document, home, now, may_be_empty=True)
             indices = sorted(editing.indices_of(document, home, now, account.id))
             if not indices:
-                added = {"addedAt": int(now * 1000), "lastUsed": 0} | dict(entry)
-                editing.add_entry(document, {**added, "enabled": True} if is_main else added)
+                editing.add_entry(document, {"addedAt": int(now * 1000), "lastUsed": 0, "enabled": True, **entry})
                 return True
             newest = roster.indices[account.id]
             for index in indices:
@@ -127,6 +128,8 @@ class AccountsWriter:
         if is_main:
             self._retire(account, replaced)
             self._edit(self._companion, lambda document: self._without(document, self._companion, account.id))
+        if switches:
+            self._edit(self._companion, lambda document: editing.set_addition(document, account, switches))
         return account
 
     def _remove(self, account_id: str) -> None:
