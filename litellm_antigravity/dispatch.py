@@ -20,18 +20,21 @@ from litellm_antigravity.accounts import Account, AccountSource, StaticToken
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
+from litellm_antigravity.deadlines import time_limit
 from litellm_antigravity.errors import (
     AllAccountsLimitedError,
     CredentialError,
     GrantRevokedError,
     NoAccountLeftError,
     RequestRefusedError,
+    StateBusyError,
 )
 from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.models import canonical_model
 from litellm_antigravity.outcomes import final, no_token, to_be_recorded
 from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
 from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RefusalKind, RetrySameAccount, timeout_refusal
+from litellm_antigravity.reports import Reports
 from litellm_antigravity.request import (
     DEFAULT_TIMEOUT_SECONDS,
     Answer,
@@ -113,6 +116,7 @@ class Dispatcher:
         self._jitter = jitter
         self._first_bytes = FirstBytes()
         self._threads = Threads()
+        self._reports = Reports(self.pool, self._threads)
 
     async def in_a_thread(self, prepare: Callable[[], _Prepared]) -> _Prepared:
         """Return what a function returns that may take seconds before there is a request to serve."""
@@ -138,7 +142,7 @@ class Dispatcher:
         """Serve a request and return its stream, read up to the first content."""
         stream, lease = self._drive(request, self._exchange.open)
         again = None if request.reply_failed else lambda: self.stream(replace(request, reply_failed=True))
-        return StreamedAnswer(self.pool, stream, lease, again)
+        return StreamedAnswer(self._reports, request.seconds, stream, lease, again)
 
     def begin(self, request: GeminiRequest) -> Coroutine[Any, Any, Answer]:
         """Choose an account here and now, blocking; return the coroutine that does the rest.
@@ -163,15 +167,17 @@ class Dispatcher:
 
         async def answer() -> AsyncStreamedAnswer:
             stream, lease = await driven
-            return AsyncStreamedAnswer(self.pool, stream, lease, None if request.reply_failed else again)
+            again_once = None if request.reply_failed else again
+            return AsyncStreamedAnswer(self._reports, request.seconds, stream, lease, again_once)
 
         return answer()
 
     # Driving the steps
 
     def _drive(self, request: GeminiRequest, send: Callable[[Call, Limits], _Reply | Refusal]) -> tuple[_Reply, Lease]:
-        steps = self._steps(request)
-        step = next(steps)
+        budget = Budget(request.timeout, self.clock.monotonic)
+        steps = self._steps(request, budget)
+        step = self._next(steps, budget)
         while True:
             outcome: Refusal | None = None
             if isinstance(step, _Pause):
@@ -181,18 +187,19 @@ class Dispatcher:
                 answer = send(step.call, step.limits)
                 if not isinstance(answer, Refusal):
                     self._note(step, began)
-                    step.retries.give()
+                    self._reports.write(step.retries.give, budget.left)
                     if step.lease.probes or not isinstance(answer, ReplyStream):
-                        self.pool.report(step.lease, SERVED)  # a stream is served when it has ended
+                        self._reports.report(step.lease, SERVED, budget.left)  # a stream is served when it has ended
                     return answer, step.lease
                 outcome = answer
-            step = steps.send(outcome)
+            step = self._next(steps, budget, outcome)
 
     def _adrive(
         self, request: GeminiRequest, send: Callable[[Call, Limits], Coroutine[Any, Any, _Reply | Refusal]]
     ) -> Coroutine[Any, Any, tuple[_Reply, Lease]]:
-        steps = self._steps(request)
-        first = next(steps)
+        budget = Budget(request.timeout, self.clock.monotonic)
+        steps = self._steps(request, budget)
+        first = self._next(steps, budget)
 
         async def rest() -> tuple[_Reply, Lease]:
             step = first
@@ -205,21 +212,29 @@ class Dispatcher:
                     answer = await send(step.call, step.limits)
                     if not isinstance(answer, Refusal):
                         self._note(step, began)
-                        await self._begun(step, answer)
+                        await self._begun(step, answer, budget)
                         return answer, step.lease
                     outcome = answer
                 purpose = TOKENS if isinstance(step, _MayBlock) else QUICK
-                step = await self._threads.run(purpose, functools.partial(steps.send, outcome))
+                step = await self._threads.run(purpose, functools.partial(self._next, steps, budget, outcome))
 
         return rest()
 
-    async def _begun(self, step: _Send, answer: object) -> None:
+    def _next(self, steps: _Steps, budget: Budget, outcome: Refusal | None = None) -> _Step:
+        """Return the next step; what it needs of the shared state is waited for no longer than the request may take."""
+        try:
+            with time_limit(budget.left):
+                return steps.send(outcome)
+        except StateBusyError as error:
+            raise RequestRefusedError(timeout_refusal(str(error))) from error
+
+    async def _begun(self, step: _Send, answer: object, budget: Budget) -> None:
         """Report a reply; a stream is served when it has ended, but what it probes is known already."""
         try:
             if step.retries.must_give:
-                await self._threads.run(QUICK, step.retries.give)
+                await self._threads.run(QUICK, lambda: self._reports.write(step.retries.give, budget.left))
             if step.lease.probes or not isinstance(answer, AsyncReplyStream):
-                await self.pool.areport(step.lease, SERVED)
+                await self._reports.areport(step.lease, SERVED, budget.left)
         except BaseException:  # cancelled: nobody will read the stream
             if isinstance(answer, AsyncReplyStream):
                 await answer.aclose()
@@ -231,7 +246,7 @@ class Dispatcher:
         self._first_bytes.note(step.kind, now - began, now)
         self.pool.answered(step.lease)
 
-    def _steps(self, request: GeminiRequest) -> _Steps:
+    def _steps(self, request: GeminiRequest, budget: Budget) -> _Steps:
         """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
         is_sticky = self.settings.account_selection_strategy == "sticky"
         failover = Failover(
@@ -240,7 +255,6 @@ class Dispatcher:
             random=self._jitter,
             reply_failed=request.reply_failed,
         )
-        budget = Budget(request.timeout, self.clock.monotonic)
         retries = Retries(self.pool.store, self.clock)
         waited = 0.0
         refused: RequestRefusedError | None = None
@@ -320,7 +334,7 @@ class Dispatcher:
                 if step.delay > 0:
                     yield _Pause(step.delay)
                 continue
-            self.pool.report(lease, to_be_recorded(outcome, step, spent=spent))
+            self._reports.report(lease, to_be_recorded(outcome, step, spent=spent), budget.left)
             refused = RequestRefusedError(outcome, account=lease.account.label, retries_spent=spent)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
                 raise refused

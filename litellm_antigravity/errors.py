@@ -66,6 +66,10 @@ class StateUnavailableError(AntigravityError):
     retryable = True
 
 
+class StateBusyError(StateUnavailableError):
+    """Others use the shared state for longer than the caller has time; see `deadlines.time_limit`."""
+
+
 class AllAccountsLimitedError(AntigravityError):
     """Every enabled account is cooling down for the model asked for.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from litellm_antigravity.lease import SERVED, Lease
 from litellm_antigravity.models import canonical_model
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.refusals import Refusal
+from litellm_antigravity.reports import Reports
 from litellm_antigravity.selection.patience import RequestKind
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
@@ -46,6 +48,11 @@ class GeminiRequest:
     mended: Callable[[Refusal], Json | None] | None = None
 
     @property
+    def seconds(self) -> float:
+        """Seconds that it may take until its first content; ``math.inf`` when no one number says so."""
+        return math.inf if isinstance(self.timeout, httpx.Timeout) else self.timeout
+
+    @property
     def kind(self) -> RequestKind:
         """What decides how long upstream takes for it."""
         config = self.body.get("generationConfig")
@@ -67,27 +74,34 @@ class StreamedAnswer:
     """A stream and who serves it. Iterate it to the end or close it.
 
     Args:
-        pool: where to report how it ended.
+        reports: where to report how it ended.
+        seconds: that the caller waits for that at most.
         stream: the replies.
         lease: who serves it.
         again: asks once more, for a reply that fails when the caller has no more than thoughts; ``None`` for no more.
     """
 
     def __init__(
-        self, pool: AccountPool, stream: ReplyStream, lease: Lease, again: Callable[[], StreamedAnswer] | None = None
+        self,
+        reports: Reports,
+        seconds: float,
+        stream: ReplyStream,
+        lease: Lease,
+        again: Callable[[], StreamedAnswer] | None = None,
     ) -> None:
         self.lease = lease
         self._again = again
-        self._pool = pool
+        self._reports = reports
+        self._seconds = seconds
         self._stream = stream
 
     def __iter__(self) -> Iterator[Json]:
         try:
             yield from self._stream
             if not self.lease.probes:  # else reported with the first content
-                self._pool.report(self.lease, SERVED)
+                self._reports.report(self.lease, SERVED, self._seconds)
         except RequestRefusedError as error:
-            self._pool.report(self.lease, error.refusal)
+            self._reports.report(self.lease, error.refusal, self._seconds)
             if self._again is not None and self._stream.watch.may_be_repeated(error.refusal):
                 self._stream.close()
                 more = self._again()
@@ -108,14 +122,16 @@ class AsyncStreamedAnswer:
 
     def __init__(
         self,
-        pool: AccountPool,
+        reports: Reports,
+        seconds: float,
         stream: AsyncReplyStream,
         lease: Lease,
         again: Callable[[], Coroutine[Any, Any, AsyncStreamedAnswer]] | None = None,
     ) -> None:
         self.lease = lease
         self._again = again
-        self._pool = pool
+        self._reports = reports
+        self._seconds = seconds
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[Json]:
@@ -123,9 +139,9 @@ class AsyncStreamedAnswer:
             async for reply in self._stream:
                 yield reply
             if not self.lease.probes:
-                await self._pool.areport(self.lease, SERVED)
+                await self._reports.areport(self.lease, SERVED, self._seconds)
         except RequestRefusedError as error:
-            await self._pool.areport(self.lease, error.refusal)
+            await self._reports.areport(self.lease, error.refusal, self._seconds)
             if self._again is not None and self._stream.watch.may_be_repeated(error.refusal):
                 await self._stream.aclose()
                 more = await self._again()

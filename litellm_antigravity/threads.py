@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeAlias, TypeVar
@@ -34,10 +35,18 @@ class Threads(ForkAware):
     def _after_fork_in_child(self) -> None:
         self._executors: dict[Purpose, ThreadPoolExecutor] = {}
 
-    async def run(self, purpose: Purpose, function: Callable[[], _Result]) -> _Result:
-        """Return what a function returns that is called in a thread for this purpose."""
+    def _executor(self, purpose: Purpose) -> ThreadPoolExecutor:
         executor = self._executors.get(purpose)
         if executor is None:
             executor = ThreadPoolExecutor(_COUNTS[purpose], thread_name_prefix=purpose)
             self._executors[purpose] = executor
-        return await asyncio.get_running_loop().run_in_executor(executor, function)
+        return executor
+
+    async def run(self, purpose: Purpose, function: Callable[[], _Result]) -> _Result:
+        """Return what a function returns that is called in a thread for this purpose."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor(purpose), function)
+
+    def later(self, purpose: Purpose, function: Callable[[], object]) -> None:
+        """Have a function called in a thread for this purpose; nobody hears what comes of it."""
+        with contextlib.suppress(RuntimeError):  # the interpreter ends
+            self._executor(purpose).submit(function)

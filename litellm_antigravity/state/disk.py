@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 import diskcache
 import filelock
 
-from litellm_antigravity.errors import StateUnavailableError
+from litellm_antigravity.deadlines import seconds_left
+from litellm_antigravity.errors import StateBusyError, StateUnavailableError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
@@ -35,7 +36,7 @@ from litellm_antigravity.state.opening import DATABASE, Layout, opened
 from litellm_antigravity.state.private_files import identity_of, prepare_directory
 from litellm_antigravity.state.rows import encode_vitals, vitals_key
 from litellm_antigravity.state.store import RowStore, StateView, StoreStatus
-from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk
+from litellm_antigravity.state.strict_cache import BUSY, OneConnectionCache, StrictDisk
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -134,7 +135,9 @@ class DiskStore(ForkAware, RowStore):
 
     def begin_turn(self, came: float) -> None:
         """Wait for the connection; see `_Turn`."""
-        self._lock.acquire()
+        left = seconds_left()
+        if not self._lock.acquire(timeout=-1 if left == math.inf else min(max(left, 0.0), threading.TIMEOUT_MAX)):
+            raise StateBusyError(BUSY)
         at, message = self._failure
         if at > came and not self._depth:
             self._lock.release()

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from litellm_antigravity.clock import Clock
-from litellm_antigravity.errors import StateUnavailableError
+from litellm_antigravity.errors import StateBusyError, StateUnavailableError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.vitals import Penalty, VitalsRules
@@ -73,6 +73,8 @@ class ResilientStore(ForkAware):
             return operation(memory)
         try:
             return operation(self._primary)
+        except StateBusyError:
+            raise  # it works, for who has more time
         except StateUnavailableError as error:
             return operation(self._degrade(error))
 

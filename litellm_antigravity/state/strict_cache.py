@@ -25,6 +25,8 @@ from typing import Any
 import diskcache
 from typing_extensions import Self
 
+from litellm_antigravity.deadlines import seconds_left
+from litellm_antigravity.errors import StateBusyError
 from litellm_antigravity.state.kernel_locks import Queue
 
 MAX_VALUE_CHARS = 64 * 1024
@@ -46,6 +48,8 @@ _ALL_COLUMNS = (
     "SELECT rowid, key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value"
     " FROM Cache LIMIT 0"
 )
+BUSY = "others use the shared state, and there is no more time to wait for them"
+
 _SLICE_SECONDS = 0.05
 """After waiting this long for the write lock, queue up, and look whether others get on."""
 
@@ -219,7 +223,9 @@ class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache ha
                 now = time.monotonic()
                 if now - moved >= self._patience or now - began >= _MOST_PATIENCE_SECONDS:
                     raise busy
-                queue.granted(min(_QUEUE_SECONDS, self._patience))  # if not, the first of them may be stuck
+                if (left := seconds_left()) <= 0:
+                    raise StateBusyError(BUSY)
+                queue.granted(min(_QUEUE_SECONDS, self._patience, left))  # if not, the first of them may be stuck
                 try:
                     return connection.execute(statement, parameters)
                 except sqlite3.OperationalError as error:

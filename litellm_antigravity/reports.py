@@ -1,0 +1,46 @@
+"""Tells the pool how requests ended, without keeping their callers: what cannot be written in time is written later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from litellm_antigravity.deadlines import time_limit
+from litellm_antigravity.errors import StateBusyError
+from litellm_antigravity.lease import Lease, Outcome
+from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.refusals import Refusal
+from litellm_antigravity.threads import QUICK, Threads
+
+
+class Reports:
+    """Reports to a pool.
+
+    Args:
+        pool: whose leases are reported.
+        threads: where what takes longer is done.
+    """
+
+    def __init__(self, pool: AccountPool, threads: Threads) -> None:
+        self._pool = pool
+        self._threads = threads
+
+    def report(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
+        """Do what `AccountPool.report` does; come back after ``seconds`` at most, or a moment if there are none."""
+        self.write(partial(self._pool.report, lease, outcome), seconds)
+
+    async def areport(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
+        """Do what `report` does without blocking the event loop."""
+        if isinstance(outcome, Refusal) or lease.probes or self._pool.must_record_success(lease):
+            await self._threads.run(QUICK, partial(self.report, lease, outcome, seconds))
+
+    def write(self, write: Callable[[], None], seconds: float) -> None:
+        """Write something to the shared state; what others hold up longer than ``seconds`` is left to a thread."""
+        try:
+            with time_limit(seconds):
+                write()
+        except StateBusyError:
+            self._threads.later(QUICK, write)
+
+
+__all__ = ["Reports"]
