@@ -80,7 +80,7 @@ def _credential(
 ) -> tuple[Credential, dict[str, Any]]:
     """Return the credential, and what the entry holds because of it."""
     from litellm_antigravity.accounts import AuthorizedUser, ServiceAccount, TokenCommand
-    from litellm_antigravity.credentials.service_accounts import read_service_account
+    from litellm_antigravity.credentials.key_file import read_service_account
 
     if sum(one is not None for one in (authorized_user, service_account, command)) != 1:
         msg = "Name one of --authorized-user FILE, --service-account FILE and --command PROGRAM ARGUMENT..."

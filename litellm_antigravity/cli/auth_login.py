@@ -58,7 +58,6 @@ def login(client_secrets: Path | None, no_browser: bool, accounts_file: Path | N
     from litellm_antigravity.accounts import AccountsFile
     from litellm_antigravity.login.clients import NO_CLIENT, client_to_ask_with
     from litellm_antigravity.settings import Settings
-    from litellm_antigravity.wire.http import HttpClients
 
     settings = Settings()
     file = AccountsFile(accounts_file or settings.accounts_file)
@@ -66,19 +65,14 @@ def login(client_secrets: Path | None, no_browser: bool, accounts_file: Path | N
     oauth_client = client_to_ask_with(client_secrets, settings, accounts)
     if oauth_client is None:
         raise click.ClickException(NO_CLIENT)
-    http = HttpClients()
-    try:
-        with stopped_by_signals():
-            click.echo(TERMS)
-            fresh = not yes and _starts_over(accounts)
-            while True:
-                signed_in = _sign_in(oauth_client, settings, http, no_browser=no_browser)
-                _keep(file, signed_in, oauth_client, settings, http, fresh=fresh)
-                fresh = False
-                if yes or not _wants_another():
-                    return
-    finally:
-        http.close()
+    with stopped_by_signals():
+        click.echo(TERMS)
+        fresh = not yes and _starts_over(accounts)
+        while True:
+            _add_one(file, oauth_client, settings, no_browser=no_browser, fresh=fresh)
+            fresh = False
+            if yes or not _wants_another():
+                return
 
 
 def saved_accounts(file: AccountsFile) -> tuple[Account, ...]:
@@ -116,15 +110,24 @@ def _wants_another() -> bool:
     return confirm("Add another account?")
 
 
-def _sign_in(oauth_client: OAuthClient, settings: Settings, http: HttpClients, *, no_browser: bool) -> SignedIn:
+def _add_one(
+    file: AccountsFile, oauth_client: OAuthClient, settings: Settings, *, no_browser: bool, fresh: bool
+) -> None:
     from litellm_antigravity.login.browser import can_open
-    from litellm_antigravity.login.exchange import finish
 
     if not no_browser and not can_open():
         click.echo("No browser can be opened here, so the answer comes by hand (as with --no-browser).")
         no_browser = True
     request, code = (_by_hand if no_browser else _by_browser)(oauth_client, settings)
-    return finish(request, code, oauth_client, settings, http.sync())
+    from litellm_antigravity.login.exchange import finish  # httpx: while the user was busy, nobody waited for it
+    from litellm_antigravity.wire.http import HttpClients
+
+    http = HttpClients()
+    try:
+        signed_in = finish(request, code, oauth_client, settings, http.sync())
+        _keep(file, signed_in, oauth_client, settings, http, fresh=fresh)
+    finally:
+        http.close()
 
 
 def _by_browser(oauth_client: OAuthClient, settings: Settings) -> tuple[AuthorizationRequest, SecretStr]:
