@@ -53,7 +53,6 @@ def add(
     opencode-antigravity-auth leaves them alone.
     """
     from litellm_antigravity.accounts import AccountsFile
-    from litellm_antigravity.clock import SystemClock
     from litellm_antigravity.settings import Settings
 
     credential, entry = _credential(authorized_user, service_account, words if is_command else None)
@@ -65,7 +64,6 @@ def add(
     entry |= {name: value for name, value in chosen.items() if value}
     if not no_check:
         entry |= _found_out(entry, credential, settings)
-    entry |= {"addedAt": int(SystemClock().time() * 1000), "enabled": True}
     file = AccountsFile(accounts_file or settings.accounts_file)
     account = file.add(entry)
     from litellm_antigravity.cli.choosing import name_of
