@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -8,16 +9,19 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import click
 import httpx
 import pytest
+from pydantic import SecretStr
 from signing_in import EMAILS, Browser, User, browser, run, user, visit
 from support import free_port
 
-from litellm_antigravity.accounts import AccountsFile
+from litellm_antigravity.accounts import AccountsFile, RefreshToken
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.login.callback import PATH, listening
 from litellm_antigravity.login.clients import NO_CLIENT
@@ -223,6 +227,29 @@ def test_who_signs_in_again_gets_a_new_credential_and_is_no_longer_revoked(user:
     assert user.entries()[0]["projectId"] == "sim-project"  # what the user chose stays
 
 
+def test_who_signs_in_again_keeps_name_and_switches(user: User, browser: Browser) -> None:
+    user.save(EMAILS[0], EMAILS[1])
+    file = AccountsFile(user.accounts_file)
+    account = file.load().accounts[0]
+    file.update_entry(account.id, label="work", enabled=False, disabledFamilies=["claude"])
+    browser.agrees_as(EMAILS[0])
+    assert user.login(typed="a\nn\n").exit_code == 0
+    again = file.load().accounts[0]
+    assert again.credential.fingerprint != account.credential.fingerprint
+    assert (again.id, again.label, again.enabled) == (account.id, "work", False)
+    assert again.disabled_families == {"claude"}
+
+
+def test_a_sign_in_takes_the_place_of_a_file_or_command_of_the_same_account(user: User, browser: Browser) -> None:
+    assert run("auth", "add", "--no-check", "--email", EMAILS[0], "--command", "gcloud").exit_code == 0
+    browser.agrees_as(EMAILS[0])
+    result = user.login(typed="a\nn\n")
+    assert result.exit_code == 0, result.output
+    (account,) = AccountsFile(user.accounts_file).load().accounts
+    assert account.credential == RefreshToken(SecretStr(user.simulator.account(EMAILS[0]).refresh_token))
+    assert account.oauth_client is not None
+
+
 def test_a_ban_is_nothing_that_signing_in_again_lifts(user: User, browser: Browser) -> None:
     user.save(EMAILS[0])
     store = DiskStore(user.folder / "state")
@@ -357,7 +384,7 @@ def test_a_sign_in_works_while_port_51121_is_taken(user: User, browser: Browser)
     with listening() as whoever:  # on 51121, or on the next one if somebody has it
         result = user.login()
     assert result.exit_code == 0, result.output
-    (address,) = re.findall(r"answer at (\S+)\. Ctrl-C", result.stdout)
+    (address,) = re.findall(r"answer at (\S+) \(Ctrl-C", result.stdout)
     assert address != whoever.redirect_uri
     assert user.emails() == EMAILS[:1]
 
@@ -372,6 +399,46 @@ def test_a_browser_that_opens_a_connection_and_says_nothing_keeps_nobody_waiting
 
 
 # What goes wrong
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_words_and_addresses_are_never_broken(
+    user: User, browser: Browser, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    browser.agrees_as(EMAILS[0])
+    result = user.login()
+    assert result.exit_code == 0, result.output
+    long = [line for line in result.stdout.splitlines() if len(line) > columns]
+    assert all(" " not in line.strip() or "/" in line for line in long)  # addresses and paths alone
+    assert browser.pages[0] in result.stdout.splitlines()
+    user.client_secrets.unlink()
+    user.accounts_file.unlink()
+    lines = run("auth", "login").stderr.splitlines()
+    assert max(map(len, lines)) <= max(columns, len("   https://console.cloud.google.com/auth/clients"))
+    assert " ".join(" ".join(lines).split()) == " ".join(f"Error: {NO_CLIENT}".split())
+
+
+def test_neither_codes_nor_tokens_reach_a_log(user: User, browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    codes: list[str] = []
+
+    def person(url: str) -> None:
+        # In a process of its own, whose HTTP client logs what the page answers.
+        code = "import sys; from litellm_antigravity.simulator.people import agree; print(agree(*sys.argv[1:]))"
+        done = subprocess.run([sys.executable, "-c", code, url, EMAILS[0]], capture_output=True, text=True, check=True)
+        answer = done.stdout.strip()
+        codes.extend(parse_qs(urlsplit(answer).query)["code"])
+        with urllib.request.build_opener().open(answer) as page:
+            page.read()
+
+    browser.does(person)
+    result = user.login()
+    assert result.exit_code == 0, result.output
+    said = caplog.text + result.output
+    for secret in (*codes, user.simulator.account(EMAILS[0]).refresh_token, user.simulator.client_secret):
+        assert secret not in said
+        assert quote(secret, safe="") not in said
 
 
 def test_a_consent_that_is_denied_is_said_and_changes_nothing(user: User, browser: Browser) -> None:

@@ -53,7 +53,6 @@ def add(
     opencode-antigravity-auth leaves them alone.
     """
     from litellm_antigravity.accounts import AccountsFile
-    from litellm_antigravity.clock import SystemClock
     from litellm_antigravity.settings import Settings
 
     credential, entry = _credential(authorized_user, service_account, words if is_command else None)
@@ -65,7 +64,6 @@ def add(
     entry |= {name: value for name, value in chosen.items() if value}
     if not no_check:
         entry |= _found_out(entry, credential, settings)
-    entry |= {"addedAt": int(SystemClock().time() * 1000), "enabled": True}
     file = AccountsFile(accounts_file or settings.accounts_file)
     account = file.add(entry)
     from litellm_antigravity.cli.choosing import name_of
@@ -80,7 +78,7 @@ def _credential(
 ) -> tuple[Credential, dict[str, Any]]:
     """Return the credential, and what the entry holds because of it."""
     from litellm_antigravity.accounts import AuthorizedUser, ServiceAccount, TokenCommand
-    from litellm_antigravity.credentials.service_accounts import read_service_account
+    from litellm_antigravity.credentials.key_file import read_service_account
 
     if sum(one is not None for one in (authorized_user, service_account, command)) != 1:
         msg = "Name one of --authorized-user FILE, --service-account FILE and --command PROGRAM ARGUMENT..."

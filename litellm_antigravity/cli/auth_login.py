@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from litellm_antigravity.wire.http import HttpClients
 
 TERMS = """\
-Google's Antigravity terms forbid third-party clients, and accounts have been suspended for using them; so may be the
+Google's Antigravity terms forbid third-party clients, and accounts have been suspended for using them; so may be the \
 one that you sign in with here. AI Studio keys and Vertex AI projects are allowed, and work with this package as well.
 """
 
@@ -56,29 +56,24 @@ def login(client_secrets: Path | None, no_browser: bool, accounts_file: Path | N
     anew. Until a sign-in is complete nothing is written, and Ctrl-C leaves nothing behind.
     """
     from litellm_antigravity.accounts import AccountsFile
+    from litellm_antigravity.cli.wrapping import wrapped
     from litellm_antigravity.login.clients import NO_CLIENT, client_to_ask_with
     from litellm_antigravity.settings import Settings
-    from litellm_antigravity.wire.http import HttpClients
 
     settings = Settings()
     file = AccountsFile(accounts_file or settings.accounts_file)
     accounts = saved_accounts(file)
     oauth_client = client_to_ask_with(client_secrets, settings, accounts)
     if oauth_client is None:
-        raise click.ClickException(NO_CLIENT)
-    http = HttpClients()
-    try:
-        with stopped_by_signals():
-            click.echo(TERMS)
-            fresh = not yes and _starts_over(accounts)
-            while True:
-                signed_in = _sign_in(oauth_client, settings, http, no_browser=no_browser)
-                _keep(file, signed_in, oauth_client, settings, http, fresh=fresh)
-                fresh = False
-                if yes or not _wants_another():
-                    return
-    finally:
-        http.close()
+        raise click.ClickException(wrapped(NO_CLIENT, beside=len("Error: ")))
+    with stopped_by_signals():
+        click.echo(wrapped(TERMS))
+        fresh = not yes and _starts_over(accounts)
+        while True:
+            _add_one(file, oauth_client, settings, no_browser=no_browser, fresh=fresh)
+            fresh = False
+            if yes or not _wants_another():
+                return
 
 
 def saved_accounts(file: AccountsFile) -> tuple[Account, ...]:
@@ -116,18 +111,28 @@ def _wants_another() -> bool:
     return confirm("Add another account?")
 
 
-def _sign_in(oauth_client: OAuthClient, settings: Settings, http: HttpClients, *, no_browser: bool) -> SignedIn:
+def _add_one(
+    file: AccountsFile, oauth_client: OAuthClient, settings: Settings, *, no_browser: bool, fresh: bool
+) -> None:
     from litellm_antigravity.login.browser import can_open
-    from litellm_antigravity.login.exchange import finish
 
     if not no_browser and not can_open():
-        click.echo("No browser can be opened here, so the answer comes by hand (as with --no-browser).")
+        click.echo("No browser can be opened here: going on as with --no-browser.")
         no_browser = True
     request, code = (_by_hand if no_browser else _by_browser)(oauth_client, settings)
-    return finish(request, code, oauth_client, settings, http.sync())
+    from litellm_antigravity.login.exchange import finish  # httpx: while the user was busy, nobody waited for it
+    from litellm_antigravity.wire.http import HttpClients
+
+    http = HttpClients()
+    try:
+        signed_in = finish(request, code, oauth_client, settings, http.sync())
+        _keep(file, signed_in, oauth_client, settings, http, fresh=fresh)
+    finally:
+        http.close()
 
 
 def _by_browser(oauth_client: OAuthClient, settings: Settings) -> tuple[AuthorizationRequest, SecretStr]:
+    from litellm_antigravity.cli.wrapping import wrapped
     from litellm_antigravity.login.authorization import AuthorizationRequest
     from litellm_antigravity.login.browser import open_page
     from litellm_antigravity.login.callback import listening
@@ -135,18 +140,20 @@ def _by_browser(oauth_client: OAuthClient, settings: Settings) -> tuple[Authoriz
     with listening() as callback:
         request = AuthorizationRequest.new(settings.auth_url, oauth_client.client_id, callback.redirect_uri)
         click.echo(f"Your browser opens this page; choose the account there:\n\n{request.url}\n")
-        click.echo(f"Waiting for the answer at {callback.redirect_uri}. Ctrl-C stops.")
+        click.echo(wrapped(f"Waiting for the answer at {callback.redirect_uri} (Ctrl-C stops)."))
         open_page(request.url)
         return request, request.code_in(callback.wait(request.is_answered_by, _PATIENCE_SECONDS))
 
 
 def _by_hand(oauth_client: OAuthClient, settings: Settings) -> tuple[AuthorizationRequest, SecretStr]:
+    from litellm_antigravity.cli.wrapping import wrapped
     from litellm_antigravity.login.authorization import AuthorizationRequest
     from litellm_antigravity.login.callback import redirect_uri
 
     request = AuthorizationRequest.new(settings.auth_url, oauth_client.client_id, redirect_uri())
-    click.echo(f"Open this page in a browser, on any machine, and choose the account there:\n\n{request.url}\n")
-    click.echo("The browser then goes to a page of 127.0.0.1 that it cannot show. Copy its whole address.")
+    click.echo(f"{wrapped('Open this page in a browser, on any machine, and choose the account there:')}\n")
+    click.echo(f"{request.url}\n")
+    click.echo(wrapped("The browser then goes to a page of 127.0.0.1 that it cannot show. Copy its whole address."))
     code = None
     for tries_left in range(_TRIES - 1, -1, -1):
         code = code or _pasted(request, insist=not tries_left)
@@ -183,7 +190,7 @@ def _keep(
     clock = SystemClock()
     known = {account.id for account in saved_accounts(file)}
     project, why_not = project_of(account_of(signed_in), signed_in.access_token, settings, http, clock)
-    entry = entry_of(signed_in, oauth_client, project, clock.time())
+    entry = entry_of(signed_in, oauth_client, project)
     account = file.replace_all([entry])[0] if fresh else file.add(entry)
     problem = lift_revocation(account, settings, clock)
     again = " again" if account.id in known and not fresh else ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDTH_ELSEWHERE = 140
 """Columns; rich takes 80 when there is no terminal, and folds."""
@@ -17,6 +19,8 @@ def new_console(*, no_color: bool = False, stderr: bool = False) -> Console:
         no_color: no colours even on a terminal; rich honours the variable ``NO_COLOR`` by itself.
         stderr: on standard error instead.
     """
+    from rich.console import Console
+
     console = Console(stderr=stderr, no_color=no_color or None, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and not os.environ.get("COLUMNS"):
         console.width = _WIDTH_ELSEWHERE

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from litellm_antigravity.errors import SignInError
 from litellm_antigravity.logs import LOGGER
@@ -32,6 +32,7 @@ _PAGE = """<!doctype html>
 <h1 style="font-size: 1.4rem">{title}</h1><p>{text}</p></body></html>
 """
 _THANKS = _PAGE.format(title="Thank you", text="You can close this page and go back to the terminal.")
+_DECLINED = _PAGE.format(title="Nothing has changed", text="The sign-in was not allowed. You can close this page.")
 _NOT_THIS = _PAGE.format(
     title="This answer belongs to another sign-in",
     text="It was ignored. Open the address that the terminal shows now.",
@@ -126,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         if found.path != PATH:
             self._show(404, _PAGE.format(title="Nothing here", text=""))
         elif self.server.callback.offer(found.query):
-            self._show(200, _THANKS)
+            self._show(200, _DECLINED if "error" in parse_qs(found.query) else _THANKS)
         else:
             LOGGER.warning("An answer that belongs to another sign-in was ignored.")
             self._show(400, _NOT_THIS)

@@ -40,21 +40,18 @@ def project_of(
         return None, str(error)
 
 
-def entry_of(signed_in: SignedIn, oauth_client: OAuthClient, project: str | None, now: float) -> dict[str, Any]:
+def entry_of(signed_in: SignedIn, oauth_client: OAuthClient, project: str | None) -> dict[str, Any]:
     """Return the entry of the accounts file; see `AccountsFile.add`.
 
     Args:
         signed_in: what the sign-in gave.
         oauth_client: that asked; kept with the account, since the refresh token is good with no other.
         project: that Google made for the account, if it is known.
-        now: epoch seconds.
     """
     return {
         "email": signed_in.email,
         "refreshToken": signed_in.refresh_token.get_secret_value(),
         **({"managedProjectId": project} if project else {}),
-        "addedAt": int(now * 1000),
-        "enabled": True,
         "oauthClient": oauth_client.as_entry,
     }
 

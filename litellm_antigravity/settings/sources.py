@@ -129,7 +129,7 @@ def _project_settings(model: type[BaseSettings]) -> dict[str, Any]:
             "Ignored in project file %s: %s. A project file may set behaviour only; set these in the user file, the "
             "environment or the proxy configuration.",
             spell_path(PROJECT_FILE),
-            ", ".join(ascii(name[:60]) for name in refused[:10]),
+            ", ".join(ascii(name[:60]) for name in refused[:20]),
         )
     return {name: value for name, value in found.items() if name in BEHAVIOUR}
 
