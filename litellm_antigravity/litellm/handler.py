@@ -117,7 +117,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         except AccountsFileError:
             return None  # a gateway without Antigravity accounts
         except AntigravityError as error:
-            raise as_litellm(error, str(kwargs.get("model"))) from error
+            raise as_litellm(error, str(kwargs.get("model"))) from None
         if member.provider in _GOOGLE:
             headers = {**(kwargs.get("extra_headers") or {}), "Authorization": f"Bearer {token}"}
             return {**kwargs, "extra_headers": headers}
@@ -189,7 +189,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             answer = self.dispatcher.complete(self.request(model, call))
         except AntigravityError as error:
-            raise self._raised(error, model, call) from error
+            raise self._raised(error, model, call) from None
         return _response(answer, model, call)
 
     def acompletion(self, *, model: str, **call: Any) -> Coroutine[Any, Any, ModelResponse]:
@@ -197,13 +197,13 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             pending = self._begin(self.dispatcher.begin, model, call)
         except AntigravityError as error:
-            raise self._raised(error, model, call) from error
+            raise self._raised(error, model, call) from None
 
         async def respond() -> ModelResponse:
             try:
                 answer = await pending
             except AntigravityError as error:
-                raise self._raised(error, model, call) from error
+                raise self._raised(error, model, call) from None
             return _response(answer, model, call)
 
         return respond()
@@ -213,7 +213,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             answer = self.dispatcher.stream(self.request(model, call, stream=True))
         except AntigravityError as error:
-            raise self._raised(error, model, call) from error
+            raise self._raised(error, model, call) from None
         _remember_account(call["logging_obj"], answer.lease)
         translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
         return _chunks(answer, translator, model, _deployment_id(call))
@@ -223,7 +223,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             pending = self._begin(self.dispatcher.begin_stream, model, call, stream=True)
         except AntigravityError as error:
-            raise self._raised(error, model, call) from error
+            raise self._raised(error, model, call) from None
         return AsyncChunks(pending, model, call, self._raised)
 
     def _begin(
@@ -325,7 +325,7 @@ def _chunks(
             yield from _named(translator.chunks(reply), answer.lease, deployment_id)
         yield from _named(translator.last_chunks(), answer.lease, deployment_id)
     except AntigravityError as error:
-        raise as_litellm(error, model) from error
+        raise as_litellm(error, model) from None
     finally:
         answer.close()
 
@@ -359,7 +359,7 @@ class AsyncChunks(seams.OpensLater):
             try:
                 self._answer = await self._pending
             except AntigravityError as error:
-                raise self._raised(error, self._model, self._call) from error
+                raise self._raised(error, self._model, self._call) from None
             _remember_account(self._logging_obj, self._answer.lease)
 
     def __aiter__(self) -> AsyncIterator[ModelResponseStream]:
@@ -388,7 +388,7 @@ class AsyncChunks(seams.OpensLater):
             for chunk in _named(self._translator.last_chunks(), answer.lease, deployment_id):
                 yield chunk
         except AntigravityError as error:
-            raise as_litellm(error, self._model) from error
+            raise as_litellm(error, self._model) from None
         finally:
             await answer.aclose()
 

@@ -12,12 +12,12 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
 from litellm_antigravity.litellm import router_seams
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request, written_as_plugins
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing import Deployment, Group, Member
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
-from litellm_antigravity.models import PROVIDER, canonical_model, family_of
+from litellm_antigravity.models import PROVIDER, canonical_model, family_of, plugins_name
 from litellm_antigravity.pool import SERVED, Lease, Outcome
 
 # LiteLLM serves ``/v1/responses`` and ``/v1/messages`` by a chat completion for most providers, and calls the hook for
@@ -68,9 +68,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
-                    raise as_litellm(error, model) from error
+                    raise as_litellm(error, model) from None
             except AntigravityError as error:
-                raise as_litellm(error, model) from error
+                raise as_litellm(error, model) from None
             await asyncio.sleep(wait)
             waited += wait
 
@@ -85,9 +85,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
-                    raise as_litellm(error, model) from error
+                    raise as_litellm(error, model) from None
             except AntigravityError as error:
-                raise as_litellm(error, model) from error
+                raise as_litellm(error, model) from None
             time.sleep(wait)
             waited += wait
 
@@ -216,11 +216,19 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         data: dict[str, Any],
         call_type: str,
     ) -> None:
-        """Turn away what LiteLLM would fail on (500): Gemini's native routes, and time-outs that are none."""
+        """Turn away what LiteLLM would fail on (500): Gemini's native routes, and time-outs that are none.
+
+        And say how a model is named here to those who name it as OpenCode's plugin does.
+        """
+        model = data.get("model")
+        meant = plugins_name(model) if isinstance(model, str) else None
+        if meant is not None and not router_seams.deployments_for(str(model)):
+            known = [one for one in (meant.removeprefix(f"{PROVIDER}/"), meant) if self._handler.serves(one)]
+            if known:
+                raise written_as_plugins(str(model), known[0], "/v1/models")
         is_native = "generate_content" in str(call_type)
         if not is_native and not any(name in data for name in NAMES):
             return
-        model = data.get("model")
         if not self._handler.serves(model):
             return
         if is_native:
