@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from litellm_antigravity.accounts import Account, AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.errors import (
     AccountsFileError,
     AllAccountsLimitedError,
@@ -100,6 +101,7 @@ class AccountPool(ForkAware):
     ) -> None:
         self._shared_identity = identity
         self.settings = settings or Settings()
+        self._readiness = Readiness(self.settings)
         self.clock = clock or SystemClock()
         self.accounts = accounts or AccountsFile(self.settings.accounts_file, clock=self.clock)
         self.store = store or _store_at(self.settings, self.clock)
@@ -370,9 +372,12 @@ class AccountPool(ForkAware):
     def _roster(self) -> AccountsSnapshot:
         roster = self.accounts.current()
         if not roster.enabled:
-            msg = f'every account in {roster.path} is disabled; set "enabled": true for one of them, or add another one'
+            msg = (
+                f'every account in {roster.path} is disabled; `litellm-antigravity auth enable`, or set "enabled": true'
+            )
             raise AccountsFileError(msg)
-        return roster
+        self._readiness.check_clients(roster)
+        return self._readiness.checked(roster)
 
     def _free(
         self, roster: AccountsSnapshot, view: StateView, model: str, family: ModelFamily, now: float
@@ -735,7 +740,7 @@ class AccountPool(ForkAware):
 
     def states(self, model: str | None = None) -> list[AccountState]:
         """Return what is known of every account, enabled or not; with ``model``, only what concerns it."""
-        roster, view, now = self.accounts.current(), self.store.refresh(), self.clock.time()
+        roster, view, now = self._readiness.checked(self.accounts.current()), self.store.refresh(), self.clock.time()
         fresh = Vitals.fresh(self.rules)
         name = None if model is None else canonical_model(model)
         states = []
