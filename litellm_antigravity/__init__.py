@@ -1,14 +1,16 @@
 """Several Google (Antigravity) accounts, or several API keys of any provider, behind LiteLLM.
 
 Importing this package imports neither litellm nor diskcache and opens nothing; what is named below is loaded when it
-is first asked for.
+is first asked for. Who asks LiteLLM for ``antigravity/...`` before `register` is called is told so: see `unregistered`.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from litellm_antigravity import unregistered
 from litellm_antigravity._version import __version__
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
-        msg = f"module {__name__!r} has no attribute {name!r}"
+        meant = difflib.get_close_matches(name, __all__, n=1)
+        msg = f"module {__name__!r} has no attribute {name!r}" + (f"; did you mean {meant[0]!r}?" if meant else "")
         raise AttributeError(msg)
     module = importlib.import_module(f"{__name__}.{_WHERE[name]}")
     value = getattr(module, name)
@@ -79,3 +82,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+unregistered.watch()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,6 +75,23 @@ def problem_with_name(model: str) -> str | None:
     if not model.isprintable():
         return "has characters that cannot be printed"
     return None if _plain(model) else "is empty"
+
+
+_PLUGINS: Final = re.compile(rf"(?:google/|{PROVIDER}/)?{PROVIDER}-(?=(?:claude|gemini|gpt-oss)-)", re.IGNORECASE)
+
+
+def plugins_name(model: str) -> str | None:
+    """Return how a model is written here that is written as opencode-antigravity-auth does; ``None`` for any other.
+
+    That plugin tells its models from others by a prefix, as in ``google/antigravity-claude-sonnet-4-6``.
+    """
+    found = _PLUGINS.match(model)
+    if found is None:
+        return None
+    name = model[found.end() :].lower()
+    if name not in BUILT_IN_MODELS:
+        name = next(iter(difflib.get_close_matches(name, BUILT_IN_MODELS, n=1, cutoff=0.75)), name)
+    return f"{PROVIDER}/{name}"
 
 
 Feature: TypeAlias = Literal[

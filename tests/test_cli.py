@@ -465,7 +465,7 @@ def test_bars_show_shares_and_fall_back_to_ascii() -> None:
 
 def test_a_worker_that_dies_is_an_error_with_its_last_words(tmp_path: Path) -> None:
     with Crew(1, tmp_path, {"PYTHONHOME": str(tmp_path)}) as crew, pytest.raises(click.ClickException) as caught:
-        crew.wait_ready(print)
+        crew.wait_ready(print, lambda _: None)
     assert "Worker 1 (process " in caught.value.message
     assert "exit code 1" in caught.value.message
     assert "encodings" in caught.value.message  # what an interpreter without its library complains about
@@ -551,7 +551,7 @@ def test_the_demo_shows_three_strategies_and_every_429_and_how_to_go_on(home: Pa
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_stopped_leaves_no_process_and_no_folder(temporary: Path, number: signal.Signals) -> None:
     with started("demo", TMPDIR=str(temporary)) as process:
-        wait_for(lambda: list(temporary.glob("*/worker-4.log")))
+        wait_for(lambda: list(temporary.glob("*/starter-1.log")))
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
         out, err = process.communicate(timeout=60)
         assert is_gone(process.pid)
@@ -562,7 +562,7 @@ def test_a_demo_that_is_stopped_leaves_no_process_and_no_folder(temporary: Path,
 
 def test_a_worker_does_not_outlive_a_demo_that_was_killed(temporary: Path) -> None:
     with started("demo", TMPDIR=str(temporary)) as process:
-        wait_for(lambda: list(temporary.glob("*/worker-4.log")))
+        wait_for(lambda: list(temporary.glob("*/starter-1.log")))
         process.kill()
         process.wait()
         assert is_gone(process.pid, patience=60)

@@ -263,9 +263,10 @@ def test_the_page_to_open_is_shown_to_the_operator_only(
     details = [{"reason": reason, "metadata": {field: VALIDATION_URL}}]
     parrot.model = lambda _: error(403, message, details=details)
     raised = failure(door)
-    refusal = getattr(raised.__cause__, "refusal", None)
-    shown = [str(raised), repr(raised), repr(vars(raised)), repr(raised.__cause__), repr(refusal), caplog.text]
-    shown += [repr(vars(raised.__cause__)), "".join(traceback.format_exception(raised))]
+    said = raised.__context__  # it is raised in place of ours
+    refusal = getattr(said, "refusal", None)
+    shown = [str(raised), repr(raised), repr(vars(raised)), repr(said), repr(refusal), caplog.text]
+    shown += [repr(vars(said)), "".join(traceback.format_exception(raised))]
     cooldowns = litellm_antigravity.handler.dispatcher.pool.store.refresh().cooldowns
     shown.append(repr(cooldowns))
     assert "user1" not in repr(cooldowns)

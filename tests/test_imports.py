@@ -46,7 +46,7 @@ def test_importing_the_package_imports_nothing_slow_and_opens_nothing() -> None:
     touched, slow, own = found
     assert touched == []
     assert slow == []
-    assert own == ["litellm_antigravity", "litellm_antigravity._version"]
+    assert own == ["litellm_antigravity", "litellm_antigravity._version", "litellm_antigravity.unregistered"]
 
 
 def test_the_watch_notices_what_is_opened(tmp_path: Path) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
 from litellm_antigravity.cli.demo_crew import Crew
 from litellm_antigravity.cli.demo_facts import RoundFacts, facts_of, user_agent_of
+from litellm_antigravity.cli.demo_progress import ShownProgress, shown_progress
 from litellm_antigravity.cli.demo_view import show_heading, show_round, show_starts
 from litellm_antigravity.cli.stopping import stopped_by_signals
 from litellm_antigravity.errors import SettingsError
@@ -40,7 +39,7 @@ def run_demo(console: Console, strategies: Sequence[str], requests: int) -> int:
         How many requests failed.
 
     Raises:
-        click.ClickException: when a worker dies or does not answer.
+        click.ClickException: when a worker dies, or when nothing moves any more.
     """
     failed = 0
     with contextlib.ExitStack() as stack:
@@ -53,17 +52,14 @@ def run_demo(console: Console, strategies: Sequence[str], requests: int) -> int:
         console.print(f"A stand-in for Google runs at {simulator.url} with {ACCOUNTS} accounts.")
         console.print(_limits(simulator, requests))
         console.print(f"{WORKERS} processes, the workers, each call litellm.completion {requests} times, for {MODEL}.")
-        starting = "Starting the workers: each imports LiteLLM, which takes seconds"
-        if not console.is_interactive:
-            console.print(f"{starting} ...")
-        with _progress(console, starting, WORKERS) as advance:
-            stack.enter_context(crew)
-            crew.wait_ready(lambda _: advance())
+        stack.enter_context(crew)
+        with shown_progress(console, "Starting the workers", WORKERS) as progress:
+            crew.wait_ready(progress.advance, progress.waits)
         for number, strategy in enumerate(strategies, 1):
             title = f"Strategy {number} of {len(strategies)}"
             show_heading(console, title, strategy)
-            with _progress(console, title, WORKERS * requests) as advance:
-                facts, failures = _round(simulator, crew, folder / f"round-{number}", strategy, requests, advance)
+            with shown_progress(console, title, WORKERS * requests) as progress:
+                facts, failures = _round(simulator, crew, folder / f"round-{number}", strategy, requests, progress)
             emails = [account.email for account in simulator.accounts]
             if strategy == "sticky":
                 show_starts(console, crew.pids, ACCOUNTS, facts)
@@ -81,7 +77,7 @@ def run_demo(console: Console, strategies: Sequence[str], requests: int) -> int:
 
 
 def _round(
-    simulator: Simulator, crew: Crew, folder: Path, strategy: str, requests: int, advance: Callable[[], object]
+    simulator: Simulator, crew: Crew, folder: Path, strategy: str, requests: int, progress: ShownProgress
 ) -> tuple[RoundFacts, list[str]]:
     """Let the workers send their requests under one strategy, with fresh accounts and fresh state."""
     accounts_file = simulator.write_accounts_file(folder / "antigravity-accounts.json")
@@ -101,7 +97,7 @@ def _round(
         }
         for worker in range(1, WORKERS + 1)
     ]
-    failures = crew.run(orders, lambda _: advance())
+    failures = crew.run(orders, progress.advance, progress.waits)
     return facts_of(simulator.log), failures
 
 
@@ -115,19 +111,6 @@ def _limits(simulator: Simulator, requests: int) -> str:
         f"Quotas per {_RESET_SECONDS / 60:.0f} minutes: {first.email} {small} requests, {second.email} {middle}, "
         "the others without limit."
     )
-
-
-@contextmanager
-def _progress(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show how far it is, on a terminal, by a bar that goes away at the end."""
-    if not console.is_interactive:
-        yield lambda: None
-        return
-    spinner = "dots" if console.encoding.startswith("utf") else "line"
-    columns = (SpinnerColumn(spinner), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
 
 
 def _next_steps() -> str:

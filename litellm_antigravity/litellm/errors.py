@@ -19,7 +19,7 @@ from litellm_antigravity.errors import (
 )
 from litellm_antigravity.litellm.seams.proxy import rate_limit_error
 from litellm_antigravity.masking import shown
-from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, problem_with_name
+from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, plugins_name, problem_with_name
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.refusals.words import clean
 
@@ -27,6 +27,7 @@ ACCOUNT_HEADER: Final = "x-litellm-antigravity-account"
 """Among LiteLLM's additional headers of a response: the masked account that served it."""
 
 _LONGEST_MODEL: Final = 256  # characters of a name
+_MARK: Final = "_litellm_antigravity_says_it_all"
 
 _REQUEST: Final = httpx.Request("POST", f"https://{PROVIDER}.invalid/")  # LiteLLM's errors insist on having one
 
@@ -77,11 +78,32 @@ def check_name(model: str) -> None:
 
     Raises:
         litellm.BadRequestError: when it is too long, empty, or not printable.
+        litellm.NotFoundError: when it is written as OpenCode's plugin writes it.
     """
     problem = problem_with_name(model)
     if problem is not None:
         name = shown(model, _LONGEST_MODEL)
         raise _make(litellm.BadRequestError, 400, f"The model's name {problem}: {PROVIDER}/{name}", name)
+    meant = plugins_name(model)
+    if meant is not None:
+        raise written_as_plugins(model, meant)
+
+
+def written_as_plugins(model: str, meant: str, listed_by: str = "litellm-antigravity models") -> Exception:
+    """Return the error for a model's name as OpenCode's plugin writes it; see `plugins_name`.
+
+    Args:
+        model: that was asked for.
+        meant: how it is written here.
+        listed_by: what lists the models for whoever asked.
+    """
+    message = f"There is no model {model}: {prefix_is_plugins(meant)} (`{listed_by}` lists all.)"
+    return _make(litellm.NotFoundError, 404, message, model)
+
+
+def prefix_is_plugins(meant: str) -> str:
+    """Return what is wrong with a name of the plugin's, and how it is written here."""
+    return f"the prefix {PROVIDER}- is how opencode-antigravity-auth writes it. Write {meant} here."
 
 
 def not_offered(what: str, model: str) -> Exception:
@@ -190,4 +212,19 @@ def _make(
     # Some of LiteLLM's exceptions replace or drop what they were given.
     error.response = httpx.Response(status, headers=headers, request=_REQUEST)
     error.headers = headers
-    return cast("Exception", error)
+    return ours(cast("Exception", error))
+
+
+def ours(error: Exception) -> Exception:
+    """Mark an error whose message says all there is to say, and return it; see `is_ours`."""
+    setattr(error, _MARK, True)
+    return error
+
+
+def is_ours(error: object) -> bool:
+    """Return whether an exception is one of ours, or LiteLLM's around one."""
+    for _ in range(5):
+        if getattr(error, _MARK, False):
+            return True
+        error = getattr(error, "original_exception", None)
+    return False

@@ -41,6 +41,14 @@ _GOOGLE = ("gemini", "vertex_ai", "vertex_ai_beta")
 _Begun = TypeVar("_Begun", Answer, AsyncStreamedAnswer)
 
 
+def _refusing(what: str) -> Callable[..., NoReturn]:
+    def refuse(_: object, *, model: str, **__: Any) -> NoReturn:
+        """Refuse; see `not_offered`."""
+        raise not_offered(what, model)
+
+    return refuse
+
+
 class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are not followed, see pyproject.toml
     """Chooses an account for each request, signs the request as that account and fails over to the next one.
 
@@ -125,7 +133,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         except AccountsFileError:
             return None  # a gateway without Antigravity accounts
         except AntigravityError as error:
-            raise as_litellm(error, str(kwargs.get("model")), self.longest_wait) from error
+            raise as_litellm(error, str(kwargs.get("model")), self.longest_wait) from None
         if member.provider in _GOOGLE:
             headers = {**(kwargs.get("extra_headers") or {}), "Authorization": f"Bearer {token}"}
             return {**kwargs, "extra_headers": headers}
@@ -197,7 +205,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             answer = self.dispatcher.complete(self.request(model, call))
         except AntigravityError as error:
-            raise self._raised(error, model, call) from error
+            raise self._raised(error, model, call) from None
         return _response(answer, model, call)
 
     def acompletion(self, *, model: str, **call: Any) -> Coroutine[Any, Any, ModelResponse]:
@@ -205,13 +213,13 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             pending = self._begin(self.dispatcher.begin, model, call)
         except AntigravityError as error:
-            raise self._raised(error, model, call) from error
+            raise self._raised(error, model, call) from None
 
         async def respond() -> ModelResponse:
             try:
                 answer = await pending
             except AntigravityError as error:
-                raise self._raised(error, model, call) from error
+                raise self._raised(error, model, call) from None
             return _response(answer, model, call)
 
         return respond()
@@ -221,7 +229,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             answer = self.dispatcher.stream(self.request(model, call, stream=True))
         except AntigravityError as error:
-            raise self._raised(error, model, call) from error
+            raise self._raised(error, model, call) from None
         _remember_account(call["logging_obj"], answer.lease)
         translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
         return _chunks(answer, translator, model, _deployment_id(call), self.longest_wait)
@@ -231,7 +239,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         try:
             pending = self._begin(self.dispatcher.begin_stream, model, call, stream=True)
         except AntigravityError as error:
-            raise self._raised(error, model, call) from error
+            raise self._raised(error, model, call) from None
         return AsyncChunks(pending, model, call, self._raised, self.longest_wait)
 
     def _begin(
@@ -257,21 +265,9 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
     # What LiteLLM routes here, but upstream does not offer. Plain functions also where LiteLLM expects coroutines: it
     # calls both in the same way.
 
-    def embedding(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("embedding", model)
-
-    def image_generation(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("image_generation", model)
-
-    def image_edit(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("image_edit", model)
-
-    aembedding = embedding
-    aimage_generation = image_generation
-    aimage_edit = image_edit
+    embedding = aembedding = _refusing("embedding")
+    image_generation = aimage_generation = _refusing("image_generation")
+    image_edit = aimage_edit = _refusing("image_edit")
 
 
 def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse:
@@ -329,7 +325,7 @@ def _chunks(
             yield from _named(translator.chunks(reply), answer.lease, deployment_id)
         yield from _named(translator.last_chunks(), answer.lease, deployment_id)
     except AntigravityError as error:
-        raise as_litellm(error, model, longest_wait) from error
+        raise as_litellm(error, model, longest_wait) from None
     finally:
         answer.close()
 
@@ -365,7 +361,7 @@ class AsyncChunks(OpensLater):
             try:
                 self._answer = await self._pending
             except AntigravityError as error:
-                raise self._raised(error, self._model, self._call) from error
+                raise self._raised(error, self._model, self._call) from None
             _remember_account(self._logging_obj, self._answer.lease)
 
     def __aiter__(self) -> AsyncIterator[ModelResponseStream]:
@@ -394,7 +390,7 @@ class AsyncChunks(OpensLater):
             for chunk in _named(self._translator.last_chunks(), answer.lease, deployment_id):
                 yield chunk
         except AntigravityError as error:
-            raise as_litellm(error, self._model, self._longest_wait) from error
+            raise as_litellm(error, self._model, self._longest_wait) from None
         finally:
             await answer.aclose()
 

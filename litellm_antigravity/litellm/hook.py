@@ -11,15 +11,15 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request, told_wait
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request, told_wait, written_as_plugins
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing.group import Group
 from litellm_antigravity.litellm.routing.member import Member
 from litellm_antigravity.litellm.seams.requests import Deployment, info_of, params_of, served_by
-from litellm_antigravity.litellm.seams.router import tagged
+from litellm_antigravity.litellm.seams.router import deployments_for, tagged
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
-from litellm_antigravity.models import PROVIDER, canonical_model, family_of
+from litellm_antigravity.models import PROVIDER, canonical_model, family_of, plugins_name
 from litellm_antigravity.pool import SERVED, Lease, Outcome
 
 # LiteLLM serves ``/v1/responses`` and ``/v1/messages`` by a chat completion for most providers, and calls the hook for
@@ -70,9 +70,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
-                    raise as_litellm(error, model, self._handler.longest_wait) from error
+                    raise as_litellm(error, model, self._handler.longest_wait) from None
             except AntigravityError as error:
-                raise as_litellm(error, model, self._handler.longest_wait) from error
+                raise as_litellm(error, model, self._handler.longest_wait) from None
             await asyncio.sleep(wait)
             waited += wait
 
@@ -87,9 +87,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
-                    raise as_litellm(error, model, self._handler.longest_wait) from error
+                    raise as_litellm(error, model, self._handler.longest_wait) from None
             except AntigravityError as error:
-                raise as_litellm(error, model, self._handler.longest_wait) from error
+                raise as_litellm(error, model, self._handler.longest_wait) from None
             time.sleep(wait)
             waited += wait
 
@@ -218,11 +218,19 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         data: dict[str, Any],
         call_type: str,
     ) -> None:
-        """Turn away what LiteLLM would fail on (500): Gemini's native routes, and time-outs that are none."""
+        """Turn away what LiteLLM would fail on (500): Gemini's native routes, and time-outs that are none.
+
+        And say how a model is named here to those who name it as OpenCode's plugin does.
+        """
+        model = data.get("model")
+        meant = plugins_name(model) if isinstance(model, str) else None
+        if meant is not None and not deployments_for(str(model)):
+            known = [one for one in (meant.removeprefix(f"{PROVIDER}/"), meant) if self._handler.serves(one)]
+            if known:
+                raise written_as_plugins(str(model), known[0], "/v1/models")
         is_native = "generate_content" in str(call_type)
         if not is_native and not any(name in data for name in NAMES):
             return
-        model = data.get("model")
         if not self._handler.serves(model):
             return
         if is_native:

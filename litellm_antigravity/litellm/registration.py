@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from litellm_antigravity.errors import AccountsFileError
-from litellm_antigravity.litellm import model_info
+from litellm_antigravity.errors import AccountsFileError, AntigravityError
+from litellm_antigravity.litellm import model_info, proxy_logs, proxy_start
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing.member import Member, find_account
 from litellm_antigravity.litellm.seams import functions, proxy
 from litellm_antigravity.litellm.seams import router as routers
-from litellm_antigravity.litellm.seams.requests import account_named, info_of, model_of
+from litellm_antigravity.litellm.seams.requests import account_named, info_of
 from litellm_antigravity.litellm.seams.table import warn_of_missing
 from litellm_antigravity.masking import mask_email
-from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.settings.costs import model_costs
 
@@ -39,13 +38,27 @@ def register(settings: Settings | None = None) -> None:
 
     Raises:
         SettingsError: when a setting is wrong; the message names it, its source and what is allowed.
+        TypeError: when ``settings`` is something else; the message says how to write it.
     """
     warn_of_missing()
-    settings = settings if settings is not None else Settings()
+    settings = _checked(settings, "register") if settings is not None else Settings()
     costs = model_costs(settings.model_costs)
     handler.use(settings)
     functions.add_provider(handler)
     model_info.register_models(costs)
+
+
+def _checked(settings: object, function: str) -> Settings:
+    if isinstance(settings, Settings):
+        return settings
+    names = settings if isinstance(settings, Mapping) else ()
+    given = ", ".join(f"{name}=..." for name in names if isinstance(name, str) and name.isidentifier())
+    others = "" if function == "register" else "router, "
+    msg = (
+        f"{function}() takes Settings, not {type(settings).__name__}: "
+        f"write litellm_antigravity.{function}({others}settings=litellm_antigravity.Settings({given}))."
+    )
+    raise TypeError(msg)
 
 
 def install(router: Any, settings: Settings | None = None) -> None:
@@ -63,7 +76,7 @@ def install(router: Any, settings: Settings | None = None) -> None:
         AccountsFileError: when a deployment names an account that the accounts file does not have.
     """
     if settings is not None or not handler.is_configured:
-        register(settings)
+        register(None if settings is None else _checked(settings, "install"))
     else:
         functions.add_provider(handler)
     check_accounts(routers.model_list(router), "the model list")
@@ -75,7 +88,7 @@ def configure_from_proxy() -> None:
     """Take the settings from the proxy that is loading us, if one is; see `seams.proxy.proxy_config`.
 
     Raises:
-        SettingsError: when ``antigravity_settings`` has a wrong key or value.
+        SettingsError: when ``antigravity_settings`` has a wrong key or value, or a model's name is the plugin's.
         AccountsFileError: when the model list has Antigravity deployments, but there are no accounts for them.
     """
     found = proxy.proxy_config()
@@ -83,10 +96,24 @@ def configure_from_proxy() -> None:
         return
     proxy.install(hook)
     warn_of_missing()
-    config, file = found
-    handler.use(Settings.from_mapping(config.get("antigravity_settings"), f"antigravity_settings in {file}"))
+    proxy_logs.shorten()
+    try:
+        _configure(*found)
+    except AntigravityError as error:
+        proxy_start.has_failed(str(error))
+        raise
+    proxy_start.has_not_failed()
+
+
+def _configure(config: Mapping[str, Any], file: str) -> None:
+    settings = Settings.from_mapping(config.get("antigravity_settings"), f"antigravity_settings in {file}")
+    handler.use(settings)
     model_list = config.get("model_list")
-    check_accounts(model_list if isinstance(model_list, list) else [], file)
+    model_list = model_list if isinstance(model_list, list) else []
+    proxy_start.check_names(model_list, file)
+    check_accounts(model_list, file)
+    needed = bool(proxy_start.deployments_of_ours(model_list))
+    proxy_start.say_what_will_be(settings, handler.dispatcher.pool.accounts.current().enabled if needed else None)
 
 
 def check_accounts(model_list: Any, source: str) -> None:
@@ -95,11 +122,7 @@ def check_accounts(model_list: Any, source: str) -> None:
     Raises:
         AccountsFileError: when there is none; the message says what to do.
     """
-    ours = [
-        deployment
-        for deployment in model_list
-        if isinstance(deployment, Mapping) and model_of(deployment).startswith(f"{PROVIDER}/")
-    ]
+    ours = proxy_start.deployments_of_ours(model_list)
     if not ours:
         return
     accounts = handler.dispatcher.pool.accounts.current()

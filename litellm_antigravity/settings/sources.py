@@ -169,9 +169,19 @@ def _merge_environment(gathered: Gathered, model: type[BaseSettings]) -> None:
         if is_setting(model, place):
             variable = env_name(place) if env_name(place) in present else env_name(place[:1])
             gathered.put(place, value, f"environment variable {variable}")
-    known = {env_name(place) for place in setting_places(model)}
-    for variable in sorted(present):
-        if variable.startswith(ENV_PREFIX) and variable not in known:
-            meant = nearest(variable, known, cutoff=0.85)
-            if meant is not None:
-                LOGGER.warning("The environment variable %s sets nothing; did you mean %s?", variable, meant)
+    for variable, meant in idle_variables(model):
+        if meant is not None:
+            LOGGER.warning("The environment variable %s sets nothing; did you mean %s?", variable, meant)
+
+
+def idle_variables(model: type[BaseSettings]) -> list[tuple[str, str | None]]:
+    """Return the variables with our prefix that set nothing, each with the one that was probably meant, if any."""
+    # Without the prefix, which all have in common: else everything is like everything.
+    known = {env_name(place).removeprefix(ENV_PREFIX): env_name(place) for place in setting_places(model)}
+    found = []
+    for variable in sorted(name.upper() for name, value in os.environ.items() if value):
+        name = variable.removeprefix(ENV_PREFIX)
+        if name != variable and name not in known:
+            meant = nearest(name, known, cutoff=0.85)
+            found.append((variable, None if meant is None else known[meant]))
+    return found

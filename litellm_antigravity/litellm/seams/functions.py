@@ -12,6 +12,7 @@ import litellm.main
 import litellm.utils
 
 from litellm_antigravity.litellm.blocks import known_blocks, known_system
+from litellm_antigravity.litellm.errors import ours, written_as_plugins
 from litellm_antigravity.litellm.seams.borrowed import (
     DEFAULT_PARAMS,
     CustomStreamWrapper,
@@ -24,7 +25,7 @@ from litellm_antigravity.litellm.seams.wrapping import wrap
 from litellm_antigravity.litellm.target import translation_model
 from litellm_antigravity.litellm.timeouts import check_timeouts
 from litellm_antigravity.masking import shown
-from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.models import PROVIDER, plugins_name
 
 ALWAYS_ALLOWED_PARAMS = ("reasoning_effort", "thinking", "include_server_side_tool_invocations")
 """OpenAI parameters that LiteLLM rejects for custom providers, though ours takes them."""
@@ -82,6 +83,7 @@ def install() -> None:
     wrap(litellm.main, "completion", _opening_streams)
     wrap(find("CustomStreamWrapper"), "fetch_stream", _noting_failures)
     wrap(find("CompletionTimeout"), "resolve", _refusing_odd_timeouts)
+    wrap(litellm.main, "get_llm_provider", _knowing_plugins_names)
 
 
 def add_callback(hook: Any) -> None:
@@ -156,6 +158,22 @@ def _refusing_odd_timeouts(original: Callable[..., Any]) -> Callable[..., Any]:
     return resolve
 
 
+def _knowing_plugins_names(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Have LiteLLM say how a model is written that is written as OpenCode's plugin does, where it finds no provider."""
+
+    def get_llm_provider(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(*args, **kwargs)
+        except litellm.BadRequestError:
+            model = str(kwargs.get("model", args[0] if args else ""))
+            meant = plugins_name(model)
+            if meant is None:
+                raise
+            raise written_as_plugins(shown(model), meant) from None
+
+    return get_llm_provider
+
+
 def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     model = str(kwargs.get("model") or "")
     supported = _supported(model)
@@ -174,7 +192,7 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
             f"{PROVIDER} does not support parameters: {rejected}, for model={model}. To drop these, set "
             "`litellm.drop_params=True` or pass `drop_params=True`."
         )
-        raise litellm.UnsupportedParamsError(message=shown(msg), model=shown(model), llm_provider=PROVIDER)
+        raise ours(litellm.UnsupportedParamsError(message=shown(msg), model=shown(model), llm_provider=PROVIDER))
     taken = dict(kwargs) | dict.fromkeys(rejected)
     # Only what was given: older LiteLLM passes on an allowed one that is None.
     taken["allowed_openai_params"] = [*allowed, *(one for one in (*ALWAYS_ALLOWED_PARAMS, *HINTS) if one in given)]

@@ -131,6 +131,11 @@ SEAMS: Final[Mapping[str, Seam]] = {
         "acompletion waits until a stream has opened",
         "What keeps a stream from opening shows with its first chunk only.",
     ),
+    "get_llm_provider": Seam(
+        ("litellm.main:get_llm_provider",),
+        "a model written as OpenCode's plugin writes it is told how it is written here",
+        "A model's name with the plugin's prefix is an unknown provider to LiteLLM, which says no more than that.",
+    ),
     "fetch_stream": Seam(
         ("litellm.litellm_core_utils.streaming_handler:CustomStreamWrapper.fetch_stream",),
         "streams of pinned deployments that fail to open are noted",
