@@ -1,4 +1,4 @@
-"""What README says is so."""
+"""What README and the page of settings say is so."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from litellm_antigravity.simulator import Simulator
 
 README = (ROOT / "README.md").read_text("utf-8")
 CI = (ROOT / ".ci" / "run").read_text("utf-8")
+SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text("utf-8")
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 SETTING_NAMES = {one.name for one in settings_reference()}
 
@@ -68,13 +69,13 @@ def test_every_relative_link_leads_somewhere() -> None:
 
 def test_every_environment_variable_is_one_that_is_read() -> None:
     known = {one.env for one in settings_reference()} | set(OPENCODE_VARIABLES.values())
-    found = set(re.findall(r"\b(?:LITELLM|OPENCODE)_ANTIGRAVITY_[A-Z_]+[A-Z]\b", README))
+    found = set(re.findall(r"\b(?:LITELLM|OPENCODE)_ANTIGRAVITY_[A-Z_]+[A-Z]\b", README + SETTINGS_PAGE))
     assert set(OPENCODE_VARIABLES.values()) <= found
     assert found <= known
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    in_code = re.findall(r"`([a-z]+(?:_[a-z]+)+|debug)(?:: ([^`]*))?`", README)
+    in_code = re.findall(r"`([a-z]+(?:_[a-z]+)+|debug)(?:: ([^`]*))?`", README + SETTINGS_PAGE)
     no_settings = {"antigravity_simulator", "antigravity_settings", "extra_headers", "model_info"}
     named = {name for name, _ in in_code} - no_settings
     assert {"account_selection_strategy", "pid_offset_enabled", "offset_source", "state_dir"} <= named
@@ -82,13 +83,6 @@ def test_every_setting_that_is_named_exists() -> None:
     for name, value in in_code:
         if value:
             Settings(**{name: value})  # raises SettingsError for what is not allowed
-
-
-def test_the_defaults_that_are_told_are_the_defaults() -> None:
-    told = re.search(r"`max_rate_limit_wait_seconds` is (\d+) here", README)
-    assert told is not None
-    assert float(told[1]) == Settings().max_rate_limit_wait_seconds
-    assert f"`{Settings().account_selection_strategy}` (default)" in README
 
 
 def test_the_strategies_in_the_table_are_all_there_are() -> None:
@@ -128,22 +122,6 @@ def test_the_oldest_litellm_is_the_one_of_pyproject() -> None:
         assert compromised in README
 
 
-def settings_table() -> str:
-    """Return the table of settings that README carries."""
-    rows = ["| setting | default | meaning | allowed |", "| --- | --- | --- | --- |"]
-    for one in settings_reference():
-        default = one.default.replace(__version__, "<version>")
-        cells = (f"`{one.name}`", f"`{default}`", one.description, one.allowed)
-        rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-    return "\n".join(rows)
-
-
-def test_the_table_of_settings_is_that_of_the_code() -> None:
-    carried = re.search(r"<!-- settings:.*?-->\n+(.*?)\n*<!-- end of settings -->", README, re.DOTALL)
-    assert carried is not None
-    assert carried[1] == settings_table(), f"put this in place of it:\n{settings_table()}"
-
-
 def test_every_proxy_example_is_listed() -> None:
     listed = set(re.findall(r"\]\(config_examples/(proxy_\w+\.yaml)\)", README))
     assert listed == {path.name for path in (ROOT / "config_examples").glob("*.yaml")}
@@ -161,3 +139,29 @@ def test_the_python_code_runs(number: int, antigravity_simulator: Simulator, tmp
 
 def test_there_is_python_code() -> None:
     assert blocks("python")
+
+
+# docs/settings.md
+
+
+def test_the_defaults_that_are_told_are_the_defaults() -> None:
+    told = re.search(r"`max_rate_limit_wait_seconds` is (\d+) here", SETTINGS_PAGE)
+    assert told is not None
+    assert float(told[1]) == Settings().max_rate_limit_wait_seconds
+    assert f"`{Settings().account_selection_strategy}` (default)" in README
+
+
+def settings_table() -> str:
+    """Return the table of settings that docs/settings.md carries."""
+    rows = ["| setting | default | meaning | allowed |", "| --- | --- | --- | --- |"]
+    for one in settings_reference():
+        default = one.default.replace(__version__, "<version>")
+        cells = (f"`{one.name}`", f"`{default}`", one.description, one.allowed)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    carried = re.search(r"<!-- settings:.*?-->\n+(.*?)\n*<!-- end of settings -->", SETTINGS_PAGE, re.DOTALL)
+    assert carried is not None
+    assert carried[1] == settings_table(), f"put this in place of it:\n{settings_table()}"
