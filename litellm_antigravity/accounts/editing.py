@@ -48,6 +48,8 @@ def checked_fields(fields: Mapping[str, object]) -> None:
             good = value is None or problem_with_label(value) is None
         elif key == "disabledFamilies":
             good = isinstance(value, (list, tuple, frozenset, set)) and all(one in FAMILIES for one in value)
+        elif key == "verificationRequired":
+            good = value is False
         elif key == "oauthClient":
             good = value is None or isinstance(value, dict)
         else:
@@ -75,6 +77,9 @@ def updated(entry: dict[str, Any], account: Account, fields: Mapping[str, object
                 raise AccountsFileError(msg)
             _, bar, packed = entry[key].partition("|")
             entry[key] = f"{value.get_secret_value()}{bar}{packed}"
+        elif key == "verificationRequired":
+            for each in _OF_VERIFICATION:
+                entry.pop(each, None)
         elif value is None or value == []:
             entry.pop(key, None)
         else:
