@@ -94,6 +94,15 @@ def test_accounts_of_the_companion_alone_are_enough(path: Path) -> None:
         source.current()
 
 
+def test_the_companion_is_kept_out_of_git_where_the_plugin_keeps_the_accounts_file_out(path: Path) -> None:
+    source = put(path, entry(1))
+    ignore = path.with_name(".gitignore")
+    ignore.write_text("antigravity-accounts.json")
+    source.add({"email": "build@example.com", "tokenCommand": ["x"]})
+    source.update_entry(source.load().accounts[0].id, label="work")
+    assert ignore.read_text() == "antigravity-accounts.json\nantigravity-accounts.litellm.json\n"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

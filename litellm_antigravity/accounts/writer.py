@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,7 @@ class AccountsWriter:
             if not change(_new_document()):
                 return
             _make_folder(target.parent)
+            _keep_out_of_git(target)
         for _ in range(_ATTEMPTS):
             with folder_lock(target, self._clock) as lock:
                 try:
@@ -259,6 +261,16 @@ def _make_folder(folder: Path) -> None:
     if problem is not None:
         msg = f"The folder {folder} for the accounts file cannot be made: {problem}."
         raise AccountsFileError(msg)
+
+
+def _keep_out_of_git(target: Path) -> None:
+    """Add a new file to the ``.gitignore`` beside it, which the plugin makes for its own: people version the folder."""
+    ignore = target.with_name(".gitignore")
+    with suppress(OSError, UnicodeDecodeError):
+        text = ignore.read_text("utf-8")
+        if target.name not in map(str.strip, text.splitlines()):
+            with ignore.open("a", encoding="utf-8") as file:
+                file.write(f"{'' if text.endswith(chr(10)) or not text else chr(10)}{target.name}\n")
 
 
 def _encoded(document: dict[str, Any], raw: bytes, path: Path) -> bytes:
