@@ -161,6 +161,25 @@ def test_a_replaced_credential_is_not_used_again_though_a_program_that_still_has
     assert CANARY not in source.companion.read_text()
 
 
+def test_a_client_belongs_to_the_sign_in_that_it_was_saved_with(path: Path) -> None:
+    """The plugin keeps what it does not know when it signs in anew, with a client of its own."""
+    source = AccountsFile(path)
+    source.add(entry(1, oauthClient={"clientId": "own"}))
+    assert client_of(source) == "own"
+    source.update_entry(source.load().accounts[0].id, refreshToken=SecretStr("1//rotated"))
+    assert client_of(source) == "own"
+    document = stored(path)
+    document["accounts"][0]["refreshToken"] = "1//of-the-plugins-client"
+    path.write_text(json.dumps(document))
+    assert client_of(source) is None
+    assert "earlier sign-in" in source.load().warnings[0]
+
+
+def client_of(source: AccountsFile) -> str | None:
+    client = source.load().accounts[0].oauth_client
+    return None if client is None else client.client_id
+
+
 def test_an_account_can_change_its_kind_of_credential_and_back(path: Path) -> None:
     source = put(path, entry(1), entry(2))
     first = source.load().accounts[0]

@@ -13,6 +13,7 @@ from typing import Any
 from litellm_antigravity.accounts import editing
 from litellm_antigravity.accounts.account import Account
 from litellm_antigravity.accounts.credential import RefreshToken
+from litellm_antigravity.accounts.own_fields import CLIENT_OF
 from litellm_antigravity.accounts.parsing import decode_document, parse_document, parse_entry
 from litellm_antigravity.accounts.reading import read_file
 from litellm_antigravity.accounts.writing import (
@@ -109,6 +110,8 @@ class AccountsWriter:
         replaced: list[str] = []
         switches = {key: _plain(value) for key, value in entry.items() if key in editing.OWN_SWITCHES}
         entry = {key: value for key, value in entry.items() if key not in switches}
+        if is_main and entry.get("oauthClient") is not None:
+            entry[CLIENT_OF] = account.credential.fingerprint
 
         def change(document: dict[str, Any]) -> bool:
             roster = parse_document(document, home, now, may_be_empty=True)
