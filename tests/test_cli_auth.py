@@ -401,6 +401,19 @@ def test_verify_refreshes_each_token_finds_the_project_and_asks_for_models(googl
     assert not [one for one in google.log if one.kind == "served"]  # nothing of it took from a quota
 
 
+def test_verify_says_of_an_account_that_works_but_is_out_how_it_is_used_again(
+    google: Simulator, path: Path, home: Path
+) -> None:
+    google.write_accounts_file(path)
+    store = DiskStore(home / "state")
+    account = AccountsFile(path).load().accounts[0]
+    store.extend_cooldown(Cooldown(account.id, "*", float("inf"), "banned", time.time(), fact=True))
+    store.close()
+    lines = done("auth", "verify", "1", "2").splitlines()
+    assert lines[1] == "   It is not used now (out: banned): litellm-antigravity auth retry 1"
+    assert lines[2].startswith("2. ")
+
+
 def test_verify_says_what_does_not_work_and_ends_with_1(google: Simulator, path: Path) -> None:
     one, two, three, four = (account.email for account in google.accounts)
     google.write_accounts_file(
