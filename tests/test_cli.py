@@ -302,7 +302,7 @@ def test_an_account_that_there_is_not_cannot_be_used_again(home: Path) -> None:
 
 
 def test_what_the_accounts_file_says_of_an_account_stays_in_force(home: Path) -> None:
-    save(home, entry(1, verificationRequired=True))
+    save(home, entry(1, coolingDownUntil=9e12))
     result = run("auth", "retry", "user1@gmail.com")
     assert "was not out" in result.stdout
     assert "stays in force" in result.stdout

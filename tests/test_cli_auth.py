@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_the_list_says_what_keeps_each_account_from_serving(path: Path, home: Pa
     )
     store = DiskStore(home / "state")
     account = AccountsFile(path).load().accounts[0]
-    store.extend_cooldown(Cooldown(account.id, "claude", 4e9, "quota", NOW, fact=True))
+    store.extend_cooldown(Cooldown(account.id, "claude", time.time() + 600, "quota", time.time(), fact=True))
     store.close()
     lines = done("auth", "list").splitlines()
     assert lines[0] == "5 account(s) saved:"
@@ -230,6 +231,15 @@ def test_all_accounts_are_used_again_at_once(path: Path, home: Path) -> None:
     ]
 
 
+def test_an_account_that_the_plugin_found_in_need_of_a_verification_is_used_again(path: Path) -> None:
+    """Before, the accounts file had to be edited by hand, or the plugin's menu to be used."""
+    noted = {"verificationRequired": True, "verificationUrl": "https://x.y/", "verificationRequiredAt": 5}
+    save(path, entry(1, enabled=False, **noted), entry(2))
+    assert "is used again (it was out: verification)" in done("auth", "retry", "1")
+    assert json.loads(path.read_text())["accounts"][0] == entry(1, enabled=True)
+    assert "1. user1@gmail.com\n" in done("auth", "list")
+
+
 @pytest.mark.parametrize("args", [(), ("1", "--all")])
 def test_retry_takes_accounts_or_all(args: tuple[str, ...], path: Path) -> None:
     save(path, entry(1))
@@ -318,7 +328,7 @@ def test_what_holds_no_accounts_is_refused(content: bytes, said: str, home: Path
     assert said in result.stderr
 
 
-def test_a_file_that_is_not_there_cannot_be_imported(home: Path) -> None:
+def test_a_file_that_is_not_there_cannot_be_imported() -> None:
     result = run("auth", "import", "none.json")
     assert (result.exit_code, result.stderr) == (1, "Error: There is no file none.json.\n")
 
@@ -365,7 +375,7 @@ def test_what_is_exported_with_secrets_comes_in_elsewhere_as_it_was(path: Path, 
 
 
 @pytest.fixture
-def google(antigravity_simulator: Simulator, path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+def google(antigravity_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     simulator = antigravity_simulator
     for name, value in {
         "ENDPOINT": simulator.url,
@@ -389,6 +399,19 @@ def test_verify_refreshes_each_token_finds_the_project_and_asks_for_models(googl
     done("auth", "verify", "1")
     assert google.token_calls() == calls + 1  # though the token of before was still good
     assert not [one for one in google.log if one.kind == "served"]  # nothing of it took from a quota
+
+
+def test_verify_says_of_an_account_that_works_but_is_out_how_it_is_used_again(
+    google: Simulator, path: Path, home: Path
+) -> None:
+    google.write_accounts_file(path)
+    store = DiskStore(home / "state")
+    account = AccountsFile(path).load().accounts[0]
+    store.extend_cooldown(Cooldown(account.id, "*", float("inf"), "banned", time.time(), fact=True))
+    store.close()
+    lines = done("auth", "verify", "1", "2").splitlines()
+    assert lines[1] == "   It is not used now (out: banned): litellm-antigravity auth retry 1"
+    assert lines[2].startswith("2. ")
 
 
 def test_verify_says_what_does_not_work_and_ends_with_1(google: Simulator, path: Path) -> None:

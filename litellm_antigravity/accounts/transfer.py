@@ -183,8 +183,11 @@ def _portable(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for key in _PATHS:
         if isinstance(taken.get(key), str):
             taken[key] = _whole(taken[key], folder)
+    account, _ = parse_entry(entry, folder, 0.0)
     client = taken.get("oauthClient")
-    if isinstance(client, dict) and isinstance(client.get("file"), str):
+    if account is not None and account.oauth_client is None and account.client_problem is None:
+        taken.pop("oauthClient", None)  # of an earlier sign-in
+    elif isinstance(client, dict) and isinstance(client.get("file"), str):
         taken["oauthClient"] = {**client, "file": _whole(client["file"], folder)}
     return taken
 

@@ -71,6 +71,12 @@ class Saved:
         return asdict(self)
 
     @property
+    def out(self) -> str | None:
+        """Why it is out until somebody acts, other than by a switch or for want of a client."""
+        found = [one for one in self.limits if one.remaining_seconds is None and not _is_ours(one)]
+        return _said(found[0]) if found else None
+
+    @property
     def remark(self) -> str:
         """What is to be said of it beside its name; empty when there is nothing."""
         if not self.enabled:
@@ -155,5 +161,9 @@ def _said(limit: Limit) -> str:
     about = "" if limit.pool == WHOLE_ACCOUNT or limit.reason.startswith(SWITCHED_OFF) else f" for {pool}"
     if limit.remaining_seconds is not None:
         return f"{limit.reason}{about}, {spell_duration(math.ceil(limit.remaining_seconds))} left"
-    switched = limit.reason == NEEDS_CLIENT or limit.reason.startswith(SWITCHED_OFF)
-    return limit.reason if switched else f"out{about}: {limit.reason}"
+    return limit.reason if _is_ours(limit) else f"out{about}: {limit.reason}"
+
+
+def _is_ours(limit: Limit) -> bool:
+    """Return whether it is the user's own switch, or the want of an OAuth client."""
+    return limit.reason == NEEDS_CLIENT or limit.reason.startswith(SWITCHED_OFF)

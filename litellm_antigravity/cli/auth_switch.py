@@ -52,8 +52,10 @@ def disable(accounts: tuple[str, ...], family: str | None) -> None:
 def retry(accounts: tuple[str, ...], everybody: bool) -> None:
     """Use an account again, once you have verified it or an appeal was granted.
 
-    Ends its cooldowns for every process on this machine. If upstream still refuses it, the next request finds out.
+    Ends its cooldowns for every process on this machine, and what OpenCode has noted about a verification. If upstream
+    still refuses it, the next request finds out.
     """
+    from litellm_antigravity.accounts import AccountsFile
     from litellm_antigravity.cli.choosing import chosen
     from litellm_antigravity.pool import AccountPool
 
@@ -66,6 +68,7 @@ def retry(accounts: tuple[str, ...], everybody: bool) -> None:
         wanted = snapshot.accounts if everybody else chosen(snapshot, accounts)
         ended = [(account, pool.release(account.id)) for account in wanted]
         _check_written(pool)
+        _lift_verification(AccountsFile(snapshot.path), wanted)
     finally:
         pool.store.close()
     for account, cooldowns in ended:
@@ -130,11 +133,27 @@ def _check_written(pool: AccountPool) -> None:
         raise click.ClickException(msg)
 
 
+def _lift_verification(source: AccountsFile, accounts: Sequence[Account]) -> None:
+    """Forget that OpenCode has found an account in need of a verification: it disables it then, too."""
+    for account in accounts:
+        if _needs_verification(account):
+            source.update_entry(account.id, verificationRequired=False, enabled=True)
+
+
+def _needs_verification(account: Account) -> bool:
+    from litellm_antigravity.accounts.file_cooldowns import VERIFICATION
+
+    return any(one.reason == VERIFICATION for one in account.cooldowns)
+
+
 def _released(account: Account, ended: Sequence[Cooldown], snapshot: AccountsSnapshot) -> Iterator[str]:
+    from litellm_antigravity.accounts.file_cooldowns import VERIFICATION
     from litellm_antigravity.cli.choosing import name_of
 
     name = name_of(account)
-    reasons = ", ".join(sorted({one.reason for one in ended}))
-    yield f"{name} is used again (it was out: {reasons})." if ended else f"{name} was not out."
-    if account.cooldowns:
+    reasons = {one.reason for one in ended} | ({VERIFICATION} if _needs_verification(account) else set())
+    yield f"{name} is used again (it was out: {', '.join(sorted(reasons))})." if reasons else f"{name} was not out."
+    if _needs_verification(account):
+        yield "An OpenCode that runs since before may note it again: clear it there, too, or restart it."
+    if any(one.reason != VERIFICATION for one in account.cooldowns):
         yield f"What {snapshot.path} says of it stays in force; see `litellm-antigravity status`."

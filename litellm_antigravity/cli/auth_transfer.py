@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,8 @@ def export_accounts(accounts: tuple[str, ...], secrets: bool, output: Path | Non
     text = as_text(exported(_saved_entries(source, accounts), secrets=secrets))
     if output is None:
         click.echo(text, nl=False)
+        if secrets and sys.stdout.isatty():
+            click.echo("These are secrets: whoever has them has the accounts.", err=True)
         return
     _write_new(output, text)
     click.echo(f"Written to {output}{', with secrets: keep it as you keep a password' if secrets else ''}.", err=True)
@@ -95,8 +98,6 @@ def _target() -> tuple[AccountsFile, AccountsSnapshot]:
 
 
 def _entries(source: Path) -> list[dict[str, object]]:
-    import sys
-
     from litellm_antigravity.accounts.reading import MAX_BYTES
     from litellm_antigravity.accounts.transfer import entries_at, entries_in
 

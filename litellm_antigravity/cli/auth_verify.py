@@ -35,19 +35,22 @@ def verify(accounts: tuple[str, ...], as_json: bool) -> None:
 
     from litellm_antigravity.accounts import AccountsFile
     from litellm_antigravity.catalog import Catalogs
+    from litellm_antigravity.cli.auth_facts import saved_accounts
     from litellm_antigravity.cli.choosing import chosen
     from litellm_antigravity.settings import Settings
 
     settings = Settings()
-    snapshot = AccountsFile(settings.accounts_file).load()
+    source = AccountsFile(settings.accounts_file)
+    snapshot = source.load()
     wanted = chosen(snapshot, accounts) if accounts else snapshot.accounts
     numbers = {account.id: number for number, account in enumerate(snapshot.accounts, 1)}
+    remarks = {one.id: one.out for one in saved_accounts(source, settings)[1]}
     catalogs = Catalogs(settings)
     checks = []
     try:
         for check in _checked(catalogs, wanted, settings):
             checks.append(check)
-            for line in () if as_json else _lines(check, numbers[check.account.id]):
+            for line in () if as_json else _lines(check, numbers[check.account.id], remarks.get(check.account.id)):
                 click.echo(line)
     finally:
         catalogs.close()
@@ -73,7 +76,7 @@ def _checked(catalogs: Catalogs, accounts: Sequence[Account], settings: Settings
         yield from threads.map(check, accounts)
 
 
-def _lines(check: Check, number: int) -> Iterator[str]:
+def _lines(check: Check, number: int, out: str | None) -> Iterator[str]:
     from litellm_antigravity.cli.choosing import name_of
     from litellm_antigravity.masking import shown
 
@@ -82,7 +85,8 @@ def _lines(check: Check, number: int) -> Iterator[str]:
     if check.failed is None:
         what = f"token, project {shown(check.project or '')}, {len(check.models)} models ({_left(check.models)})"
         yield f"{name}: works{off}: {what}."
-        yield from _hints(check)
+        if out is not None and check.account.enabled:
+            yield f"   It is not used now ({shown(out)}): litellm-antigravity auth retry {number}"
         return
     yield f"{name}: does not work{off}. {_STEPS[check.failed]}: {shown(check.problem or '')}"
     if check.url is not None:
@@ -92,15 +96,6 @@ def _lines(check: Check, number: int) -> Iterator[str]:
 
 
 _STEPS = {"token": "No access token", "project": "No project", "models": "No list of models"}
-
-
-def _hints(check: Check) -> Iterator[str]:
-    """Yield what keeps an account that works from being used."""
-    from litellm_antigravity.masking import shown
-
-    for one in check.account.cooldowns:
-        if one.url is not None:
-            yield f"   The accounts file says that it has to be verified: open {shown(one.url)}"
 
 
 def _left(models: Sequence[AvailableModel]) -> str:
