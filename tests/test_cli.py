@@ -19,7 +19,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
-from support import NOW, ROOT, FakeClock, run_python
+from support import NOW, ROOT
 
 from litellm_antigravity import __version__
 from litellm_antigravity.accounts import AccountsFile
@@ -27,8 +27,6 @@ from litellm_antigravity.cli import cli
 from litellm_antigravity.cli.demo_crew import Crew
 from litellm_antigravity.cli.demo_facts import RoundFacts, facts_of, user_agent_of
 from litellm_antigravity.cli.demo_view import bar_of, block_for, show_starts, tell
-from litellm_antigravity.cli.status_facts import StatusReport, gather_status
-from litellm_antigravity.cli.status_view import status_lines
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.logs import LOGGER
 from litellm_antigravity.models import family_of
@@ -200,7 +198,7 @@ def test_decisions_asked_for_by_the_setting_debug_do_not_stay_visible(
     assert not LOGGER.isEnabledFor(logging.DEBUG)
 
 
-# status
+# auth retry
 
 
 @pytest.fixture
@@ -212,74 +210,6 @@ def store(home: Path) -> Iterator[DiskStore]:
 
 def ids(path: Path) -> list[str]:
     return [account.id for account in AccountsFile(path).load().accounts]
-
-
-def shown(report: StatusReport, width: int = 140) -> str:
-    return "".join(f"{line.plain}\n" for line in status_lines(report, width))
-
-
-def row(text: str, *words: str) -> str:
-    """Return the one line that has all these words."""
-    (found,) = [line for line in text.splitlines() if all(word in line for word in words)]
-    return found
-
-
-def block(text: str, email: str) -> str:
-    """Return what is said about one account."""
-    (found,) = [part for part in text.split("\n\n") if email in part.splitlines()[0]]
-    return found
-
-
-def test_status_makes_no_state_folder_and_still_lists_the_accounts(home: Path) -> None:
-    save(home, entry(1), entry(2, enabled=False))
-    result = run("status")
-    assert result.exit_code == 0
-    assert "No shared state yet" in result.stdout
-    assert "ready" in row(block(result.stdout, "user1@gmail.com"), "claude")
-    assert "disabled" in row(block(result.stdout, "user2@gmail.com"), "claude")
-    assert json.loads(run("status", "--json").stdout)["shared_state"]["exists"] is False
-    assert not (home / "state").exists()
-
-
-def test_status_shows_each_pool_with_reason_and_remaining_time(home: Path, store: DiskStore, clock: FakeClock) -> None:
-    first, second = ids(save(home, entry(1), entry(2)))
-    store.extend_cooldown(Cooldown(first, "claude", NOW + 600, "quota", NOW, fact=True))
-    store.extend_cooldown(Cooldown(second, "model:gemini-3-pro", NOW + 90, "not-available", NOW))
-    clock.advance(15)
-    text = shown(gather_status(clock=clock))
-    claude = row(block(text, "user1@gmail.com"), "claude")
-    assert claude.split() == ["claude", "cooling", "down,", "9m45s", "left", "quota"]
-    assert "1m15s left" in row(block(text, "user2@gmail.com"), "gemini-3-pro", "not-available")
-    assert text.count("ready") == 3
-
-
-def test_status_for_a_model_leaves_out_what_does_not_concern_it(home: Path, store: DiskStore, clock: FakeClock) -> None:
-    (only,) = ids(save(home, entry(1)))
-    store.extend_cooldown(Cooldown(only, "claude", NOW + 600, "quota", NOW))
-    store.extend_cooldown(Cooldown(only, "model:gemini-3-flash", NOW + 600, "not-available", NOW))
-    store.hold_capacity("claude-opus-4-6", NOW, 10)
-    (account,) = gather_status("antigravity/Gemini-3-Pro", clock=clock).accounts
-    assert [(pool.pool, pool.state) for pool in account.pools] == [("gemini", "ready")]
-    assert gather_status("gemini-3-pro", clock=clock).models_without_capacity == {}
-    assert gather_status(clock=clock).models_without_capacity == {"claude-opus-4-6": 10}
-
-
-def test_status_shows_what_the_owner_of_a_benched_account_has_to_open(
-    home: Path, store: DiskStore, clock: FakeClock
-) -> None:
-    (only,) = ids(save(home, entry(1)))
-    url = "https://accounts.example.com/verify?" + "x" * 150
-    store.extend_cooldown(
-        Cooldown(only, "*", float("inf"), "verification", NOW, fact=True, url=url, message="Verify\x1b[2J your account")
-    )
-    report = gather_status(clock=clock)
-    (account,) = report.accounts
-    assert [(pool.pool, pool.state) for pool in account.pools] == [("*", "out"), ("claude", "out"), ("gemini", "out")]
-    text = shown(report, width=80)
-    assert text.count(url) == 1  # in one piece, and once
-    assert "litellm-antigravity auth retry user1@gmail.com" in text
-    assert text.count("out until you act") == 3
-    assert "\x1b" not in text  # what upstream says cannot steer the terminal
 
 
 def test_an_account_that_was_verified_is_used_again_by_every_process(home: Path, store: DiskStore) -> None:
@@ -306,79 +236,6 @@ def test_what_the_accounts_file_says_of_an_account_stays_in_force(home: Path) ->
     result = run("auth", "retry", "user1@gmail.com")
     assert "was not out" in result.stdout
     assert "stays in force" in result.stdout
-
-
-def test_status_shows_health_tokens_last_use_and_the_processes_on_an_account(
-    home: Path, clock: FakeClock, store: DiskStore
-) -> None:
-    first, second = ids(save(home, entry(1), entry(2)))
-    settings = Settings(account_selection_strategy="sticky")
-    AccountPool(settings, store=store, clock=clock).acquire("claude-sonnet-4-6")
-    run_python(
-        """
-        import sys
-        from pathlib import Path
-        from litellm_antigravity.state.disk import DiskStore
-        from litellm_antigravity.state.rows import Presence
-        DiskStore(Path(sys.argv[1])).announce(Presence("host:1:2:ab", 4711, "hybrid", 0.0, 3, {"gemini": sys.argv[2]}))
-        """,
-        home / "state",
-        second,
-    )
-    clock.advance(12)
-    report = gather_status(clock=clock)
-    text = shown(report)
-    assert row(text, "user1@gmail.com").endswith("health 70   tokens 50   used 12s ago")
-    assert row(text, "user2@gmail.com").endswith("never used")
-    assert f"process {os.getpid()} is on it for claude (sticky)" in block(text, "user1@gmail.com")
-    assert "process" not in block(text, "user2@gmail.com")  # the one that was on it is gone
-    one, other = report.accounts
-    assert one.health == 70.0
-    assert one.tokens == pytest.approx(50.0)  # one taken, and as good as regained
-    assert (one.id, other.id) == (first, second)
-
-
-def test_status_json_says_the_same_as_the_table(home: Path, store: DiskStore) -> None:
-    first, _ = ids(save(home, entry(1), entry(2)))
-    now = time.time()
-    store.extend_cooldown(Cooldown(first, "gemini", now + 600, "rate", now))
-    store.extend_cooldown(Cooldown(first, "*", float("inf"), "revoked", now))
-    result = run("status", "--json")
-    document = json.loads(result.stdout, parse_constant=pytest.fail)  # Infinity is not JSON
-    account = document["accounts"][0]
-    assert account["email"] == "user1@gmail.com"
-    assert {pool["pool"]: (pool["state"], pool["remaining_seconds"]) for pool in account["pools"]} == {
-        "*": ("out", None),
-        "claude": ("out", None),
-        "gemini": ("out", None),
-    }
-    assert [pool["state"] for pool in document["accounts"][1]["pools"]] == ["ready", "ready"]
-    assert document["shared_state"] == {
-        "place": str(home / "state"),
-        "exists": True,
-        "shared": True,
-        "dropped_rows": 0,
-        "problem": None,
-    }
-
-
-def test_status_never_prints_a_token(home: Path, store: DiskStore) -> None:
-    (only,) = ids(save(home, entry(1)))
-    store.write_token(only, "ya29.canary-access-token", None, "fingerprint")
-    for command in (["status"], ["status", "--json"]):
-        result = run(*command)
-        assert result.exit_code == 0
-        assert "canary" not in result.output
-
-
-def test_status_says_why_the_state_is_not_shared(home: Path) -> None:
-    save(home, entry(1))
-    (home / "state").write_text("in the way")
-    result = run("status")
-    assert result.exit_code == 0
-    assert "not in use" in result.stdout
-    assert str(home / "state") in result.stdout
-    assert "user1@gmail.com" in result.stdout
 
 
 # What the demo tells

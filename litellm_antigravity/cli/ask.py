@@ -55,7 +55,7 @@ def ask(prompt: str, model: str, timeout: float, as_json: bool) -> None:
     question = _question(prompt)
     settings = Settings()
     snapshot = _accounts(settings)  # what is wrong here is said before LiteLLM is imported, which takes seconds
-    with stopped_by_signals(), _waiting("Importing LiteLLM ...") as say:
+    with stopped_by_signals(), _waiting("Importing LiteLLM ...") as say, _printing(say) as show:
         answered = call_model(
             question,
             model,
@@ -63,14 +63,16 @@ def ask(prompt: str, model: str, timeout: float, as_json: bool) -> None:
             timeout=timeout,
             clock=SystemClock(),
             on_ready=lambda: say(f"Asking {model} ..."),
-            on_text=_ignore if as_json else _printer(say),
+            on_text=_ignore if as_json else show,
         )
     account = _name(answered.account, snapshot)
     if as_json:
         click.echo(json.dumps(_as_json(answered, account, model), indent=2))
-        return
-    click.echo("")
-    _show(answered, account)
+    else:
+        _show(answered, account)
+    if not answered.text.strip():
+        msg = "The answer is empty. Ask again; if it stays so, ask another model."
+        raise click.ClickException(msg)
 
 
 def _question(prompt: str) -> str:
@@ -112,14 +114,24 @@ def _ignore(_: str) -> None:
     return None
 
 
-def _printer(say: Callable[[str], object]) -> Callable[[str], None]:
+@contextlib.contextmanager
+def _printing(say: Callable[[str], object]) -> Iterator[Callable[[str], object]]:
+    """Give a function that prints pieces of the answer; the line that they make ends whatever happens."""
     from litellm_antigravity.masking import shown
 
+    begun = False
+
     def show(text: str) -> None:
+        nonlocal begun
+        begun = True
         say("")
         click.echo(shown(text, lines=True), nl=False)
 
-    return show
+    try:
+        yield show
+    finally:
+        if begun:
+            click.echo()
 
 
 def _name(label: str | None, snapshot: AccountsSnapshot) -> str | None:

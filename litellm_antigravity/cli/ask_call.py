@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from litellm_antigravity.cli.ask_errors import told
 from litellm_antigravity.clock import Clock
-from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.settings import Settings
 
 _ACCOUNT_HEADER = "x-litellm-antigravity-account"
-_PREFIXES = re.compile(r"^(?:litellm\.\w+: |\w+(?:Error|Exception|Timeout): |\w+Exception - )+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def call_model(
         on_text: called with every piece of the answer.
 
     Raises:
-        AntigravityError: when it fails; in one sentence, without LiteLLM's prefixes.
+        AntigravityError: when it fails; it says what helps.
     """
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at import
     import litellm
@@ -89,7 +87,7 @@ def call_model(
                 first = clock.monotonic() if first is None else first
                 on_text(text)
     except Exception as error:
-        raise _plain(error) from error
+        raise told(error, model) from error
     ended = clock.monotonic()
     whole = litellm.stream_chunk_builder(chunks, messages=messages)
     usage = getattr(whole, "usage", None)
@@ -122,16 +120,3 @@ def _cost(litellm: Any, whole: Any, model: str) -> float | None:
         return float(litellm.completion_cost(whole, model=model))
     except Exception:  # noqa: BLE001 - whatever LiteLLM lacks for it, the answer is there
         return None
-
-
-def _plain(error: Exception) -> AntigravityError:
-    """Return the error behind LiteLLM's as it was meant for people."""
-    inner: BaseException | None = error
-    for _ in range(20):
-        if inner is None or isinstance(inner, AntigravityError):
-            break
-        inner = inner.__cause__
-    if isinstance(inner, AntigravityError):
-        return inner
-    said = _PREFIXES.sub("", str(error)).strip() or type(error).__name__
-    return AntigravityError(said)
