@@ -9,7 +9,9 @@ import click
 
 from litellm_antigravity._version import __version__
 from litellm_antigravity.cli.auth import auth
+from litellm_antigravity.cli.config import config
 from litellm_antigravity.cli.demo import demo
+from litellm_antigravity.cli.doctor import doctor
 from litellm_antigravity.cli.errors import ReportingGroup
 from litellm_antigravity.cli.models import models
 from litellm_antigravity.cli.simulate import simulate
@@ -34,7 +36,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, auth, models, status, simulate):  # in the order of first use
+for _command in (demo, auth, doctor, models, status, config, simulate):  # in the order of first use
     cli.add_command(_command)
 
 

@@ -69,6 +69,8 @@ def _keeping_one(hook: object, original: Callable[..., Any]) -> Callable[..., An
 
 
 def _saying_so(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Note that the Router is being compared with the configuration."""
+
     async def _delete_deployment(*args: Any, **kwargs: Any) -> Any:
         token = _comparing.set(True)
         try:

@@ -116,7 +116,7 @@ def install() -> None:
     wrap(litellm.main, "get_optional_params", _taking_what_gemini_takes)
     for module in _ASKED_FOR_PARAMS:
         holder = litellm if module == "litellm" else sys.modules.get(module)
-        wrap(holder, "get_supported_openai_params", _saying_what_is_taken)
+        wrap(holder, "get_supported_openai_params", _saying_what_is_taken, optional=module != "litellm")
     wrap(_messages_handler(), "_prepare_completion_kwargs", _keeping_blocks)
     wrap(litellm.main, "completion", _opening_streams)
     wrap(CustomStreamWrapper, "fetch_stream", _noting_failures)
