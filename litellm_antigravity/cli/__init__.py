@@ -11,7 +11,9 @@ from litellm_antigravity._version import __version__
 from litellm_antigravity.cli.ask import ask
 from litellm_antigravity.cli.auth import auth
 from litellm_antigravity.cli.completion import completion
+from litellm_antigravity.cli.config import config
 from litellm_antigravity.cli.demo import demo
+from litellm_antigravity.cli.doctor import doctor
 from litellm_antigravity.cli.errors import ReportingGroup
 from litellm_antigravity.cli.examples import PROGRAM, add_examples
 from litellm_antigravity.cli.models import models
@@ -36,7 +38,18 @@ def cli() -> None:
     """
 
 
-for _command in (demo, auth, ask, models, status, reset, simulate, completion):  # in the order of first use
+for _command in (
+    demo,
+    auth,
+    doctor,
+    ask,
+    models,
+    status,
+    reset,
+    config,
+    simulate,
+    completion,
+):  # in the order of first use
     cli.add_command(_command)
 add_examples(cli)
 

@@ -27,8 +27,8 @@ def new_console(*, no_color: bool = False, stderr: bool = False) -> Console:
     return console
 
 
-def printable(text: str) -> str:
+def printable(text: str, *, lines: bool = False) -> str:
     """Return ``text`` without what could steer a terminal, and without secrets; see `masking.shown`."""
     from litellm_antigravity.masking import shown
 
-    return shown(text)
+    return shown(text, lines=lines)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litellm_antigravity.accounts import Account
+from litellm_antigravity.credentials.clients import clients_missing
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.litellm.errors import prefix_is_plugins
 from litellm_antigravity.litellm.seams.requests import model_of, params_of
@@ -53,7 +54,9 @@ def _is_to_be_found_out(params: Mapping[str, Any]) -> bool:
 
 
 def say_what_will_be(settings: Settings, accounts: Sequence[Account] | None) -> None:
-    """Write one line at level INFO: accounts, strategy, offset, state folder; not again while it stays the same.
+    """Write one line at level INFO: accounts, strategy, offset, state folder; and a warning if accounts need a client.
+
+    Not again while it stays the same.
 
     Args:
         settings: that the proxy has for us.
@@ -63,9 +66,14 @@ def say_what_will_be(settings: Settings, accounts: Sequence[Account] | None) -> 
         f"litellm-antigravity: {_accounts(accounts)}, strategy {settings.account_selection_strategy}, "
         f"{_offset(settings)}, state in {spell_path(settings.state_dir)}"
     )
-    if line not in _said[-1:]:
-        _said.append(line)
-        (LOGGER if _shows(LOGGER) else _SERVERS_LOGGER).info("%s", line)
+    missing = clients_missing(accounts or (), settings)
+    said = f"{line} {missing}"
+    if said in _said[-1:]:
+        return
+    _said.append(said)
+    (LOGGER if _shows(LOGGER) else _SERVERS_LOGGER).info("%s", line)
+    if missing is not None:
+        LOGGER.warning("%s", missing)
 
 
 def _shows(logger: logging.Logger) -> bool:

@@ -29,6 +29,9 @@ OPENCODE_VARIABLES = {
     "debug": "OPENCODE_ANTIGRAVITY_DEBUG",
 }
 
+DEFAULT_ORIGIN = "default"
+"""What nothing has set."""
+
 BEHAVIOUR = frozenset(
     {
         "account_selection_strategy",
@@ -57,7 +60,7 @@ class Gathered:
 
     def origin(self, place: Place) -> str:
         """Return what set ``place``: the source of its value, else of the group around it, else ``default``."""
-        return self.origins.get(place) or self.origins.get(place[:1]) or "default"
+        return self.origins.get(place) or self.origins.get(place[:1]) or DEFAULT_ORIGIN
 
     def put(self, place: Place, value: Any, source: str) -> None:
         """Set one value over whatever a lower source said."""
@@ -79,13 +82,14 @@ def env_name(place: Place) -> str:
     return ENV_PREFIX + "__".join(place).upper()
 
 
-def gather(model: type[BaseSettings], arguments: Mapping[str, Any], source: str) -> Gathered:
+def gather(model: type[BaseSettings], arguments: Mapping[str, Any], source: str, *, quiet: bool = False) -> Gathered:
     """Merge every source, lowest first.
 
     Args:
         model: the settings class.
         arguments: the highest source; its unknown names are returned, those of the others are ignored.
         source: what messages call the arguments.
+        quiet: give no warning; somebody has had them already.
 
     Raises:
         SettingsError: a settings file is unreadable or broken.
@@ -95,11 +99,14 @@ def gather(model: type[BaseSettings], arguments: Mapping[str, Any], source: str)
     if user_file is not None:
         _merge(gathered, model, read_object(user_file) or {}, f"user file {spell_path(user_file)}")
     if user_file is None or not _is_same_file(user_file, PROJECT_FILE):
-        _merge(gathered, model, _project_settings(model), f"project file {spell_path(PROJECT_FILE)}")
+        _merge(gathered, model, _project_settings(model, quiet=quiet), f"project file {spell_path(PROJECT_FILE)}")
     for name, variable in OPENCODE_VARIABLES.items():
         if value := os.environ.get(variable):
             gathered.put((name,), value, f"environment variable {variable}")
     _merge_environment(gathered, model)
+    for variable, meant in () if quiet else idle_variables(model):
+        if meant is not None:
+            LOGGER.warning("The environment variable %s sets nothing; did you mean %s?", variable, meant)
     gathered.unknown = _merge(gathered, model, arguments, source)
     return gathered
 
@@ -119,12 +126,12 @@ def _is_same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def _project_settings(model: type[BaseSettings]) -> dict[str, Any]:
+def _project_settings(model: type[BaseSettings], *, quiet: bool) -> dict[str, Any]:
     found = read_object(PROJECT_FILE) or {}
     refused = [
         name for name in found if name not in BEHAVIOUR and (name in model.model_fields or "command" in name.lower())
     ]
-    if refused:
+    if refused and not quiet:
         LOGGER.warning(
             "Ignored in project file %s: %s. A project file may set behaviour only; set these in the user file, the "
             "environment or the proxy configuration.",
@@ -169,9 +176,6 @@ def _merge_environment(gathered: Gathered, model: type[BaseSettings]) -> None:
         if is_setting(model, place):
             variable = env_name(place) if env_name(place) in present else env_name(place[:1])
             gathered.put(place, value, f"environment variable {variable}")
-    for variable, meant in idle_variables(model):
-        if meant is not None:
-            LOGGER.warning("The environment variable %s sets nothing; did you mean %s?", variable, meant)
 
 
 def idle_variables(model: type[BaseSettings]) -> list[tuple[str, str | None]]:
@@ -184,4 +188,21 @@ def idle_variables(model: type[BaseSettings]) -> list[tuple[str, str | None]]:
         if name != variable and name not in known:
             meant = nearest(name, known, cutoff=0.85)
             found.append((variable, None if meant is None else known[meant]))
+    return found
+
+
+def misspelt_keys(model: type[BaseSettings]) -> list[tuple[str, str, str]]:
+    """Return the keys of the settings files that were probably meant to be settings: file, key, and which setting.
+
+    Other keys belong to other tools, which share the files.
+    """
+    user_file, found = _user_file(), []
+    for file in (user_file, PROJECT_FILE):
+        if file is None or (file is PROJECT_FILE and user_file is not None and _is_same_file(user_file, file)):
+            continue
+        for place, _ in _places(model, read_object(file) or {}):
+            names = [one[-1] for one in setting_places(model) if len(one) == len(place) and one[:-1] == place[:-1]]
+            meant = None if is_setting(model, place) else nearest(place[-1], names, cutoff=0.85)
+            if meant is not None:
+                found.append((spell_path(file), ".".join(place), ".".join((*place[:-1], meant))))
     return found

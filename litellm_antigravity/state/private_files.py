@@ -69,6 +69,21 @@ def keep_private(path: Path) -> None:
             path.chmod(0o600)
 
 
+def problem_with_directory(found: os.stat_result) -> str | None:
+    """Return why a folder cannot hold the state, to be put behind its name; ``None`` when it can.
+
+    Args:
+        found: what `os.lstat` says of it.
+    """
+    if stat.S_ISLNK(found.st_mode):
+        return "is a symbolic link"
+    if not stat.S_ISDIR(found.st_mode):
+        return "is not a folder"
+    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+        return "belongs to another user"
+    return None
+
+
 def prepare_directory(path: Path) -> None:
     """Make sure that a folder is there, ours, private and no symbolic link.
 
@@ -89,13 +104,7 @@ def prepare_directory(path: Path) -> None:
     except OSError as error:
         msg = f"the state folder {path} cannot be created: {error.strerror}. Set state_dir to a folder you can write to"
         raise StateUnavailableError(msg) from error
-    problem: str | None = None
-    if stat.S_ISLNK(found.st_mode):
-        problem = "is a symbolic link"
-    elif not stat.S_ISDIR(found.st_mode):
-        problem = "is not a folder"
-    elif hasattr(os, "getuid") and found.st_uid != os.getuid():
-        problem = "belongs to another user"
+    problem = problem_with_directory(found)
     if problem is not None:
         msg = f"the state folder {path} {problem}. Set state_dir to a folder of your own"
         raise StateUnavailableError(msg)

@@ -69,6 +69,8 @@ def _keeping_hook_single(hook: object, original: Callable[..., Any]) -> Callable
 
 
 def _noting_comparison(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Note that the Router is being compared with the configuration."""
+
     async def _delete_deployment(*args: Any, **kwargs: Any) -> Any:
         token = _comparing.set(True)
         try:

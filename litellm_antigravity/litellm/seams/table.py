@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from litellm_antigravity.errors import UnsupportedLiteLLMError
+from litellm_antigravity.litellm.releases import NEWEST_TRIED, OLDEST, spelled
 from litellm_antigravity.logs import LOGGER
 
-SEEN: Final = "1.90.0 to 1.110.2"
+SEEN: Final = f"{spelled(OLDEST)} to {spelled(NEWEST_TRIED)}"
 """The releases of LiteLLM that were tried."""
 
 _PROXY: Final = "litellm.proxy.proxy_server"

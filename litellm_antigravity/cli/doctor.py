@@ -1,0 +1,38 @@
+"""``litellm-antigravity doctor``: what keeps requests from being served here, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A proxy's YAML, whose antigravity_settings come first.",
+)
+@click.option("--offline", is_flag=True, help="Leave out what needs the network.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(config: Path | None, offline: bool, as_json: bool) -> None:
+    """Check everything that a request needs, one line for each, with what helps.
+
+    Settings and where they come from, accounts, OAuth client, clock, shared state, endpoint, LiteLLM. Asks for no
+    token, takes nothing from a quota and changes nothing. Ends with 1 when a check has failed.
+    """
+    from litellm_antigravity.cli.doctor_run import examine
+
+    report = examine(config, offline=offline)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        from litellm_antigravity.cli.consoles import new_console
+        from litellm_antigravity.cli.doctor_view import show_report
+
+        show_report(new_console(), report)
+    if report.has_failed:
+        click.get_current_context().exit(1)
