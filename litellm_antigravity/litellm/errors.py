@@ -13,6 +13,7 @@ import litellm
 from litellm_antigravity.errors import (
     AllAccountsLimitedError,
     AntigravityError,
+    PoolStoppedError,
     RequestRefusedError,
     SettingsError,
 )
@@ -43,6 +44,8 @@ def as_litellm(error: AntigravityError, model: str, longest_wait: float | None =
         longest_wait: seconds that ``Retry-After`` says at most; the message says the true time. ``None`` for no cap.
     """
     _forget_contexts(error)
+    if isinstance(error, PoolStoppedError):
+        return _make(litellm.PermissionDeniedError, 403, str(error), model)
     if isinstance(error, AllAccountsLimitedError):
         if error.retry_after is None:
             return _make(litellm.AuthenticationError, 401, str(error), model)
@@ -106,6 +109,8 @@ def told_wait(retry_after: float | None, longest_wait: float | None) -> float | 
 def _refused(error: RequestRefusedError, model: str, longest_wait: float | None) -> Exception:
     refusal, wait = error.refusal, told_wait(error.refusal.retry_after, longest_wait)
     message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
+    if error.afterwards is not None:
+        message = f"{message} {error.afterwards}"
     if error.retries_spent:
         message += " Not tried again: too much of what this host asked has failed lately."
     if refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE, RefusalKind.REFUSED_REQUEST):
