@@ -45,7 +45,7 @@ def as_litellm(error: AntigravityError, model: str, longest_wait: float | None =
     """
     _forget_contexts(error)
     if isinstance(error, PoolStoppedError):
-        return _make(litellm.PermissionDeniedError, 403, str(error), model)
+        return _make(litellm.PermissionDeniedError, 403, str(error), model, num_retries=0)
     if isinstance(error, AllAccountsLimitedError):
         if error.retry_after is None:
             return _make(litellm.AuthenticationError, 401, str(error), model)
@@ -124,7 +124,9 @@ def _refused(error: RequestRefusedError, model: str, longest_wait: float | None)
     if refusal.kind in (RefusalKind.VERIFICATION, RefusalKind.BANNED):
         # Not the address itself: whoever opens it acts for the account, and callers are not its owners.
         where = " Its owner finds the address to open in `litellm-antigravity status`." if refusal.url else ""
-        return _make(litellm.PermissionDeniedError, 403, message + where, model)
+        # The Router would go on with another account, and a ban is no reason to.
+        final = {"num_retries": 0} if refusal.kind is RefusalKind.BANNED else {}
+        return _make(litellm.PermissionDeniedError, 403, message + where, model, **final)
     if refusal.kind is RefusalKind.NOT_AVAILABLE:
         if refusal.status == 403:
             return _make(litellm.PermissionDeniedError, 403, message, model)

@@ -19,6 +19,7 @@ from litellm_antigravity.litellm.routing import Deployment, Group, Member
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.models import PROVIDER, canonical_model, family_of
 from litellm_antigravity.pool import SERVED, Lease, Outcome
+from litellm_antigravity.refusals import RefusalKind
 
 # LiteLLM serves ``/v1/responses`` and ``/v1/messages`` by a chat completion for most providers, and calls the hook for
 # both; this is the deployment of the outer one.
@@ -193,6 +194,8 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             return
         if first_report(error):
             self._report(found, kwargs, refusal)
+        if refusal.kind is RefusalKind.BANNED:
+            error.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it; the Router obeys it
         if refusal.status == 429 and (limits := self._handler.routing.limits_after(_pinned_by(found[1]))) is not None:
             give_up(error, told_wait(limits.retry_after, self._handler.longest_wait))
 
