@@ -109,8 +109,6 @@ def told_wait(retry_after: float | None, longest_wait: float | None) -> float | 
 def _refused(error: RequestRefusedError, model: str, longest_wait: float | None) -> Exception:
     refusal, wait = error.refusal, told_wait(error.refusal.retry_after, longest_wait)
     message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
-    if error.afterwards is not None:
-        message = f"{message} {error.afterwards}"
     if error.retries_spent:
         message += " Not tried again: too much of what this host asked has failed lately."
     if refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE, RefusalKind.REFUSED_REQUEST):
@@ -126,7 +124,8 @@ def _refused(error: RequestRefusedError, model: str, longest_wait: float | None)
         where = " Its owner finds the address to open in `litellm-antigravity status`." if refusal.url else ""
         # The Router would go on with another account, and a ban is no reason to.
         final = {"num_retries": 0} if refusal.kind is RefusalKind.BANNED else {}
-        return _make(litellm.PermissionDeniedError, 403, message + where, model, **final)
+        means = "" if error.afterwards is None else f" {error.afterwards}"
+        return _make(litellm.PermissionDeniedError, 403, message + where + means, model, **final)
     if refusal.kind is RefusalKind.NOT_AVAILABLE:
         if refusal.status == 403:
             return _make(litellm.PermissionDeniedError, 403, message, model)
