@@ -13,6 +13,7 @@ import litellm
 from litellm_antigravity.errors import (
     AllAccountsLimitedError,
     AntigravityError,
+    PoolStoppedError,
     RequestRefusedError,
     SettingsError,
     UnsupportedLiteLLMError,
@@ -45,6 +46,8 @@ def as_litellm(error: AntigravityError, model: str, longest_wait: float | None =
         longest_wait: seconds that ``Retry-After`` says at most; the message says the true time. ``None`` for no cap.
     """
     _forget_contexts(error)
+    if isinstance(error, PoolStoppedError):
+        return _make(litellm.PermissionDeniedError, 403, str(error), model, num_retries=0)
     if isinstance(error, AllAccountsLimitedError):
         if error.retry_after is None:
             return _make(litellm.AuthenticationError, 401, str(error), model)
@@ -142,7 +145,10 @@ def _refused(error: RequestRefusedError, model: str, longest_wait: float | None)
     if refusal.kind in (RefusalKind.VERIFICATION, RefusalKind.BANNED):
         # Not the address itself: whoever opens it acts for the account, and callers are not its owners.
         where = " Its owner finds the address to open in `litellm-antigravity status`." if refusal.url else ""
-        return _make(litellm.PermissionDeniedError, 403, message + where, model)
+        # The Router would go on with another account, and a ban is no reason to.
+        final = {"num_retries": 0} if refusal.kind is RefusalKind.BANNED else {}
+        means = "" if error.afterwards is None else f" {error.afterwards}"
+        return _make(litellm.PermissionDeniedError, 403, message + where + means, model, **final)
     if refusal.kind is RefusalKind.NOT_AVAILABLE:
         if refusal.status == 403:
             return _make(litellm.PermissionDeniedError, 403, message, model)

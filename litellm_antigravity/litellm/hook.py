@@ -21,6 +21,7 @@ from litellm_antigravity.litellm.seams.router import deployments_for, tagged
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.models import PROVIDER, canonical_model, family_of, plugins_name
 from litellm_antigravity.pool import SERVED, Lease, Outcome
+from litellm_antigravity.refusals import RefusalKind
 
 # LiteLLM serves ``/v1/responses`` and ``/v1/messages`` by a chat completion for most providers, and calls the hook for
 # both; this is the deployment of the outer one.
@@ -195,6 +196,8 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             return
         if first_report(error):
             self._report(found, kwargs, refusal)
+        if refusal.kind is RefusalKind.BANNED:
+            error.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it; the Router obeys it
         if refusal.status == 429 and (limits := self._handler.routing.limits_after(_pinned_by(found[1]))) is not None:
             give_up(error, told_wait(limits.retry_after, self._handler.longest_wait))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from litellm_antigravity.accounts import Account, AccountsSnapshot
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals import RefusalKind
+from litellm_antigravity.selection.bans import all_stopped
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.state.store import StateView
 
@@ -48,6 +49,7 @@ def availability(
             for account_id, cooldowns in benched.items()
             if not all(one.reason in NOBODYS_FAULT for one in cooldowns)
         }
+    benched = dict(all_stopped(roster, view, benched, now))
     ends = [
         now + cooldown.remaining(now)
         for cooldowns in benched.values()

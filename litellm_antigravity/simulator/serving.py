@@ -96,7 +96,6 @@ def how_to_steer(simulator: Simulator) -> str:
     return "\n".join(
         [
             "To steer it while it runs, with this token (docs/simulator.md has more):",
-            "",
             f"curl -H 'Authorization: Bearer {token}' {url}/actions -d '{{refuse: {{kind: capacity}}}}'",
         ]
     )

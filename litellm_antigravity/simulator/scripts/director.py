@@ -90,7 +90,7 @@ class Director:
         return None
 
     def _parts(self, reply: Reply, served: Served) -> Iterator[dict[str, Any]]:
-        if reply.thinking is not None:
+        if reply.thinking is not None and _thinks_aloud(served.request):
             yield {"text": reply.thinking, "thought": True}
         if reply.text is not None:
             yield {"text": self._filled_in(reply.text, served)}
@@ -135,6 +135,12 @@ def _fits(when: When, served: Served) -> bool:
     if when.model is not None and canonical_model(when.model) != canonical_model(served.model):
         return False
     return when.says is None or when.says.casefold() in _last_words(served.request).casefold()
+
+
+def _thinks_aloud(request: Mapping[str, Any]) -> bool:
+    """Return whether thoughts are asked for; without that upstream returns none."""
+    thinking = (request.get("generationConfig") or {}).get("thinkingConfig") or {}
+    return bool(thinking.get("includeThoughts")) and thinking.get("thinkingBudget") != 0
 
 
 def _tools(request: Mapping[str, Any]) -> Iterator[str]:

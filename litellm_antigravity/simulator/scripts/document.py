@@ -171,7 +171,7 @@ class Reply(_Part):
     """What the model says once.
 
     Attributes:
-        thinking: before anything else.
+        thinking: before anything else, where the request asks for thoughts.
         text: what it says; ``{account}``, ``{model}`` and ``{request}`` stand for who serves, what was asked for, and
             the number of the request.
         calls: of tools, all at once.
