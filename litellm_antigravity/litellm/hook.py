@@ -194,7 +194,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if first_report(error):
             self._report(found, kwargs, refusal)
         if refusal.status == 429 and (limits := self._handler.routing.limits_after(_pinned_by(found[1]))) is not None:
-            give_up(error, limits.retry_after)
+            give_up(error, limits)
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
         group, member = found
