@@ -328,24 +328,6 @@ def test_when_all_are_limited_it_says_so_at_once_and_until_when(
     assert naps.seconds == []
 
 
-@every_shape
-@every_door
-def test_whoever_meets_the_last_limit_is_told_of_all_accounts(
-    shape: Shape, door: Door, simulator: Simulator, tmp_path: Path
-) -> None:
-    """Before, of other providers' groups only the next request was; the first heard of one account."""
-    if shape is gemini and door is sync_streams:
-        pytest.skip("LiteLLM's synchronous Router fails on the error itself: its message is bytes there")
-    router = routed(group_of(shape, simulator), simulator, tmp_path)
-    for email in EMAILS:
-        simulator.drain(email, "gemini", 600)
-    with pytest.raises(litellm.RateLimitError) as raised:
-        door(router)
-    assert asked(simulator) == [1, 2, 3]
-    assert str(raised.value).count("Every account (3) is limited") == 1
-    assert 500 < int(raised.value.response.headers["retry-after"]) <= 600
-
-
 def bench(router: Any, number: int, seconds: float = 60) -> None:
     """Have LiteLLM bench the deployment of an account."""
     router.cooldown_cache.add_deployment_to_cooldown(

@@ -6,12 +6,13 @@ Checked on LiteLLM 1.90.0, 1.106.2, 1.108.7 and 1.110.2. Public names are import
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 import litellm
 import litellm.main
@@ -100,6 +101,9 @@ def signature_of(call: Mapping[str, Any]) -> Any:
         if isinstance(fields, Mapping) and fields.get("thought_signature"):
             return fields["thought_signature"]
     return str(call.get("id") or "").partition(SIGNATURE_IN_ID)[2]
+
+
+_OPENED_EARLY: Final = "_litellm_antigravity_opened_early"
 
 
 class OpensLater:
@@ -239,8 +243,8 @@ def _noting_failures(original: Callable[..., Any]) -> Callable[..., Any]:
             return await original(wrapper)
         except Exception as error:
             details = getattr(getattr(wrapper, "logging_obj", None), "model_call_details", None) or {}
-            info = (details.get("litellm_params") or {}).get("model_info")
-            if isinstance(info, Mapping) and info.get("account"):
+            is_told = getattr(wrapper, _OPENED_EARLY, False)  # by the failure of the call itself
+            if not is_told and _names_account((details.get("litellm_params") or {}).get("model_info")):
                 for hook in litellm.callbacks:
                     if (note := getattr(hook, "note_unopened_stream", None)) is not None:
                         await note(details, error)
@@ -250,9 +254,9 @@ def _noting_failures(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Have `litellm.acompletion` open our streams before it returns them, as it does for its own providers.
+    """Have `litellm.acompletion` open our streams before it returns them, and those of pinned deployments.
 
-    It awaits a coroutine that the synchronous function returns, but for a custom provider's stream there is none, so
+    It awaits a coroutine that the synchronous function returns. For a custom provider's stream there is none:
     errors would come with the first chunk: unmapped, not retried by the Router, and without a Retry-After header.
     """
 
@@ -260,6 +264,8 @@ def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:
         result = original(*args, **kwargs)
         if isinstance(result, CustomStreamWrapper) and isinstance(result.completion_stream, OpensLater):
             return _opened(result)
+        if asyncio.iscoroutine(result) and kwargs.get("stream") and _names_account(kwargs.get("model_info")):
+            return _opened_early(result)
         return result
 
     return completion
@@ -268,6 +274,23 @@ def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:
 async def _opened(wrapper: Any) -> Any:
     await wrapper.completion_stream.open()
     return wrapper
+
+
+async def _opened_early(pending: Coroutine[Any, Any, Any]) -> Any:
+    """Open the stream of another provider's pinned deployment, as the Router does for some of its doors.
+
+    Where LiteLLM does not, as for ``/v1/messages`` and ``/v1/responses``, a refusal would come inside the stream: too
+    late for another account.
+    """
+    wrapper = await pending
+    if isinstance(wrapper, CustomStreamWrapper) and wrapper.completion_stream is None:
+        setattr(wrapper, _OPENED_EARLY, True)
+        await wrapper.fetch_stream()
+    return wrapper
+
+
+def _names_account(model_info: object) -> bool:
+    return isinstance(model_info, Mapping) and bool(model_info.get("account"))
 
 
 __all__ = [
