@@ -27,19 +27,24 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
 
-from processes import shared_number, started
+from processes import shared_number, started, together
 from serving import MESSAGES, fields_of, text_of
 
 from litellm_antigravity import Settings
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.selection.bucket import BucketRules
+from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.rows import Cooldown
 
 WORKERS, THREADS, ACCOUNTS = 3, 2, 4
 MODELS = ("antigravity/claude-sonnet-4-6", "antigravity/gemini-3-flash")
 TIMEOUT_SECONDS = 3.0
 PATIENCE_SECONDS = 60.0  # a hang guard
 LONGEST_INFERENCE_SECONDS = 7200.0
+SHARED_COOLDOWNS, SHARED_TOKENS = 8, 40
+RULES = VitalsRules(bucket=BucketRules(SHARED_TOKENS, 0.0, SHARED_TOKENS))
 CLEAR = {
     "served",
     "APIConnectionError",
@@ -251,6 +256,7 @@ def run(seed: int, seconds: float, folder: Path) -> Outcome:
                 process.join()
         _check_logs(host, outcome)
         _check_state(host, outcome)
+        _check_sharing(host, outcome)
         _check_recovery(host, outcome)
     return outcome
 
@@ -271,7 +277,8 @@ def _check_logs(host: Host, outcome: Outcome) -> None:
         for entry in (entry for entry in entries if "ended" in entry):
             open_requests.discard(entry["ended"])
             outcome.endings[entry["how"]] += 1
-            if entry["how"] not in CLEAR or "shared state" in entry["text"]:  # which never fails a request
+            is_late = entry["how"] == "Timeout"
+            if entry["how"] not in CLEAR or ("shared state" in entry["text"] and not is_late):  # it fails no request
                 outcome.problems.append(f"no clear end: {entry}")
             elif entry["how"] == "served" and not _is_whole(entry["text"], entry["model"]):
                 outcome.problems.append(f"a torn answer: {entry}")
@@ -302,6 +309,34 @@ def _check_state(host: Host, outcome: Outcome) -> None:
             lock.release()
         except (TimeoutError, OSError) as error:
             outcome.problems.append(f"a lock is held by nobody who lives: {path} ({error})")
+
+
+def share(folder: str, number: int, now: float) -> tuple[int, int]:
+    """In a process of its own, beside others: learn of cooldowns, take tokens, claim a probe; return what was got."""
+    with contextlib.closing(DiskStore(Path(folder))) as store:
+        for each in range(SHARED_COOLDOWNS):
+            store.extend_cooldown(Cooldown(f"chaos-{number}", f"model:{each}", now + 600, "quota", now, fact=True))
+        admitted = [store.begin_request("chaos", now, RULES, require_token=True) for _ in range(SHARED_TOKENS)]
+        long = Cooldown("chaos", "claude", now + 1e6, "quota", now - 7200, fact=True)
+        return sum(admitted), sum(store.claim_probe(long, now) for _ in range(3))
+
+
+def _check_sharing(host: Host, outcome: Outcome) -> None:
+    """Whatever the state has been through: what one process learns all know, and what they share adds up."""
+    folder, now = host.fields["state_dir"], time.time()
+    results = together(share, [(folder, number, now) for number in range(WORKERS)])
+    with contextlib.closing(DiskStore(Path(folder))) as store:
+        view = store.refresh()
+        known = sum(len(view.cooldowns.get(f"chaos-{number}", {})) for number in range(WORKERS))
+        left = view.vitals["chaos"].tokens_now(now, RULES)
+    for what, found, right in (
+        ("cooldowns that processes told each other", known, WORKERS * SHARED_COOLDOWNS),
+        ("requests on a bucket of that many", sum(admitted for admitted, _ in results), SHARED_TOKENS),
+        ("tokens left in an empty bucket", left, 0),
+        ("probes of one cooldown", sum(probes for _, probes in results), 1),
+    ):
+        if found != right:
+            outcome.problems.append(f"{what}: {found}, not {right}")
 
 
 def _check_recovery(host: Host, outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ from litellm_antigravity.models import family_of
 from litellm_antigravity.refusals import RefusalKind as Kind
 
 LADDER = (60.0, 300.0, 1800.0, 7200.0)  # no hint: by failures in a row
+BUCKET = 50.0
 FOR_GOOD = (Kind.REVOKED, Kind.VERIFICATION, Kind.BANNED)
 FAILURES = (Kind.QUOTA, Kind.RATE, Kind.TRANSPORT, Kind.BROKEN_REPLY, Kind.AUTH)
 NOBODYS_FAULT = {Kind.TRANSPORT.value, Kind.BROKEN_REPLY.value}
@@ -43,6 +44,17 @@ class Reference:
     benches: dict[tuple[str, str], Bench] = field(default_factory=dict)
     failures: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
     capacity: dict[str, float] = field(default_factory=dict)
+    buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
+    used: dict[str, float] = field(default_factory=dict)
+
+    def sent(self, account: str, now: float) -> None:
+        self.used[account] = now
+        self.buckets[account] = (max(0.0, self.tokens(account, now) - 1.0), now)
+
+    def tokens(self, account: str, now: float) -> float:
+        """Return what is left in an account's bucket: of 50 tokens, six come back in a minute."""
+        left, at = self.buckets.get(account, (BUCKET, 0.0))
+        return min(BUCKET, left + (now - at) / 60.0 * 6.0)
 
     def served(self, account: str, model: str, probed: Collection[str]) -> None:
         self.failures.pop((account, family_of(model)), None)
@@ -50,6 +62,8 @@ class Reference:
             self.benches.pop((account, pool), None)
 
     def refused(self, account: str, credential: str, model: str, kind: Kind, hint: float | None, now: float) -> None:
+        if kind is not Kind.FAILED_REPLY:  # that one upstream served
+            self.buckets[account] = (min(BUCKET, self.tokens(account, now) + 1.0), now)
         count = self._count(account, family_of(model), now) if kind in FAILURES else 0
         if kind is Kind.CAPACITY:
             self.capacity[model] = max(self.capacity.get(model, 0.0), now + 10.0)

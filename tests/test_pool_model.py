@@ -159,6 +159,7 @@ class PoolMachine(RuleBasedStateMachine):
         return [one for one in self.model.accounts if one not in benched], benched
 
     def check_lease(self, who: int, lease: Lease, tried: Sequence[str], *, waited: float = 0.0) -> None:
+        self.model.sent(lease.account.id, self.clock.time())
         free, benched = self.look(lease.model)
         chosen, key = lease.account.id, (who, lease.family)
         assert chosen not in tried
@@ -340,6 +341,16 @@ class PoolMachine(RuleBasedStateMachine):
             for state in pool.states():
                 assert 0.0 <= state.health <= 100.0
                 assert 0.0 <= state.tokens <= 50.0
+
+    @invariant()
+    def every_process_knows_every_token_that_was_taken(self) -> None:
+        now = self.clock.time()
+        for pool in self.pools:
+            for state in pool.states():
+                tokens, used = self.model.tokens(state.account.id, now), self.model.used.get(state.account.id)
+                assert state.tokens == pytest.approx(tokens), "a request is not counted"
+                if used is None or now - used < 20 * 24 * HOUR:  # of accounts that are gone less is kept
+                    assert state.last_used == used
 
 
 def test_whatever_happens_the_pool_does_what_its_reference_does() -> None:

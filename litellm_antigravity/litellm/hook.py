@@ -199,7 +199,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if refusal.kind is RefusalKind.BANNED:
             error.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it; the Router obeys it
         if refusal.status == 429 and (limits := self._handler.routing.limits_after(_pinned_by(found[1]))) is not None:
-            give_up(error, told_wait(limits.retry_after, self._handler.longest_wait))
+            give_up(error, limits, told_wait(limits.retry_after, self._handler.longest_wait))
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
         group, member = found

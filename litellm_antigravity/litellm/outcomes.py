@@ -7,10 +7,11 @@ import math
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import litellm
 
+from litellm_antigravity.errors import AllAccountsLimitedError
 from litellm_antigravity.refusals import Refusal, connection_refusal, parse_refusal, timeout_refusal
 
 
@@ -32,6 +33,8 @@ def refusal_of(error: object, provider: str) -> Refusal | None:
     return parse_refusal(status, _headers(error), json.dumps(body).encode(), now=time.time())
 
 
+_TOLD: Final = "litellm_antigravity_told"
+
 _reported: deque[tuple[object, ...]] = deque(maxlen=256)
 
 
@@ -49,14 +52,22 @@ def first_report(error: object) -> bool:
     return True
 
 
-def give_up(error: Any, retry_after: float | None) -> None:
-    """Have the Router hand a rate limit to its caller at once, with the time until an account is free again.
+def give_up(error: Any, limits: AllAccountsLimitedError, retry_after: float | None) -> None:
+    """Have the Router hand a rate limit to its caller at once, with who is limited and the time until one is free.
 
     It would otherwise sleep and ask again, though no account is left. What LiteLLM took for another error keeps its
-    class, but tells clients of the proxy 429.
+    class, but tells clients of the proxy 429. Upstream's own words stay behind ours: they are about the last account.
+
+    Args:
+        error: LiteLLM's exception; changed.
+        limits: why nobody is left.
+        retry_after: seconds that its caller is told to wait.
     """
     error.num_retries = 0
     error.status_code = 429
+    if not getattr(error, _TOLD, False):  # LiteLLM tells of one failure in several ways
+        error.message = f"{limits} Upstream said: {getattr(error, 'message', error)}"
+        setattr(error, _TOLD, True)
     if retry_after is not None:
         headers = {"retry-after": str(max(1, math.ceil(retry_after)))}
         error.headers = {**(getattr(error, "headers", None) or {}), **headers}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 import litellm
 import litellm.main
@@ -19,7 +20,7 @@ from litellm_antigravity.litellm.seams.borrowed import (
     GoogleAIStudioGeminiConfig,
     VertexGeminiConfig,
 )
-from litellm_antigravity.litellm.seams.requests import account_named, served_by
+from litellm_antigravity.litellm.seams.requests import account_named, info_of, served_by
 from litellm_antigravity.litellm.seams.table import find
 from litellm_antigravity.litellm.seams.wrapping import wrap
 from litellm_antigravity.litellm.target import translation_model
@@ -63,6 +64,9 @@ _ABOUT_PARAMS = (
     "messages",
     "metadata",
 )
+
+
+_OPENED_EARLY: Final = "_litellm_antigravity_opened_early"
 
 
 class OpensLater:
@@ -210,8 +214,8 @@ def _noting_failures(original: Callable[..., Any]) -> Callable[..., Any]:
             return await original(wrapper)
         except Exception as error:
             details = getattr(getattr(wrapper, "logging_obj", None), "model_call_details", None) or {}
-            info = served_by(details)
-            if account_named(info) is not None:
+            is_told = getattr(wrapper, _OPENED_EARLY, False)  # by the failure of the call itself
+            if not is_told and account_named(served_by(details)) is not None:
                 for hook in litellm.callbacks:
                     if (note := getattr(hook, "note_unopened_stream", None)) is not None:
                         await note(details, error)
@@ -221,9 +225,9 @@ def _noting_failures(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Have `litellm.acompletion` open our streams before it returns them, as it does for its own providers.
+    """Have `litellm.acompletion` open our streams before it returns them, and those of pinned deployments.
 
-    It awaits a coroutine that the synchronous function returns, but for a custom provider's stream there is none, so
+    It awaits a coroutine that the synchronous function returns. For a custom provider's stream there is none:
     errors would come with the first chunk: unmapped, not retried by the Router, and without a Retry-After header.
     """
 
@@ -231,6 +235,8 @@ def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:
         result = original(*args, **kwargs)
         if isinstance(result, CustomStreamWrapper) and isinstance(result.completion_stream, OpensLater):
             return _opened(result)
+        if asyncio.iscoroutine(result) and kwargs.get("stream") and account_named(info_of(kwargs)) is not None:
+            return _opened_early(result)
         return result
 
     return completion
@@ -238,6 +244,19 @@ def _opening_streams(original: Callable[..., Any]) -> Callable[..., Any]:
 
 async def _opened(wrapper: Any) -> Any:
     await wrapper.completion_stream.open()
+    return wrapper
+
+
+async def _opened_early(pending: Coroutine[Any, Any, Any]) -> Any:
+    """Open the stream of another provider's pinned deployment, as the Router does for some of its doors.
+
+    Where LiteLLM does not, as for ``/v1/messages`` and ``/v1/responses``, a refusal would come inside the stream: too
+    late for another account.
+    """
+    wrapper = await pending
+    if isinstance(wrapper, CustomStreamWrapper) and wrapper.completion_stream is None:
+        setattr(wrapper, _OPENED_EARLY, True)
+        await wrapper.fetch_stream()
     return wrapper
 
 
