@@ -227,6 +227,14 @@ def test_who_signs_in_again_gets_a_new_credential_and_is_no_longer_revoked(user:
     assert user.entries()[0]["projectId"] == "sim-project"  # what the user chose stays
 
 
+def test_who_agrees_a_second_time_gets_a_refresh_token_again(user: User, browser: Browser) -> None:
+    browser.agrees_as(EMAILS[0], EMAILS[0])
+    result = user.login(typed="y\ny\nn\n")
+    assert result.exit_code == 0, result.output
+    (entry,) = user.entries()
+    assert entry["refreshToken"] == user.simulator.account(EMAILS[0]).refresh_token
+
+
 def test_who_signs_in_again_keeps_name_and_switches(user: User, browser: Browser) -> None:
     user.save(EMAILS[0], EMAILS[1])
     file = AccountsFile(user.accounts_file)

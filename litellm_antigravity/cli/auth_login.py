@@ -164,6 +164,7 @@ def _by_hand(oauth_client: OAuthClient, settings: Settings) -> tuple[Authorizati
 def _pasted(request: AuthorizationRequest, *, insist: bool) -> SecretStr | None:
     """Return the code of what is pasted; ``None`` when that is no answer, which is said."""
     from litellm_antigravity.cli.asking import ask
+    from litellm_antigravity.cli.wrapping import wrapped
     from litellm_antigravity.login.authorization import WrongAnswerError
 
     try:
@@ -171,7 +172,7 @@ def _pasted(request: AuthorizationRequest, *, insist: bool) -> SecretStr | None:
     except WrongAnswerError as error:
         if insist:
             raise
-        click.echo(str(error), err=True)
+        click.echo(wrapped(str(error)), err=True)
         return None
 
 
@@ -194,10 +195,12 @@ def _keep(
     account = file.replace_all([entry])[0] if fresh else file.add(entry)
     problem = lift_revocation(account, settings, clock)
     again = " again" if account.id in known and not fresh else ""
-    where = f", project {project}" if project else ""
+    accounts = saved_accounts(file)
+    booked = next((one.project for one in accounts if one.id == account.id), None)
+    where = f", project {booked}" if booked else ""
     click.echo(f"\nSigned in{again} as {account.email}{where}.")
     if why_not is not None:
         click.echo(f"Warning: its project is not known yet: {why_not}", err=True)
     if problem is not None:
         click.echo(f"Warning: the shared state was not told: {problem}", err=True)
-    click.echo(f"{len(saved_accounts(file))} account(s) saved in {file.path}.")
+    click.echo(f"{len(accounts)} account(s) saved in {file.path}.")

@@ -164,10 +164,13 @@ def _oauth_error(account: Account, fields: Mapping[str, object], status: int, ho
     """Return the error for a refusal of the token endpoint: RFC 6749 section 5.2, or Google's own error object."""
     code = error_code(fields)
     if code == "invalid_grant":
+        program = "gcloud auth application-default login"
+        if isinstance(account.credential, RefreshToken):
+            program = "litellm-antigravity auth login"
         return GrantRevokedError(
             f"{account.label}: the token endpoint says invalid_grant, so its sign-in is no longer valid (revoked, "
-            "expired, or issued to another OAuth client). Sign in again; it is used again as soon as its credential "
-            "changes."
+            f"expired, or issued to another OAuth client). Sign in again (`{program}`); it is used again as soon as "
+            "its credential changes."
         )
     if code in ("invalid_client", "unauthorized_client"):
         said = f"{account.label}: the token endpoint at {host} says {code}."

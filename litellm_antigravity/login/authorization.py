@@ -91,7 +91,7 @@ class AuthorizationRequest:
         """
         fields = _fields_of(answer)
         if not hmac.compare_digest(fields.get("state", "").encode(), self.state.encode()):
-            what = "belongs to another sign-in" if fields.get("state") else 'has no "state"'
+            what = "belongs to another sign-in" if fields.get("state") else "is none of that page's"
             msg = f"That answer {what}. Take the whole address that the browser shows after you have agreed."
             raise WrongAnswerError(msg)
         if "error" in fields:
