@@ -20,16 +20,5 @@ def auth() -> None:
     """
 
 
-for _command in (
-    login,
-    add,
-    list_accounts,
-    verify,
-    enable,
-    disable,
-    retry,
-    remove,
-    import_accounts,
-    export_accounts,
-):
+for _command in (login, add, list_accounts, verify, enable, disable, retry, remove, import_accounts, export_accounts):
     auth.add_command(_command)
