@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from rich.text import Text
-from support import NOW, ROOT
+from support import NOW, ROOT, FakeClock
 
 from litellm_antigravity._version import __version__
 from litellm_antigravity.accounts import AccountsFile
@@ -30,6 +30,7 @@ from litellm_antigravity.cli import cli
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
+from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.rows import Cooldown, Presence
 
@@ -43,6 +44,7 @@ _VERIFY = (
     "https://accounts.google.com/signin/continue?sarp=1&scc=1&continue=https://developers.google.com/gemini-code-assist"
     "/auth/auth_success_gemini&plt=AKgnsbvK3xX0000000000000000000000000000000000000000000000000000000"
 )
+_SECONDS = re.compile(r"\b\d+\.\d s\b")
 
 
 @dataclass
@@ -51,11 +53,13 @@ class Home:
 
     Attributes:
         path: of the folder.
-        stores: open ones; the processes that they stand for live as long.
+        patch: for environment variables, until the screen has been shown.
+        open: what is closed then: stores above all; the processes that they stand for live as long.
     """
 
     path: Path
-    stores: list[DiskStore] = field(default_factory=list)
+    patch: pytest.MonkeyPatch
+    open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def save(self, *entries: dict[str, Any]) -> list[str]:
         """Write the accounts file; return the accounts' ids."""
@@ -68,7 +72,7 @@ class Home:
     def store(self) -> DiskStore:
         """Return the shared state, as one more process has it open."""
         store = DiskStore(Settings().state_dir)
-        self.stores.append(store)
+        self.open.callback(store.close)
         return store
 
     def process(self, pid: int, strategy: str = "sticky", slot: int | None = None, **current: str) -> None:
@@ -173,6 +177,21 @@ def worn_out(home: Home) -> None:
         store.record_failure(first, "claude", NOW - 20 + 5 * number, rules, penalty="rate", refund=False)
 
 
+def google(home: Home) -> None:
+    """Accounts that a stand-in for Google knows, one of them with a quota that is used up."""
+    simulator = home.open.enter_context(Simulator(2, clock=FakeClock()))
+    accounts = simulator.write_accounts_file(home.path / "accounts.json")
+    simulator.drain("user1@example.com", "claude")
+    for name, value in simulator.environment(accounts, home.path / ".state").items():
+        home.patch.setenv(name, value)
+    home.patch.setenv("LITELLM_ANTIGRAVITY_ACCOUNT_SELECTION_STRATEGY", "sticky")
+
+
+def google_away(home: Home) -> None:
+    google(home)
+    home.patch.setenv("LITELLM_ANTIGRAVITY_ENDPOINT", "http://127.0.0.1:9")
+
+
 def wrong_setting(home: Home) -> None:
     two_accounts(home)
     file = home.path / ".config" / "opencode" / "antigravity.json"
@@ -187,7 +206,16 @@ SCREENS = [
     Screen("statsu", case="misspelt"),
     Screen("auth list", two_accounts),
     Screen("auth list", case="no file"),
-    Screen("auth retry user1", everybody_banned, case="banned"),
+    Screen("auth list", a_busy_day, case="busy day"),
+    Screen("auth verify", google),
+    Screen("auth verify", google_away, case="no Google"),
+    Screen("auth enable 4", a_busy_day),
+    Screen("auth disable 1 --family claude", two_accounts),
+    Screen("auth retry 3", a_busy_day),
+    Screen("auth retry nobody", two_accounts),
+    Screen("auth remove 1", two_accounts, typed="y\n"),
+    Screen("auth export", two_accounts),
+    Screen("models", google),
     Screen("models --offline"),
     Screen("status", two_accounts),
     Screen("status", a_busy_day, case="busy day"),
@@ -212,6 +240,8 @@ SCREENS = [
     Screen("reset --slot 0", a_busy_day, typed="y\n"),
     Screen("reset --slot 7", a_busy_day, case="not claimed"),
     Screen("completion", case="which shell"),
+    Screen('ask "Hello" --model claude-sonnet-4-6', google, piped=True),
+    Screen('ask "Hello"', google_away, case="no Google", piped=True),
     Screen('ask " "', two_accounts, case="no question"),
     Screen('ask "Hello"', case="no file"),
 ]
@@ -243,13 +273,12 @@ def home_of(screen: Screen) -> Iterator[Home]:
         patch.setenv("OPENCODE_CONFIG_DIR", str(path / ".config" / "opencode"))
         patch.setenv("SHELL", "/bin/sh")
         patch.chdir(path)
-        home = Home(path)
+        home = Home(path, patch)
         try:
-            screen.given(home)
-            yield home
+            with home.open:
+                screen.given(home)
+                yield home
         finally:
-            for store in home.stores:
-                store.close()
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -269,6 +298,7 @@ def shown(screen: Screen, width: int, *, colour: bool) -> str:
             terminal_width=min(width, 80),  # click's own rule for --help; its runner would have 80 always
         )
         text = result.output.replace(str(home.path), _HOME_SHOWN).replace(__version__, "1.2.3")
+        text = _SECONDS.sub("0.4 s", text)
     return text + (f"[exit code {result.exit_code}]\n" if result.exit_code else "")
 
 

@@ -36,7 +36,7 @@ def test_the_answer_is_on_standard_output_and_who_gave_it_on_standard_error(simu
     facts = result.stderr.strip()
     assert facts.startswith("account user1@example.com; ")
     assert " s (first word after " in facts
-    assert " tokens; cost 0, within the subscription" in facts
+    assert " out; cost 0, within the subscription" in facts
     assert facts.count("\n") == 0
     (request,) = simulator.requests("streamGenerateContent")
     assert request.model == MODEL

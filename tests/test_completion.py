@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,7 +20,6 @@ from support import ROOT
 
 from litellm_antigravity.accounts.companion import companion_of
 from litellm_antigravity.cli import cli
-from litellm_antigravity.cli.examples import EXAMPLES, spelled
 
 pytestmark = pytest.mark.once
 
@@ -169,36 +169,36 @@ def commands(group: click.Group = cli, path: str = "") -> Iterator[tuple[str, cl
             yield whole, command
 
 
-def test_every_command_has_examples_in_its_help() -> None:
-    assert {path for path, _ in commands()} == set(EXAMPLES)
-    for path, _ in commands():
-        text = run(*path.split(), "--help").stdout
-        assert "Examples:\n" in text
-        for example in EXAMPLES[path]:
-            assert f"    {spelled(example)}\n" in text
+def examples_in(command: click.Command) -> list[str]:
+    """Return the lines below "Example:" or "Examples:" at the end of a command's help, without comments."""
+    _, _, lines = re.sub(r"Example:\n", "Examples:\n", command.epilog or "").partition("Examples:\n")
+    return [line.strip() for line in lines.splitlines() if line.strip() and not line.strip().startswith("#")]
 
 
-def typed_in(example: str) -> list[str]:
-    """Return the arguments of this program's call in an example: without what a pipe or a redirection adds."""
-    words = shlex.split(spelled(example).replace('eval "$(', "").replace(')"', ""), comments=True)
-    if PROGRAM not in words:
-        return []
-    words = words[words.index(PROGRAM) + 1 :]
-    ends = [words.index(one) for one in ("|", ">") if one in words]
-    return words[: min(ends, default=len(words))]
+def calls_in(example: str) -> Iterator[list[str]]:
+    """Yield the arguments of this program's calls in an example: without what a pipe or a redirection adds."""
+    typed = re.split(r"\s{3,}", example.replace('eval "$(', "").replace(')"', ""))[0]  # a remark may follow
+    words = shlex.split(typed)
+    while PROGRAM in words:
+        words = words[words.index(PROGRAM) + 1 :]
+        end = min((words.index(one) for one in ("|", ">") if one in words), default=len(words))
+        yield words[:end]
 
 
-@pytest.mark.parametrize(
-    ("path", "example"), [(path, one) for path, some in EXAMPLES.items() for one in some if typed_in(one)]
-)
-def test_an_example_is_a_command_line_that_the_command_takes(path: str, example: str) -> None:
-    words = typed_in(example)
-    names = path.split()
-    assert words[: len(names)] == names
-    command: Any = cli
-    for name in names:
-        command = command.commands[name]
-    command.make_context(path, words[len(names) :])
+@pytest.mark.parametrize(("path", "command"), list(commands()))
+def test_every_command_has_examples_in_its_help_which_it_takes(path: str, command: click.Command) -> None:
+    examples = examples_in(command)
+    assert examples
+    text = run(*path.split(), "--help").stdout
+    for example in examples:
+        assert f"    {example}\n" in text
+        calls = list(calls_in(example))
+        assert any(words[: len(path.split())] == path.split() for words in calls)
+        for words in calls:
+            taken: Any = cli
+            while isinstance(taken, click.Group):
+                taken = taken.commands[words.pop(0)]
+            taken.make_context(path, words)
 
 
 # What a command imports

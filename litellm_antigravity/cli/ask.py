@@ -167,7 +167,7 @@ def _show(answered: Answered, account: str | None) -> None:
 def _tokens(answered: Answered) -> str:
     if answered.input_tokens is None:
         return ""
-    return f"{answered.input_tokens} + {answered.output_tokens or 0} tokens"
+    return f"{answered.input_tokens} tokens in, {answered.output_tokens or 0} out"
 
 
 def _cost(answered: Answered) -> str:

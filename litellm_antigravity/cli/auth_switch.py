@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from litellm_antigravity.cli.completing import complete_accounts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 _FAMILIES = ("claude", "gemini")  # of `models`, which a command that shows its help has no time for
 
-_ACCOUNTS = click.argument("accounts", metavar="ACCOUNT...", nargs=-1, required=True)
+_ACCOUNTS = click.argument("accounts", metavar="ACCOUNT...", nargs=-1, required=True, shell_complete=complete_accounts)
 _FAMILY = click.option(
     "--family", type=click.Choice(_FAMILIES), help="For the models of this family alone; by default for all."
 )
@@ -47,7 +49,7 @@ def disable(accounts: tuple[str, ...], family: str | None) -> None:
 
 @click.command(epilog="\b\nExamples:\n  litellm-antigravity auth retry user1@gmail.com\n"
                       "  litellm-antigravity auth retry --all\n")  # fmt: skip
-@click.argument("accounts", metavar="[ACCOUNT...]", nargs=-1)
+@click.argument("accounts", metavar="[ACCOUNT...]", nargs=-1, shell_complete=complete_accounts)
 @click.option("--all", "everybody", is_flag=True, help="All accounts.")
 def retry(accounts: tuple[str, ...], everybody: bool) -> None:
     """Use an account again, once you have verified it or an appeal was granted.

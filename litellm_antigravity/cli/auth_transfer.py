@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from litellm_antigravity.cli.completing import complete_accounts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,7 +66,7 @@ def import_accounts(source: Path, yes: bool) -> None:
 
 
 @click.command("export", epilog=_EXPORT_EPILOG)
-@click.argument("accounts", metavar="[ACCOUNT...]", nargs=-1)
+@click.argument("accounts", metavar="[ACCOUNT...]", nargs=-1, shell_complete=complete_accounts)
 @click.option("--secrets", is_flag=True, help="With tokens and clients' secrets: whoever has them has the accounts.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="A new file, readable for you alone."

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from litellm_antigravity.cli.completing import complete_accounts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -24,7 +26,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("accounts", metavar="[ACCOUNT...]", nargs=-1)
+@click.argument("accounts", metavar="[ACCOUNT...]", nargs=-1, shell_complete=complete_accounts)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(accounts: tuple[str, ...], as_json: bool) -> None:
     """Try what each account needs: a new access token, its project, and the list of models.

@@ -45,11 +45,9 @@ class ReportingGroup(click.Group):
             except KeyboardInterrupt:
                 click.echo("Stopped.", err=True)
                 ctx.exit(STOPPED)
-            except click.Abort as abort:
-                self._aborted(ctx, abort)
             except click.ClickException as error:
                 raise _within_screen(error) from error
-            except (click.exceptions.Exit, BrokenPipeError):
+            except (click.exceptions.Exit, click.Abort, BrokenPipeError):
                 raise
             except Exception as error:
                 if os.environ.get(_DEBUG_VARIABLE, "").lower() in ("1", "true"):
@@ -60,18 +58,6 @@ class ReportingGroup(click.Group):
                     f"Set {_DEBUG_VARIABLE}=1 and try again to see where."
                 )
                 raise click.ClickException(msg) from error
-
-    def _aborted(self, ctx: click.Context, abort: click.Abort) -> None:
-        """End after a question: Ctrl-C at it is Ctrl-C, and where nobody can answer it says what helps."""
-        cause = abort.__context__  # click's prompts raise Abort from None
-        if isinstance(cause, KeyboardInterrupt):
-            click.echo("Stopped.", err=True)
-            ctx.exit(STOPPED)
-        if isinstance(cause, EOFError):
-            click.echo()  # ends the line of the question
-            msg = "it asks first, and nobody is there to answer. Run it in a terminal, or give --yes."
-            raise click.ClickException(_wrapped(msg))
-        raise abort
 
 
 def _within_screen(error: click.ClickException) -> click.ClickException:

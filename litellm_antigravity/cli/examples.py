@@ -1,4 +1,4 @@
-"""What ``--help`` shows below the options: examples, which are also what docs/command-line.md shows."""
+"""The examples that ``--help`` shows below the options, of commands that bring none of their own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "git diff | litellm-antigravity ask - --model gemini-3-flash",
         'ask "Hello" --json',
     ),
-    "auth list": ("auth list",),
-    "auth retry": ("auth retry user1@gmail.com",),
     "models": ("models", "models --offline", "models --json"),
     "status": (
         "status",
@@ -32,6 +30,9 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "reset --scores --all",
         "reset --slot 0",
     ),
+    "doctor": ("doctor", "doctor --json"),
+    "config show": ("config show",),
+    "config proxy": ("config proxy --pool > config.yaml", "config proxy --pinned > config.yaml"),
     "simulate": ("simulate", "simulate --accounts 2 --quota 5 --window 60"),
     "completion": (
         "# bash, in ~/.bashrc",

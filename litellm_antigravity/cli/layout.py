@@ -45,7 +45,9 @@ def flow(text: Text, width: int, *, indent: int = 0, hang: int | None = None) ->
     return [Text(" " * (hang if number else indent)) + line for number, line in enumerate(lines)]
 
 
-def rows(table: Sequence[Sequence[Text]], width: int, *, indent: int = 0) -> Iterator[list[Text]]:
+def rows(
+    table: Sequence[Sequence[Text]], width: int, *, indent: int = 0, widest_first: int | None = None
+) -> Iterator[list[Text]]:
     """Yield the lines of each row: columns one below the other, the last one wrapped within itself.
 
     A first cell that is much longer than those of other rows has a line to itself. A last cell for which there is too
@@ -55,14 +57,21 @@ def rows(table: Sequence[Sequence[Text]], width: int, *, indent: int = 0) -> Ite
         table: rows of equally many cells, of which the last may be long.
         width: of the screen, in columns.
         indent: of every line.
+        widest_first: how wide the first column may be; a quarter of the screen when absent.
     """
-    widths = _widths(table, most=max(12, width // 4))
+    widths = _widths(table, most=max(12, width // 4) if widest_first is None else widest_first)
     last = indent + sum(one + _GAP for one in widths)
     for cells in table:
         if last > width:
             yield flow(joined(cells), width, indent=indent, hang=indent + 2)
         else:
             yield _aligned(cells, widths, width, indent)
+
+
+def fits(table: Sequence[Sequence[Text]], width: int, *, indent: int = 0) -> bool:
+    """Return whether every row has room on one line, with its columns below those of the others."""
+    widths = [max(cell.cell_len for cell in column) for column in zip(*table, strict=True)]
+    return bool(indent + sum(widths) + _GAP * (len(widths) - 1) <= width)
 
 
 def _widths(table: Sequence[Sequence[Text]], most: int) -> list[int]:
@@ -118,4 +127,4 @@ def show(console: Console, lines: Iterable[Text]) -> None:
         console.print(line, soft_wrap=True)
 
 
-__all__ = ["beside", "flow", "joined", "rows", "show"]
+__all__ = ["beside", "fits", "flow", "joined", "rows", "show"]

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from litellm_antigravity.catalog import Catalog
+    from litellm_antigravity.catalog import AvailableModel, Catalog
 
 
 @click.command()
@@ -80,28 +80,38 @@ def _show_built_in(console: Console, why: str) -> None:
     from rich.text import Text
 
     from litellm_antigravity.cli.consoles import printable
+    from litellm_antigravity.cli.layout import flow, show
     from litellm_antigravity.models import BUILT_IN_MODELS
 
-    console.print(f"{len(BUILT_IN_MODELS)} models, from the list built into this release; others are passed on too:")
-    for name in BUILT_IN_MODELS:
-        console.print(f"  antigravity/{name}")
-    console.print(Text(f"Upstream's own list is not shown: {printable(why)}"), soft_wrap=True)
+    heading = f"{len(BUILT_IN_MODELS)} models, from the list built into this release; others are passed on too:"
+    show(console, flow(Text(heading), console.width))
+    show(console, (Text(f"  antigravity/{name}") for name in BUILT_IN_MODELS))
+    show(console, flow(Text(f"Upstream's own list is not shown: {printable(why)}"), console.width))
 
 
 def _show(console: Console, catalog: Catalog, now: float) -> None:
-    import math
+    from rich.text import Text
 
-    from rich.table import Table
+    from litellm_antigravity.cli.consoles import printable
+    from litellm_antigravity.cli.layout import fits, flow, joined, rows, show
+
+    account = printable(catalog.account.email or catalog.account.id)
+    heading = f"{len(catalog.models)} models, as upstream tells {account}; what is left is this account's:"
+    show(console, flow(Text(heading), console.width))
+    table = [[Text(cell) for cell in _cells(one, now)] for one in catalog.models]
+    if not fits(table, console.width, indent=2):
+        table = [[name, joined(about)] for name, *about in table]
+    for lines in rows(table, console.width, indent=2, widest_first=console.width):
+        show(console, lines)
+
+
+def _cells(model: AvailableModel, now: float) -> tuple[str, str, str, str]:
+    import math
 
     from litellm_antigravity.cli.consoles import printable
     from litellm_antigravity.logs import spell_duration
 
-    account = printable(catalog.account.email or catalog.account.id)
-    console.print(f"{len(catalog.models)} models, as upstream tells {account}; what is left is this account's:")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for one in catalog.models:
-        left = "left: not said" if one.remaining is None else f"{math.floor(one.remaining * 100)} % left"
-        resets = one.resets_at is not None and one.resets_at > now
-        until = f"full again in {spell_duration(math.ceil((one.resets_at or now) - now))}" if resets else ""
-        table.add_row("", f"antigravity/{printable(one.name)}", left, until, printable(one.title or ""))
-    console.print(table)
+    left = "left: not said" if model.remaining is None else f"{math.floor(model.remaining * 100)} % left"
+    resets = model.resets_at is not None and model.resets_at > now
+    until = f"full again in {spell_duration(math.ceil((model.resets_at or now) - now))}" if resets else ""
+    return f"antigravity/{printable(model.name)}", left, until, printable(model.title or "")

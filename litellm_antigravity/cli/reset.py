@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--scores", is_flag=True, help="In place of cooldowns: health, tokens and failures in a row.")
 @click.option("--slot", type=click.IntRange(0), metavar="N", help="In place of cooldowns: let slot N be claimed anew.")
 @click.option("--force", is_flag=True, help="End what upstream said, too: quotas, bans, verifications.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Ask no questions.")
 def reset(
     accounts: tuple[str, ...],
     everyone: bool,
@@ -192,8 +192,11 @@ def _table(heading: str, table: list[list[str]]) -> None:
 
 
 def _confirm(yes: bool) -> None:
-    if not yes:
-        click.confirm("Go on?", abort=True)
+    from litellm_antigravity.cli.asking import confirm
+
+    if not yes and not confirm("Go on?"):
+        click.echo("Nothing was changed.")
+        raise click.exceptions.Exit(1)
 
 
 def _change(pool: AccountPool, change: Callable[[], None]) -> None:
