@@ -28,7 +28,7 @@ def demo(requests: int, strategies: tuple[str, ...], no_color: bool) -> None:
     """See it work. No account needed, nor network.
 
     Four worker processes call litellm.completion on a stand-in for Google with four accounts, two of which run out. It
-    takes less than 30 seconds.
+    takes less than 30 seconds, and longer on a busy machine: then it says what it waits for.
     """
     from litellm_antigravity.cli.consoles import new_console
     from litellm_antigravity.cli.demo_run import run_demo

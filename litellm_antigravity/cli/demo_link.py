@@ -129,7 +129,8 @@ class Switchboard:
         link = Link(connection)
         messages = iter(link)
         hello = next(messages, {})
-        if not secrets.compare_digest(str(hello.get("token", "")), self.token):
+        told = str(hello.get("token")) if isinstance(hello, dict) else ""
+        if not secrets.compare_digest(told.encode(), self.token.encode()):
             link.close()
             return
         connection.settimeout(None)

@@ -24,15 +24,18 @@ def doctor(config: Path | None, offline: bool, as_json: bool) -> None:
     """
     from litellm_antigravity.cli.doctor_run import examine
 
-    report = examine(config, offline=offline)
     if as_json:
         import json
 
+        report = examine(config, offline=offline)
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
         from litellm_antigravity.cli.consoles import new_console
-        from litellm_antigravity.cli.doctor_view import show_report
+        from litellm_antigravity.cli.doctor_view import show_report, while_examining
 
-        show_report(new_console(), report)
+        console = new_console()
+        with while_examining(console):
+            report = examine(config, offline=offline)
+        show_report(console, report)
     if report.has_failed:
         click.get_current_context().exit(1)

@@ -103,5 +103,7 @@ def _contradictions(
         yield "oauth_client_secret is set, but oauth_client_id is not.", "Set both: they are one client's."
     for name in ("endpoint", "token_url"):
         host = urlsplit(getattr(settings, name)).hostname or ""
-        if effective[name].is_set and not host.endswith((".googleapis.com", ".google.com")):
+        if host in ("localhost", "127.0.0.1", "::1"):
+            yield f"{name} is on this machine, so nothing reaches Google.", "Leave it out, unless that is meant."
+        elif effective[name].is_set and not host.endswith((".googleapis.com", ".google.com")):
             yield f"{name} is not Google's: credentials are sent to {host}.", "Leave it out, unless that is meant."

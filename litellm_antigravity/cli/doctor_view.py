@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
 from rich.text import Text
@@ -12,6 +13,11 @@ from litellm_antigravity.cli.doctor_report import Finding, Report
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 _NARROW = 50  # columns for the text, below which it begins further left
+
+
+def while_examining(console: Console) -> AbstractContextManager[object]:
+    """Show on a terminal that something is going on."""
+    return console.status("Checking; importing LiteLLM takes seconds") if console.is_terminal else nullcontext()
 
 
 def show_report(console: Console, report: Report) -> None:
