@@ -188,6 +188,12 @@ SEAMS: Final[Mapping[str, Seam]] = {
         "A proxy that keeps models in its database drops pinned deployments without ids.",
         _PROXY,
     ),
+    "remove_sensitive_info_from_deployment": Seam(
+        (f"{_PROXY}:remove_sensitive_info_from_deployment",),
+        "/model/info masks the account's e-mail",
+        "/model/info shows model_info.account as the model list has it, an e-mail perhaps.",
+        _PROXY,
+    ),
     "ProxyException": Seam(
         (f"{_PROXY}:ProxyException",),
         "/v1/messages passes on Retry-After",
