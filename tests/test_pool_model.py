@@ -148,6 +148,16 @@ class PoolMachine(RuleBasedStateMachine):
         self.check_lease(who, lease, tried, waited=taken.seconds)
         return (who, self.pools[who], lease)
 
+    @rule(target=leases, who=WHO, model=st.sampled_from(MODELS))
+    def acquire_after_long_limits(self, who: int, model: str) -> Any:
+        """Every account is out for days, and an hour has passed: one request may find out whether that is true."""
+        for _ in self.entries:
+            taken = self.acquired(who, model, (), patient=False)
+            if isinstance(taken, tuple):
+                self.refused(taken, RefusalKind.QUOTA, 5 * 24 * HOUR)
+        self.clock.advance(HOUR + 1)
+        return self.acquired(who, model, (), patient=False)
+
     # Whether that was right
 
     def look(self, model: str) -> tuple[list[str], dict[str, list[Bench]]]:
@@ -167,6 +177,7 @@ class PoolMachine(RuleBasedStateMachine):
         if lease.probes:
             assert not free, "a probe though an account is free"
             self.check_probes(lease, benched[chosen])
+            self.check_alone(who, lease)
             return
         assert chosen in free, "a benched account is chosen"
         candidates = [one for one in free if one not in tried]
@@ -214,6 +225,12 @@ class PoolMachine(RuleBasedStateMachine):
             since = self.model.benches[key].since
             assert now - max(at, since) >= HOUR if done else now - at >= 300.0, "probed too often"
             self.probes[key] = (now, False)
+
+    def check_alone(self, who: int, lease: Lease) -> None:
+        """Another process finds nobody to probe while this one does."""
+        others = [one for one in self.model.accounts if one != lease.account.id]
+        with pytest.raises(AntigravityError):
+            self.pools[(who + 1) % PROCESSES].try_acquire(lease.model, tried=others, patience=0.0)
 
     def check_wait(self, who: int, wait: Wait, model: str, tried: Sequence[str]) -> None:
         free, benched = self.look(model)
