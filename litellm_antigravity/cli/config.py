@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def config() -> None:
-    """See the settings that hold, and write a proxy's configuration."""
+    """See which settings hold; write a proxy's YAML."""
 
 
 @config.command()

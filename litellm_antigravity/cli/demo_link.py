@@ -128,7 +128,7 @@ class Switchboard:
         connection.settimeout(_STRANGER_SECONDS)
         link = Link(connection)
         messages = iter(link)
-        hello = next(messages, {})
+        hello: Any = next(messages, None)  # a stranger may say anything
         told = str(hello.get("token")) if isinstance(hello, dict) else ""
         if not secrets.compare_digest(told.encode(), self.token.encode()):
             link.close()

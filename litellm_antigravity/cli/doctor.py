@@ -17,10 +17,10 @@ import click
 @click.option("--offline", is_flag=True, help="Leave out what needs the network.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(config: Path | None, offline: bool, as_json: bool) -> None:
-    """Check everything that a request needs, one line for each, with what helps.
+    """Check everything that a request needs.
 
-    Settings and where they come from, accounts, OAuth client, clock, shared state, endpoint, LiteLLM. Asks for no
-    token, takes nothing from a quota and changes nothing. Ends with 1 when a check has failed.
+    One line for each check, with what helps: settings and where they come from, accounts, OAuth client, clock, shared
+    state, endpoints, LiteLLM. Signs in nowhere and takes nothing from a quota. Ends with 1 when a check has failed.
     """
     from litellm_antigravity.cli.doctor_run import examine
 
