@@ -223,7 +223,7 @@ def test_every_command_has_examples_in_its_help_which_it_takes(path: str, comman
 )
 def test_a_command_that_needs_no_network_imports_neither_litellm_nor_a_client(home: Path, arguments: list[str]) -> None:
     save(home, entry(1))
-    heavy = "{'litellm', 'openai', 'aiohttp', 'httpx'}"
+    heavy = "{'litellm', 'openai', 'aiohttp', 'httpx', 'pydantic_settings'}"
     done = in_process(*arguments, check=f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)")
     assert done.returncode == 0
     assert done.stderr == "[]\n"
