@@ -223,7 +223,22 @@ def test_every_command_has_examples_in_its_help_which_it_takes(path: str, comman
 )
 def test_a_command_that_needs_no_network_imports_neither_litellm_nor_a_client(home: Path, arguments: list[str]) -> None:
     save(home, entry(1))
-    heavy = "{'litellm', 'openai', 'aiohttp', 'httpx'}"
+    heavy = "{'litellm', 'openai', 'aiohttp', 'httpx', 'pydantic_settings'}"
     done = in_process(*arguments, check=f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)")
     assert done.returncode == 0
     assert done.stderr == "[]\n"
+
+
+# The page about it
+
+
+def test_the_page_about_the_command_line_names_every_command_and_every_field_of_the_json(home: Path) -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    assert [path for path, _ in commands() if f"`{path}`" not in page] == []
+    save(home, entry(1))
+    (home / "state").mkdir()
+    document = json.loads(run("status", "--json").stdout)
+    fields = {*document, *document["summary"][0], *document["accounts"][0], *document["shared_state"]}
+    fields |= {*document["accounts"][0]["pools"][0]}
+    words = set(re.findall(r"[a-z_]+", page))
+    assert fields - words == set()

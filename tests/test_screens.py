@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
+from command_line import run
 from rich.text import Text
-from screens import FOLDER, SCREENS, WIDTHS, Screen, help_screens, rendered, shown
+from screens import FOLDER, SCREENS, WIDTHS, Screen, help_screens, home_of, rendered, shown
 
 pytestmark = pytest.mark.once
 
@@ -41,6 +43,18 @@ def test_lines_end_at_the_edge_unless_a_word_is_longer(screen: Screen) -> None:
         for line in text.splitlines():
             before, _, last = line.rpartition(" ")
             assert len(line) <= width or (len(before) <= width and len(last) > 16)
+
+
+def test_no_color_takes_the_colours_away_on_a_terminal_and_leaves_the_words() -> None:
+    (busy,) = [screen for screen in SCREENS if screen.name == "status-busy-day"]
+    with home_of(busy):
+        variables = {"COLUMNS": "80", "TERM": "xterm-256color", "FORCE_COLOR": "1"}
+        with_colours = run("status", **variables).stdout
+        without = run("status", **variables, NO_COLOR="1").stdout
+    colour = re.compile(r"\x1b\[(?:\d+;)*3[0-7]m")
+    assert colour.search(with_colours)
+    assert not colour.search(without)
+    assert Text.from_ansi(without).plain == Text.from_ansi(with_colours).plain
 
 
 def test_every_file_of_a_screen_belongs_to_one() -> None:

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from litellm_antigravity._version import __version__
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.settings.places import default_accounts_file, default_state_dir
 from litellm_antigravity.settings.problems import OUT_OF_ORDER, describe, unknown_settings
-from litellm_antigravity.settings.sources import ENV_PREFIX, gather
+from litellm_antigravity.settings.sources import gather
 from litellm_antigravity.settings.types import (
     Allowed,
     Boolean,
@@ -73,7 +72,7 @@ class TokenBucketSettings(_Group):
         return self
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting of this package; frozen. Unit of every ``*_seconds`` setting: seconds.
 
     Sources, highest first: arguments, ``LITELLM_ANTIGRAVITY_<NAME>`` in the environment, the three
@@ -86,13 +85,12 @@ class Settings(BaseSettings):
             message has one line per problem.
     """
 
-    model_config = SettingsConfigDict(
+    model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,  # pydantic's messages would quote a secret of the wrong type
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-        env_ignore_empty=True,
+        validate_default=True,
+        protected_namespaces=(),  # `model_costs` is no method of pydantic's
     )
 
     account_selection_strategy: Annotated[Strategy, Allowed("'sticky', 'round-robin' or 'hybrid'")] = Field(
@@ -191,15 +189,3 @@ class Settings(BaseSettings):
             msg = f"{source} must be a mapping of setting names to values, not {type(block).__name__}."
             raise SettingsError(msg)
         return cls(source, **{str(name): value for name, value in (block or {}).items()})
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings'
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the arguments only: `gather` has merged every source, and knows which value came from where."""
-        return (init_settings,)

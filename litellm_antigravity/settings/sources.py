@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic import BaseModel
 
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.logs import LOGGER
@@ -82,7 +83,7 @@ def env_name(place: Place) -> str:
     return ENV_PREFIX + "__".join(place).upper()
 
 
-def gather(model: type[BaseSettings], arguments: Mapping[str, Any], source: str, *, quiet: bool = False) -> Gathered:
+def gather(model: type[BaseModel], arguments: Mapping[str, Any], source: str, *, quiet: bool = False) -> Gathered:
     """Merge every source, lowest first.
 
     Args:
@@ -126,7 +127,7 @@ def _is_same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def _project_settings(model: type[BaseSettings], *, quiet: bool) -> dict[str, Any]:
+def _project_settings(model: type[BaseModel], *, quiet: bool) -> dict[str, Any]:
     found = read_object(PROJECT_FILE) or {}
     refused = [
         name for name in found if name not in BEHAVIOUR and (name in model.model_fields or "command" in name.lower())
@@ -141,7 +142,7 @@ def _project_settings(model: type[BaseSettings], *, quiet: bool) -> dict[str, An
     return {name: value for name, value in found.items() if name in BEHAVIOUR}
 
 
-def _merge(gathered: Gathered, model: type[BaseSettings], layer: Mapping[str, Any], source: str) -> list[Place]:
+def _merge(gathered: Gathered, model: type[BaseModel], layer: Mapping[str, Any], source: str) -> list[Place]:
     """Put a layer over the lower ones and return the places in it that are no settings."""
     unknown = []
     for place, value in _places(model, layer):
@@ -152,7 +153,7 @@ def _merge(gathered: Gathered, model: type[BaseSettings], layer: Mapping[str, An
     return unknown
 
 
-def _places(model: type[BaseSettings], layer: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+def _places(model: type[BaseModel], layer: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
     for name, value in layer.items():
         if group_of(model, name) is not None and isinstance(value, Mapping):
             for key, inner in value.items():
@@ -161,18 +162,31 @@ def _places(model: type[BaseSettings], layer: Mapping[str, Any]) -> Iterator[tup
             yield (name,), value
 
 
-class _Environment(EnvSettingsSource):
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        # A group that is not JSON is refused with every other bad value, by the model.
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            return value
+def _environment(model: type[BaseModel], present: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that variables hold, whatever the case of their names, groups key by key.
+
+    A value that begins like a JSON object is one, if it can be read; else the model refuses it with every other.
+    """
+    found: dict[str, Any] = {}
+    for place in setting_places(model):  # a group comes before its keys, which stand above what it holds
+        value: Any = present.get(env_name(place))
+        if value is None:
+            continue
+        if value.lstrip().startswith("{"):
+            with contextlib.suppress(ValueError, RecursionError):
+                value = json.loads(value)
+        if len(place) == 1:
+            found[place[0]] = value
+        elif isinstance(group := found.setdefault(place[0], {}), dict):
+            group[place[1]] = value
+        else:
+            found[place[0]] = {place[1]: value}
+    return found
 
 
-def _merge_environment(gathered: Gathered, model: type[BaseSettings]) -> None:
-    present = {name.upper() for name, value in os.environ.items() if value}
-    for place, value in _places(model, _Environment(model)()):
+def _merge_environment(gathered: Gathered, model: type[BaseModel]) -> None:
+    present = {name.upper(): value for name, value in os.environ.items() if value}
+    for place, value in _places(model, _environment(model, present)):
         if is_setting(model, place):
             variable = env_name(place) if env_name(place) in present else env_name(place[:1])
             gathered.put(place, value, f"environment variable {variable}")

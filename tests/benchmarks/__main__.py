@@ -13,12 +13,13 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 from rich.console import Console
 from rich.table import Table
 
-from . import crowd, eventloop, growth, memory, outage, proxy, requests, selection, streams
+from . import crowd, eventloop, growth, memory, outage, proxy, requests, selection, starts, streams
 
 TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
     "requests": requests.table,
     "streams": streams.table,
+    "starts": starts.table,
     "memory": memory.table,
     "growth": growth.table,
     "eventloop": eventloop.table,
@@ -30,6 +31,7 @@ QUICK: dict[str, Callable[[], Table]] = {
     "selection": lambda: selection.table(rounds=7),
     "requests": lambda: requests.table(rounds=8),
     "streams": lambda: streams.table(first_rounds=25, whole_rounds=3),
+    "starts": lambda: starts.table(rounds=3),
 }
 SLOW = ("growth", "eventloop", "proxy", "outage", "crowd")  # minutes each
 
