@@ -125,7 +125,7 @@ def test_a_router_says_so_again_and_again(simulator: Simulator, tmp_path: Path) 
     router = routed([model], simulator, tmp_path)
     simulator.refuse("verification")
     for _ in range(3):
-        error = fail(router.completion, model="pool", messages=MESSAGES)
+        error = fail(async_door, router=router, model="pool")
         assert isinstance(error, litellm.PermissionDeniedError), error
 
 
