@@ -192,7 +192,7 @@ def _merge_environment(gathered: Gathered, model: type[BaseModel]) -> None:
             gathered.put(place, value, f"environment variable {variable}")
 
 
-def idle_variables(model: type[BaseSettings]) -> list[tuple[str, str | None]]:
+def idle_variables(model: type[BaseModel]) -> list[tuple[str, str | None]]:
     """Return the variables with our prefix that set nothing, each with the one that was probably meant, if any."""
     # Without the prefix, which all have in common: else everything is like everything.
     known = {env_name(place).removeprefix(ENV_PREFIX): env_name(place) for place in setting_places(model)}
@@ -205,7 +205,7 @@ def idle_variables(model: type[BaseSettings]) -> list[tuple[str, str | None]]:
     return found
 
 
-def misspelt_keys(model: type[BaseSettings]) -> list[tuple[str, str, str]]:
+def misspelt_keys(model: type[BaseModel]) -> list[tuple[str, str, str]]:
     """Return the keys of the settings files that were probably meant to be settings: file, key, and which setting.
 
     Other keys belong to other tools, which share the files.
