@@ -17,7 +17,7 @@ from support import NOW, ROOT
 
 from litellm_antigravity.accounts import AccountsFile
 from litellm_antigravity.accounts.companion import companion_of
-from litellm_antigravity.accounts.parsing import _CREDENTIAL_FIELDS
+from litellm_antigravity.accounts.parsing import CREDENTIAL_FIELDS
 from litellm_antigravity.cli import cli
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
@@ -278,7 +278,7 @@ def test_an_import_shows_what_will_change_and_asks(path: Path, home: Path) -> No
         "  saved already: user1@gmail.com",
         "  new credential for user2@gmail.com",
         "  add user3@gmail.com",
-        f"  skip entry 4: it has none of {', '.join(_CREDENTIAL_FIELDS)}",
+        f"  skip entry 4: it has none of {', '.join(CREDENTIAL_FIELDS)}",
     ]
     assert emails(path) == ["user1@gmail.com", "user2@gmail.com"]
     assert "2 account(s) imported." in done("auth", "import", str(other), typed="y\n")
