@@ -1,4 +1,4 @@
-"""``doctor``: a proxy's YAML, if one is named: whether it loads this package, and names models as they are named here."""
+"""``doctor``: a proxy's YAML, if one is named: whether it loads this package and names models as we do."""
 
 from __future__ import annotations
 
