@@ -186,6 +186,30 @@ def test_settings_that_cannot_be_are_findings(monkeypatch: pytest.MonkeyPatch) -
     assert (first["state"], "Did you mean 'sticky'?" in first["says"]) == ("failed", True)
 
 
+@pytest.mark.usefixtures("healthy")
+def test_a_proxy_file_that_does_not_load_the_package_is_found(tmp_path: Path) -> None:
+    config = tmp_path / "proxy.yaml"
+    models = "model_list: [{model_name: a, litellm_params: {model: MODEL}}]\n"
+    config.write_text(models.replace("MODEL", "antigravity/claude-sonnet-4-6"))
+    said = [(one["state"], one["says"]) for one in found("--offline", "--config", str(config))["proxy file"]]
+    assert said == [
+        ("failed", "Nothing serves its antigravity/... models."),
+        ("failed", "The hook is not loaded: accounts in model_info choose nothing."),
+    ]
+    config.write_text(models.replace("MODEL", "antigravity-claude-sonnet-4-6") + "litellm_settings: {callbacks: x.y}")
+    first, second = found("--offline", "--config", str(config))["proxy file"]
+    assert "Write a list" in first["remedy"]
+    assert second["remedy"] == "Write antigravity/claude-sonnet-4-6."
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("example", sorted((ROOT / "config_examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_examples_for_proxies_are_as_they_should_be(example: Path) -> None:
+    checks = found("--offline", "--config", str(example))
+    assert states(checks, "proxy file") == ["ok"]
+    assert all("does nothing" not in one["says"] for one in checks["settings"])
+
+
 # Accounts and client
 
 

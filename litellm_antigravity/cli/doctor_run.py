@@ -11,6 +11,7 @@ from litellm_antigravity.accounts import AccountsSnapshot
 from litellm_antigravity.cli.doctor_accounts import check_accounts, read_accounts
 from litellm_antigravity.cli.doctor_litellm import check_litellm
 from litellm_antigravity.cli.doctor_network import check_network
+from litellm_antigravity.cli.doctor_proxy import check_proxy_file
 from litellm_antigravity.cli.doctor_report import Finding, Report
 from litellm_antigravity.cli.doctor_settings import check_settings
 from litellm_antigravity.cli.doctor_state import check_state
@@ -40,7 +41,8 @@ def examine(config: Path | None = None, *, offline: bool = False) -> Report:
         network = None if offline else threads.submit(_all, lambda: check_network(settings))
         accounts = read_accounts(settings)
         enabled = len(accounts.enabled) if isinstance(accounts, AccountsSnapshot) else 0
-        findings = [*check_settings(settings, effective, enabled), *check_accounts(accounts, settings)]
+        findings = [] if config is None else [*check_proxy_file(config)]
+        findings += [*check_settings(settings, effective, enabled), *check_accounts(accounts, settings)]
         findings += [Finding("network", "skipped", "Not asked.")] if network is None else network.result()
         return Report((*findings, *state.result(), *litellm.result()), effective)
 

@@ -23,8 +23,7 @@ def read_block(config: Path | None) -> tuple[Mapping[str, Any], str]:
     if config is None:
         return {}, "arguments"
     source = f"antigravity_settings in {config}"
-    document = _read(config)
-    block = document.get("antigravity_settings") if isinstance(document, Mapping) else None
+    block = read_document(config).get("antigravity_settings")
     if block is None:
         return {}, source
     if not isinstance(block, Mapping):
@@ -33,11 +32,17 @@ def read_block(config: Path | None) -> tuple[Mapping[str, Any], str]:
     return {str(name): _resolved(value) for name, value in block.items()}, source
 
 
-def _read(config: Path) -> Any:
+def read_document(config: Path) -> Mapping[str, Any]:
+    """Return what is in a proxy's YAML; empty when that is no mapping.
+
+    Raises:
+        SettingsError: when the file cannot be read, or is no YAML.
+    """
     import yaml
 
     try:
-        return yaml.safe_load(config.read_bytes())
+        document = yaml.safe_load(config.read_bytes())
+        return document if isinstance(document, Mapping) else {}
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -55,4 +60,4 @@ def _resolved(value: Any) -> Any:
     return value
 
 
-__all__ = ["read_block"]
+__all__ = ["read_block", "read_document"]
