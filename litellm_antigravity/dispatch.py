@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AccountSource, StaticToken
+from litellm_antigravity.attempts import final, no_token, to_be_recorded
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
@@ -28,10 +29,9 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
 )
 from litellm_antigravity.logs import decision, decisions_are_visible
-from litellm_antigravity.models import canonical_model
-from litellm_antigravity.outcomes import final, no_token, to_be_recorded
-from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
-from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RefusalKind, RetrySameAccount, timeout_refusal
+from litellm_antigravity.models import canonical_model, family_of
+from litellm_antigravity.pool import SERVED, AccountPool, Lease, LeaseRequest, Wait
+from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RetrySameAccount, timeout_refusal
 from litellm_antigravity.request import (
     DEFAULT_TIMEOUT_SECONDS,
     Answer,
@@ -40,7 +40,7 @@ from litellm_antigravity.request import (
     StreamedAnswer,
 )
 from litellm_antigravity.retries import Retries
-from litellm_antigravity.selection.patience import FirstBytes, RequestKind, turn_seconds
+from litellm_antigravity.selection.patience import FirstBytes, turn_seconds
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.store import StateStore
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
@@ -51,7 +51,26 @@ from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
-_LIMITS = (RefusalKind.QUOTA, RefusalKind.RATE)
+
+@dataclass(slots=True)
+class _Flow:
+    """What belongs to one request, from its start to its end."""
+
+    request: GeminiRequest
+    pool: AccountPool
+    failover: Failover
+    budget: Budget
+    retries: Retries
+    waited: float = 0.0
+
+    @property
+    def asked(self) -> LeaseRequest:
+        """What it asks of the pool now."""
+        tried = self.failover.tried
+        if self.failover.may_be_an_outage:  # then not of those either that have just failed
+            tried = tried | self.pool.recorder.failed_just_now(family_of(self.request.model))
+        limited, patience = self.failover.limited, max(0.0, self.budget.left)
+        return LeaseRequest(self.request.model, tried, limited, self.waited, patience, self.request.account_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +78,7 @@ class _Send:
     lease: Lease
     call: Call
     limits: Limits
-    retries: Retries
-    kind: RequestKind
+    flow: _Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +156,7 @@ class Dispatcher:
         """Serve a request and return its stream, read up to the first content."""
         stream, lease = self._drive(request, self._exchange.open)
         again = None if request.reply_failed else lambda: self.stream(replace(request, reply_failed=True))
-        return StreamedAnswer(self.pool, stream, lease, again)
+        return StreamedAnswer(self._pool_for(request), stream, lease, again)
 
     def begin(self, request: GeminiRequest) -> Coroutine[Any, Any, Answer]:
         """Choose an account here and now, blocking; return the coroutine that does the rest.
@@ -163,9 +181,12 @@ class Dispatcher:
 
         async def answer() -> AsyncStreamedAnswer:
             stream, lease = await driven
-            return AsyncStreamedAnswer(self.pool, stream, lease, None if request.reply_failed else again)
+            return AsyncStreamedAnswer(self._pool_for(request), stream, lease, None if request.reply_failed else again)
 
         return answer()
+
+    def _pool_for(self, request: GeminiRequest) -> AccountPool:
+        return request.pool or self.pool
 
     # Driving the steps
 
@@ -181,9 +202,9 @@ class Dispatcher:
                 answer = send(step.call, step.limits)
                 if not isinstance(answer, Refusal):
                     self._note(step, began)
-                    step.retries.give()
+                    step.flow.retries.give()
                     if step.lease.probes or not isinstance(answer, ReplyStream):
-                        self.pool.report(step.lease, SERVED)  # a stream is served when it has ended
+                        step.flow.pool.report(step.lease, SERVED)  # a stream is served when it has ended
                     return answer, step.lease
                 outcome = answer
             step = steps.send(outcome)
@@ -216,10 +237,10 @@ class Dispatcher:
     async def _begun(self, step: _Send, answer: object) -> None:
         """Report a reply; a stream is served when it has ended, but what it probes is known already."""
         try:
-            if step.retries.must_give:
-                await self._threads.run(QUICK, step.retries.give)
+            if step.flow.retries.must_give:
+                await self._threads.run(QUICK, step.flow.retries.give)
             if step.lease.probes or not isinstance(answer, AsyncReplyStream):
-                await self.pool.areport(step.lease, SERVED)
+                await step.flow.pool.areport(step.lease, SERVED)
         except BaseException:  # cancelled: nobody will read the stream
             if isinstance(answer, AsyncReplyStream):
                 await answer.aclose()
@@ -228,59 +249,43 @@ class Dispatcher:
     def _note(self, step: _Send, began: float) -> None:
         """Remember what this process has seen: how long the first content took, and that the account answers."""
         now = self.clock.monotonic()
-        self._first_bytes.note(step.kind, now - began, now)
-        self.pool.answered(step.lease)
+        self._first_bytes.note(step.flow.request.kind, now - began, now)
+        step.flow.pool.recorder.answered(step.lease)
 
     def _steps(self, request: GeminiRequest) -> _Steps:
         """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
-        is_sticky = self.settings.account_selection_strategy == "sticky"
+        pool = self._pool_for(request)
         failover = Failover(
             switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit,
-            sticky_wait=self.settings.sticky_wait_seconds if is_sticky else 0.0,
+            sticky_wait=pool.strategy.patience,
             random=self._jitter,
             reply_failed=request.reply_failed,
         )
         budget = Budget(request.timeout, self.clock.monotonic)
-        retries = Retries(self.pool.store, self.clock)
-        waited = 0.0
+        flow = _Flow(request, pool, failover, budget, Retries(pool.store, self.clock))
         refused: RequestRefusedError | None = None
-        pool = request.pool or self.pool
         while True:
             try:
-                taken = pool.try_acquire(
-                    request.model,
-                    tried=self._passed_over(request, failover),
-                    again=failover.limited,
-                    waited=waited,
-                    patience=max(0.0, budget.left),
-                    only=request.account_id,
-                )
+                taken = pool.try_acquire(flow.asked)
             except (NoAccountLeftError, AllAccountsLimitedError) as error:
                 raise final(error, refused) from None
             if isinstance(taken, Wait):
                 yield _Pause(taken.seconds)
-                waited += taken.seconds
+                flow.waited += taken.seconds
                 failover.has_waited()
                 continue
-            latest = yield from self._on_account(taken, request, failover, budget, retries)
+            latest = yield from self._on_account(taken, flow)
             # What benched its account is told by the pool; of the rest the last one is told.
-            if refused is None or latest.refusal.kind not in _LIMITS or refused.refusal.kind in _LIMITS:
+            if refused is None or not latest.refusal.is_limit or refused.refusal.is_limit:
                 refused = latest
 
-    def _passed_over(self, request: GeminiRequest, failover: Failover) -> set[str]:
-        """Return the accounts not to be asked: those tried, and in an outage those that have just failed as well."""
-        return (
-            failover.tried | self.pool.failed_just_now(request.model) if failover.may_be_an_outage else failover.tried
-        )
-
-    def _on_account(
-        self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget, retries: Retries
-    ) -> Generator[_Step, Refusal | None, RequestRefusedError]:
+    def _on_account(self, lease: Lease, flow: _Flow) -> Generator[_Step, Refusal | None, RequestRefusedError]:
         """Try one account until it is somebody else's turn; return its last refusal.
 
         Raises:
             RequestRefusedError: when no other account is to be tried.
         """
+        request, failover, budget = flow.request, flow.failover, flow.budget
         token: SecretStr | None = None
         rejected: SecretStr | None = None
         while True:
@@ -299,10 +304,10 @@ class Dispatcher:
                 useless = rejected is not None and isinstance(lease.account.credential, StaticToken)
                 outcome = no_token(error, lease, rejected=useless, late=left - budget.left >= 0.9 * given)
             else:
-                turn = self._turn(lease, request, failover, budget, retries)
-                lease = self.pool.half_open(lease, turn)
+                turn = self._turn(lease, flow)
+                lease = flow.pool.recorder.half_open(lease, turn)
                 call = self._call(request, token, project, last_try=failover.reply_failed)
-                answer = yield _Send(lease, call, budget.for_attempt(turn), retries, request.kind)
+                answer = yield _Send(lease, call, budget.for_attempt(turn), flow)
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
                 outcome = answer
@@ -310,7 +315,7 @@ class Dispatcher:
                     request = replace(request, body=body, mended=None)
                     continue
             step = failover.next_step(lease.account.id, outcome)
-            spent = not isinstance(step, GiveUp) and not retries.allow(outcome)
+            spent = not isinstance(step, GiveUp) and not flow.retries.allow(outcome)
             if spent:
                 step = GiveUp()
                 if decisions_are_visible():
@@ -320,7 +325,7 @@ class Dispatcher:
                 if step.delay > 0:
                     yield _Pause(step.delay)
                 continue
-            self.pool.report(lease, to_be_recorded(outcome, step, spent=spent))
+            flow.pool.report(lease, to_be_recorded(outcome, step, spent=spent))
             refused = RequestRefusedError(outcome, account=lease.account.label, retries_spent=spent)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
                 raise refused
@@ -328,18 +333,16 @@ class Dispatcher:
                 decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
             return refused
 
-    def _turn(
-        self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget, retries: Retries
-    ) -> float:
+    def _turn(self, lease: Lease, flow: _Flow) -> float:
         """Return how many seconds the account has until its first byte; ``math.inf`` when nobody would take over."""
-        if math.isinf(budget.left) or not lease.others or not retries.are_affordable:
+        if math.isinf(flow.budget.left) or not lease.others or not flow.retries.are_affordable:
             return math.inf
         return turn_seconds(
-            left=budget.left,
+            left=flow.budget.left,
             others=lease.others,
-            stream=request.stream,
-            slowest=self._first_bytes.slowest(request.kind, self.clock.monotonic()),
-            left_before=failover.silences,
+            stream=flow.request.stream,
+            slowest=self._first_bytes.slowest(flow.request.kind, self.clock.monotonic()),
+            left_before=flow.failover.silences,
         )
 
     def _token(

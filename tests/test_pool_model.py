@@ -38,7 +38,7 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
 )
 from litellm_antigravity.models import family_of
-from litellm_antigravity.pool import SERVED, Lease, Wait
+from litellm_antigravity.pool import SERVED, Lease, LeaseRequest, Wait
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
@@ -130,7 +130,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def acquired(self, who: int, model: str, tried: Sequence[str], *, patient: bool) -> Any:
         try:
-            taken = self.pools[who].try_acquire(model, tried=tried)
+            taken = self.pools[who].try_acquire(LeaseRequest(model, tried))
         except AntigravityError as error:
             self.check_error(error, model, tried)
             return multiple()
@@ -141,7 +141,7 @@ class PoolMachine(RuleBasedStateMachine):
         if not patient:
             return multiple()
         self.clock.advance(taken.seconds)
-        lease = self.pools[who].try_acquire(model, tried=tried, waited=taken.seconds)
+        lease = self.pools[who].try_acquire(LeaseRequest(model, tried, waited=taken.seconds))
         assert isinstance(lease, Lease), "who has waited as long as it was told is served"
         self.check_lease(who, lease, tried, waited=taken.seconds)
         return (who, self.pools[who], lease)

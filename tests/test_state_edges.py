@@ -14,7 +14,7 @@ from support import NOW, FakeClock
 from litellm_antigravity import AccountPool, Settings
 from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.errors import AllAccountsLimitedError, StateUnavailableError
-from litellm_antigravity.pool import SERVED, Lease, Wait
+from litellm_antigravity.pool import SERVED, Lease, LeaseRequest, Wait
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
@@ -139,10 +139,10 @@ def limited(one: AccountPool, seconds: float) -> str:
 def test_sticky_waits_for_its_account_when_that_takes_exactly_as_long_as_it_may(clock: FakeClock) -> None:
     one = pool(clock, sticky_wait_seconds=20.01)
     first = limited(one, 20.0)
-    wait = one.try_acquire(MODEL)
+    wait = one.try_acquire(LeaseRequest(MODEL))
     assert isinstance(wait, Wait)
     clock.advance(wait.seconds)
-    lease = one.try_acquire(MODEL, waited=wait.seconds)
+    lease = one.try_acquire(LeaseRequest(MODEL, waited=wait.seconds))
     assert isinstance(lease, Lease)
     assert lease.account.id == first
 
@@ -156,7 +156,7 @@ def test_sticky_does_not_wait_for_a_moment_longer(clock: FakeClock) -> None:
 def test_what_a_request_has_waited_already_counts(clock: FakeClock) -> None:
     one = pool(clock, sticky_wait_seconds=30.0)
     first = limited(one, 20.0)
-    lease = one.try_acquire(MODEL, waited=10.0)
+    lease = one.try_acquire(LeaseRequest(MODEL, waited=10.0))
     assert isinstance(lease, Lease)
     assert lease.account.id != first
     assert not clock.slept
@@ -170,13 +170,13 @@ def test_everybody_limited_is_waited_for_up_to_the_limit_and_no_longer(
     limited(one, 20.0)
     limited(one, 900.0)
     if waits:
-        assert isinstance(one.try_acquire(MODEL), Wait)
-        assert isinstance(one.try_acquire(MODEL, patience=20.01), Wait)
+        assert isinstance(one.try_acquire(LeaseRequest(MODEL)), Wait)
+        assert isinstance(one.try_acquire(LeaseRequest(MODEL, patience=20.01)), Wait)
         with pytest.raises(AllAccountsLimitedError):
-            one.try_acquire(MODEL, patience=20.0)
+            one.try_acquire(LeaseRequest(MODEL, patience=20.0))
     else:
         with pytest.raises(AllAccountsLimitedError) as caught:
-            one.try_acquire(MODEL)
+            one.try_acquire(LeaseRequest(MODEL))
         assert caught.value.retry_after == 20.0
 
 

@@ -13,7 +13,7 @@ from litellm_antigravity.clock import Clock
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals import (
-    RefusalKind,
+    Fault,
     connection_refusal,
     parse_refusal,
     timeout_refusal,
@@ -119,7 +119,7 @@ class Projects:
     def _refused(self, account: Account, answer: Answer) -> Exception:
         """Return the error for a refusal. Those that would be the request's or the model's are the account's here."""
         refusal = parse_refusal(answer.status, answer.headers, answer.content, now=self._clock.time())
-        if refusal.kind in (RefusalKind.CALLER, RefusalKind.CAPACITY):
+        if refusal.kind.meaning.fault in (Fault.REQUEST, Fault.UPSTREAM):
             return CredentialError(f"{account.label}: upstream does not tell its project: {refusal.message}")
         return RequestRefusedError(refusal)
 

@@ -178,7 +178,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         info = (call.get("litellm_params") or {}).get("model_info")
         may_go_on = getattr(raised, "status_code", None) == 429 and not getattr(error, "retries_spent", False)
         if isinstance(info, dict) and info.get("account") and may_go_on:
-            if (limits := self.routing.limits_after(info)) is not None:
+            if (limits := self.routing.limited_error_after(info)) is not None:
                 return as_litellm(limits, model)
             if self.routing.member_of(info) is not None:
                 raised.num_retries = None  # type: ignore[attr-defined]  # LiteLLM's exceptions have it

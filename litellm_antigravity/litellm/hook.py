@@ -100,7 +100,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
     ) -> Sequence[Deployment]:
         if deployments:
             return self._handler.routing.narrow(model, deployments, request_kwargs, unfit=unfit)
-        error = self._handler.routing.limits_of(model)
+        error = self._handler.routing.limited_error_of(model)
         if error is not None:
             raise error
         return deployments
@@ -193,8 +193,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             return
         if first_report(error):
             self._report(found, kwargs, refusal)
-        if refusal.status == 429 and (limits := self._handler.routing.limits_after(_pinned_by(found[1]))) is not None:
-            give_up(error, limits.retry_after)
+        routing = self._handler.routing
+        if refusal.status == 429 and (limited := routing.limited_error_after(_pinned_by(found[1]))) is not None:
+            give_up(error, limited.retry_after)
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
         group, member = found

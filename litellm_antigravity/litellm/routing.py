@@ -109,10 +109,10 @@ class Group:
         with self._lock:
             if self._snapshot is None or in_file is not self._in_file:
                 self._in_file = in_file
-                self._snapshot = self._taken(in_file)
+                self._snapshot = self._arranged(in_file)
             return self._snapshot
 
-    def _taken(self, in_file: AccountsSnapshot | None) -> AccountsSnapshot:
+    def _arranged(self, in_file: AccountsSnapshot | None) -> AccountsSnapshot:
         accounts: dict[str, Account] = {}
         account_ids: dict[str, str] = {}
         for member in self.members.values():
@@ -127,14 +127,14 @@ class Group:
         path = in_file.path if in_file is not None else Path("the model list")
         return AccountsSnapshot(path, 4, arranged(accounts.values()))
 
-    def limits(self, model: str | None = None) -> AllAccountsLimitedError | None:
+    def limited_error(self, model: str | None = None) -> AllAccountsLimitedError | None:
         """Return the error that says why no account of the group is free; ``None`` if one is.
 
         Args:
             model: that of the first member when absent.
         """
         name = next((member.model for member in self.members.values()), "") if model is None else model
-        return self.pool.limits(name, [account.id for account in self.current().accounts])
+        return self.pool.limited_error(name, [account.id for account in self.current().accounts])
 
     def account_id(self, deployment_id: str) -> str | None:
         """Return the id of a deployment's account; ``None`` when the accounts file does not have it."""
@@ -218,12 +218,12 @@ class PinnedRouting:
         # LiteLLM leaves out those that it benches for a time of its own; they may be back before the others.
         never = {group.account_id(member.deployment_id) for one in unfit if (member := Member.of(one)) is not None}
         benched = [one.id for one in group.current().accounts if one.id not in never]
-        error = group.pool.limits(model, asked, besides=benched)
+        error = group.pool.limited_error(model, asked, besides=benched)
         if error is None:
             return deployments  # LiteLLM's own filters will say why none of them will do
         raise error
 
-    def limits_of(self, requested: str) -> AllAccountsLimitedError | None:
+    def limited_error_of(self, requested: str) -> AllAccountsLimitedError | None:
         """Return the error that says why a group has nobody, when LiteLLM has left none of its deployments.
 
         LiteLLM benches a deployment after a failure for a time of its own; what we know of the accounts says more.
@@ -234,9 +234,9 @@ class PinnedRouting:
         group = self._groups.get(requested)
         if group is None or self._is_mixed(requested, group):
             return None
-        return group.limits()
+        return group.limited_error()
 
-    def limits_after(self, model_info: object) -> AllAccountsLimitedError | None:
+    def limited_error_after(self, model_info: object) -> AllAccountsLimitedError | None:
         """Return the error that says why a group has nobody left, after a request to one of its members has failed.
 
         Args:
@@ -249,7 +249,7 @@ class PinnedRouting:
         name = next((name for name, known in self._groups.items() if known is group), None)
         if name is None or self._is_mixed(name, group):
             return None
-        return group.limits(member.model)
+        return group.limited_error(member.model)
 
     def _is_mixed(self, name: str, group: Group) -> bool:
         """Return whether a group has deployments that name no account, in a model list that has its members, too."""

@@ -22,7 +22,10 @@ class HealthRules:
         """Return ``score``, written at ``scored_at``, as it stands at ``now`` (both in epoch seconds).
 
         Rest heals in whole points: ``min(max_score, score + floor(hours * recovery_rate_per_hour))``. A clock that
-        went back heals nothing and takes nothing.
+        went back heals nothing and takes nothing, and neither does rest before the first change (``scored_at`` 0).
         """
-        hours = max(0.0, now - scored_at) / 3600.0
-        return min(self.max_score, score + math.floor(hours * self.recovery_rate_per_hour))
+        if not scored_at:
+            return score
+        if now > scored_at:
+            score += math.floor((now - scored_at) / 3600.0 * self.recovery_rate_per_hour)
+        return min(self.max_score, score)
