@@ -6,7 +6,7 @@ import pytest
 from support import NOW
 
 from litellm_antigravity.selection import round_robin
-from litellm_antigravity.selection.hybrid import best
+from litellm_antigravity.selection.scoreboard import Scoreboard, base_score
 from litellm_antigravity.selection.starts import pid_offset, start_index
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
@@ -64,13 +64,11 @@ def test_rest_heals_from_the_last_refusal_on_and_health_may_reach_zero() -> None
     assert used(health=5.0).failed("claude", NOW, RULES, "failure").health == 0.0
 
 
-def test_without_candidates_nobody_is_chosen_wherever_the_clock_goes() -> None:
-    assert [best([], {}, now, RULES, "a") for now in (NOW, NOW - 60.0, NOW + 1e9)] == [None, None, None]
+def test_a_board_without_accounts_chooses_nobody_wherever_the_clock_goes() -> None:
+    board = Scoreboard([], RULES, {}, NOW)
+    assert [board.choose(now, current="a") for now in (NOW, NOW - 60.0, NOW + 1e9)] == [None, None, None]
 
 
-@pytest.mark.parametrize(("at", "points"), [(NOW, 0.0), (NOW + 0.5, 0.05 + 0.5)])
-def test_an_account_that_was_used_just_now_has_not_rested_at_all(at: float, points: float) -> None:
-    """Half a second is worth 0.05 points of rest, and 0.5 for a twentieth of a token of fifty."""
-    for more, expected in ((-0.01, "used"), (0.01, "other")):
-        other = Vitals(60.0, 0.0, 10.0 + (points + more) / 10.0, 0.0, at)  # gains nothing with time
-        assert best(["used", "other"], {"used": used(), "other": other}, at, RULES) == expected
+def test_an_account_that_was_used_just_now_has_not_rested_at_all() -> None:
+    assert base_score(used(), NOW, RULES) == 2 * 60.0 + 500 * 10.0 / 50.0
+    assert base_score(used(), NOW + 0.5, RULES) == pytest.approx(2 * 60.0 + 500 * 10.05 / 50.0 + 0.05)

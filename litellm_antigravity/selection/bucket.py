@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -24,3 +25,10 @@ class BucketRules:
         if 0.0 <= tokens <= self.max_tokens:
             return tokens
         return 0.0 if tokens < 0.0 else self.max_tokens
+
+    def reaches(self, amount: float, tokens: float, counted_at: float, now: float) -> float:
+        """Return when there are ``amount`` tokens that are not there at ``now``; ``math.inf`` for never, or before."""
+        per_second, tokens = self.regeneration_rate_per_minute / 60.0, self.at(tokens, counted_at, now)
+        if not counted_at or per_second <= 0 or tokens >= amount:
+            return math.inf
+        return max(now, counted_at) + (amount - tokens) / per_second

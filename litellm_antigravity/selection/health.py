@@ -29,3 +29,11 @@ class HealthRules:
         if now > scored_at:
             score += math.floor((now - scored_at) / 3600.0 * self.recovery_rate_per_hour)
         return min(self.max_score, score)
+
+    def heals_at(self, score: float, scored_at: float, now: float) -> float:
+        """Return when the score after ``now`` is one point higher; ``math.inf`` when it is not going to be."""
+        per_second = self.recovery_rate_per_hour / 3600.0
+        if not scored_at or per_second <= 0 or self.at(score, scored_at, now) >= self.max_score:
+            return math.inf
+        healed = math.floor(max(0.0, now - scored_at) * per_second)
+        return scored_at + (healed + 1) / per_second
