@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from litellm_antigravity.accounts import AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.errors import (
     AccountsFileError,
     AllAccountsLimitedError,
@@ -68,6 +69,7 @@ class AccountPool(ForkAware):
     ) -> None:
         self._shared_identity = identity
         self.settings = settings or Settings()
+        self._readiness = Readiness(self.settings)
         self.clock = clock or SystemClock()
         self.accounts = accounts or AccountsFile(self.settings.accounts_file, clock=self.clock)
         self.store = store or _store_at(self.settings, self.clock)
@@ -317,7 +319,8 @@ class AccountPool(ForkAware):
         roster = self.accounts.current()
         if not roster.enabled:
             raise AccountsFileError(all_disabled(roster.path))
-        return roster
+        self._readiness.check_clients(roster)
+        return self._readiness.checked(roster)
 
     # Reporting how it went
 
@@ -353,7 +356,8 @@ class AccountPool(ForkAware):
 
     def states(self, model: str | None = None) -> list[AccountState]:
         """Return what is known of every account, enabled or not; with ``model``, only what concerns it."""
-        return states_of(self.accounts.current(), self.store.refresh(), self.rules, self.clock.time(), model)
+        roster = self._readiness.checked(self.accounts.current())
+        return states_of(roster, self.store.refresh(), self.rules, self.clock.time(), model)
 
 
 def _store_at(settings: Settings, clock: Clock) -> StateStore:

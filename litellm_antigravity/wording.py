@@ -15,7 +15,7 @@ from litellm_antigravity.state.rows import Cooldown
 
 def all_disabled(path: Path) -> str:
     """Return what is wrong with an accounts file that has no enabled account."""
-    return f'every account in {path} is disabled; set "enabled": true for one of them, or add another one'
+    return f'every account in {path} is disabled; `litellm-antigravity auth enable`, or set "enabled": true'
 
 
 def account_is_out(account: Account, refusal: Refusal) -> str:

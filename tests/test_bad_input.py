@@ -87,7 +87,10 @@ BROKEN_FILES = {  # what the file holds, and what the message says of it
     "not UTF-8": (b'{"version": 4, "accounts": ["\xff"]}', r"UTF-8"),
     "a list": (b"[]", r"list"),
     "no accounts": (b'{"version": 4}', r'no list "accounts"'),
-    "no account": (b'{"version": 4, "accounts": []}', r"holds no account\. Sign in with opencode-antigravity-auth"),
+    "no account": (
+        b'{"version": 4, "accounts": []}',
+        r"holds no account\. Sign in with `litellm-antigravity auth",
+    ),
     "unknown version": (b'{"version": 5, "accounts": []}', r"version 5.*Versions 1 to 4 are supported; update"),
     "no version": (b'{"accounts": []}', r'has no "version"\. Versions 1 to 4'),
     "word for a version": (b'{"version": "four", "accounts": []}', r'"version" that is no version number'),

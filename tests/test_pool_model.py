@@ -88,6 +88,7 @@ class PoolMachine(RuleBasedStateMachine):
             sticky_wait_seconds=sticky_wait,
             accounts_file=self.folder / "accounts.json",
             state_dir=self.folder / "state",
+            oauth_client_id="client",  # refresh tokens need one
         )
         self.entries: dict[str, dict[str, Any]] = {
             name: {"email": name, "refreshToken": f"1//first-{name}"} for name in NAMES[:count]

@@ -1,4 +1,4 @@
-"""Accounts, their credentials, and the accounts file that opencode-antigravity-auth writes (DESIGN, section 6)."""
+"""Accounts, their credentials, and the accounts file that opencode-antigravity-auth writes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from litellm_antigravity.accounts.account import (
     static_accounts,
 )
 from litellm_antigravity.accounts.accounts_file import AccountsFile
+from litellm_antigravity.accounts.client import OAuthClient, read_client_secrets
 from litellm_antigravity.accounts.credential import (
     AuthorizedUser,
     Credential,
@@ -27,9 +28,11 @@ __all__ = [
     "AuthorizedUser",
     "Credential",
     "FileCooldown",
+    "OAuthClient",
     "RefreshToken",
     "StaticToken",
     "TokenCommand",
     "account_id_for",
+    "read_client_secrets",
     "static_accounts",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from litellm_antigravity.accounts.client import OAuthClient
 from litellm_antigravity.accounts.credential import Credential, digest16
 from litellm_antigravity.masking import mask_email, printable
 from litellm_antigravity.models import ModelFamily
@@ -32,11 +33,13 @@ class FileCooldown:
         pool: a model family, ``model:<name>``, or ``*`` for the whole account.
         until: epoch seconds; ``math.inf`` until the user acts. It may lie in the past.
         reason: why, for people.
+        url: what the account's owner has to open; for nobody else.
     """
 
     pool: str
     until: float
     reason: str
+    url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,6 +58,9 @@ class Account:
         last_used: epoch seconds, as the accounts file has it; ``None`` when never or not known.
         cooldowns: what the accounts file says; at most one per pool.
         position: place among the accounts that were kept, in file order. No identity.
+        oauth_client: the client that its refresh token was issued to; ``None`` for the settings' own.
+        client_problem: why the client that its entry names cannot be had.
+        disabled_families: the families that it may not serve, by the user's wish.
     """
 
     id: str
@@ -68,6 +74,9 @@ class Account:
     last_used: float | None = None
     cooldowns: tuple[FileCooldown, ...] = ()
     position: int = 0
+    oauth_client: OAuthClient | None = None
+    client_problem: str | None = None
+    disabled_families: frozenset[ModelFamily] = frozenset()
 
     def __post_init__(self) -> None:
         # Names of other providers' accounts come from model lists, whatever they hold.
@@ -85,14 +94,18 @@ class Account:
         added_at: float | None = None,
         last_used: float | None = None,
         cooldowns: tuple[FileCooldown, ...] = (),
+        label: str | None = None,
+        oauth_client: OAuthClient | None = None,
+        client_problem: str | None = None,
+        disabled_families: frozenset[ModelFamily] = frozenset(),
     ) -> Account:
-        """Return an account with the id and the label that follow from e-mail and credential."""
+        """Return an account with the id, and without a label of its own also the label, that follow from the rest."""
         account_id = account_id_for(email, credential)
         email = (email or "").strip() or None
         return cls(
             id=account_id,
             email=email,
-            label=mask_email(email) if email else account_id[:13],
+            label=label or (mask_email(email) if email else account_id[:13]),
             credential=credential,
             project_id=project_id,
             managed_project_id=managed_project_id,
@@ -100,6 +113,9 @@ class Account:
             added_at=added_at,
             last_used=last_used,
             cooldowns=cooldowns,
+            oauth_client=oauth_client,
+            client_problem=client_problem,
+            disabled_families=disabled_families,
         )
 
     @property

@@ -1,23 +1,23 @@
 """From the text of an accounts file to accounts: pure, lenient with single entries, strict with the whole.
 
-The format is opencode-antigravity-auth's, versions 1 to 4 (UPSTREAM, F3). Three fields are this package's own, each in
-place of ``refreshToken``: ``authorizedUserFile``, ``tokenCommand`` and ``accessToken``.
+The format is opencode-antigravity-auth's, versions 1 to 4. Three fields are this package's own, each in place of
+``refreshToken``: ``authorizedUserFile``, ``tokenCommand`` and ``accessToken``; for others see `own_fields`.
 No message quotes the file, since any part of it may be a token.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from pydantic import SecretStr
 
-from litellm_antigravity.accounts.account import Account, FileCooldown, arranged
+from litellm_antigravity.accounts.account import Account, arranged
 from litellm_antigravity.accounts.credential import (
     AuthorizedUser,
     Credential,
@@ -26,21 +26,16 @@ from litellm_antigravity.accounts.credential import (
     TokenCommand,
     may_be_token,
 )
+from litellm_antigravity.accounts.file_cooldowns import file_cooldowns, seconds_in
+from litellm_antigravity.accounts.own_fields import OwnFields, own_fields
 from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.masking import mask_email
-from litellm_antigravity.models import FAMILIES, ModelFamily, canonical_model
-from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, model_pool
+from litellm_antigravity.models import FAMILIES, ModelFamily
 
 SUPPORTED_VERSIONS = (1, 2, 3, 4)
 
-_CREDENTIAL_FIELDS = ("refreshToken", "authorizedUserFile", "tokenCommand", "accessToken")
-_RATE_LIMITED = "rate-limited (accounts file)"
-_COOLING_DOWN = "cooling down (accounts file)"
-_VERIFICATION = "verification"
+CREDENTIAL_FIELDS = ("refreshToken", "authorizedUserFile", "tokenCommand", "accessToken")
 _REPAIR = "Repair it by hand or put a backup in its place; it is not overwritten while it is broken."
-
-# Keys of rateLimitResetTimes. "gemini-cli" is another product's quota, which this package does not use.
-_RESET_FAMILIES: Mapping[str, ModelFamily] = {"claude": "claude", "gemini": "gemini", "gemini-antigravity": "gemini"}
 
 
 class NoUsableAccountError(AccountsFileError):
@@ -57,6 +52,7 @@ class Roster:
         indices: for each account id, its index in the file's list.
         base_index: per family.
         warnings: one line per entry or value that was passed over.
+        client_files: the files that entries' OAuth clients come from.
     """
 
     version: int
@@ -64,6 +60,7 @@ class Roster:
     indices: Mapping[str, int]
     base_index: Mapping[ModelFamily, int]
     warnings: tuple[str, ...]
+    client_files: tuple[Path, ...] = ()
 
 
 class _BrokenEntryError(Exception):
@@ -118,13 +115,22 @@ def _refuse_constant(_: str) -> NoReturn:
     raise _NotJsonError
 
 
-def parse_document(document: Mapping[str, Any], path: Path, now: float) -> Roster:
+def parse_document(
+    document: Mapping[str, Any],
+    path: Path,
+    now: float,
+    *,
+    additions: Mapping[str, OwnFields] = MappingProxyType({}),
+    may_be_empty: bool = False,
+) -> Roster:
     """Return what the top-level object of an accounts file says.
 
     Args:
         document: see `decode_document`.
         path: the file, for messages and for paths relative to its folder.
         now: epoch seconds; cooldowns that end absurdly long after it are shortened.
+        additions: what the companion adds to accounts, by account id.
+        may_be_empty: whether it may hold no account that can be used.
 
     Raises:
         AccountsFileError: when the version is unknown or there is no list of accounts.
@@ -137,12 +143,17 @@ def parse_document(document: Mapping[str, Any], path: Path, now: float) -> Roste
         raise AccountsFileError(msg)
     kept: dict[str, tuple[int, Account]] = {}
     warnings: list[str] = []
+    client_files: list[Path] = []
     for index, fields in enumerate(entries):
+        if is_addition(fields):
+            continue
         try:
-            account, ignored = _account(fields, version, path.parent, now)
+            account, own, ignored = _account(fields, version, path.parent, now)
+            account = _added(account, additions.get(account.id))
         except _BrokenEntryError as error:
             warnings.append(f"Accounts file {path}: {_name(index, fields)} is skipped: {error}")
             continue
+        client_files += [] if own.client.file is None else [own.client.file]
         warnings += [f"Accounts file {path}: {_name(index, fields)}: {what}" for what in ignored]
         rival = kept.get(account.id)
         if rival is not None:
@@ -154,8 +165,8 @@ def parse_document(document: Mapping[str, Any], path: Path, now: float) -> Roste
             )
         else:
             kept[account.id] = (index, account)
-    if not kept:
-        _refuse_all(path, warnings)
+    if not kept and not may_be_empty:
+        refuse_all(path, warnings)
     in_order = sorted(kept.values(), key=lambda one: one[0])
     return Roster(
         version=version,
@@ -163,6 +174,47 @@ def parse_document(document: Mapping[str, Any], path: Path, now: float) -> Roste
         indices={account.id: index for index, account in in_order},
         base_index=_base_index(document, version),
         warnings=tuple(warnings),
+        client_files=tuple(client_files),
+    )
+
+
+def parse_entry(fields: object, folder: Path, now: float) -> tuple[Account | None, list[str]]:
+    """Return the account of a single entry, and what is wrong with it; ``None`` when it cannot be used.
+
+    Args:
+        fields: the entry, as the newest version has it.
+        folder: what relative paths are relative to.
+        now: epoch seconds.
+    """
+    try:
+        account, _, ignored = _account(fields, SUPPORTED_VERSIONS[-1], folder, now)
+    except _BrokenEntryError as error:
+        return None, [str(error)]
+    return account, ignored
+
+
+def is_addition(fields: object) -> bool:
+    """Return whether an entry is no account but adds to one: it has an ``id`` and no credential."""
+    return (
+        isinstance(fields, dict)
+        and isinstance(fields.get("id"), str)
+        and not any(fields.get(key) for key in CREDENTIAL_FIELDS)
+    )
+
+
+def _added(account: Account, own: OwnFields | None) -> Account:
+    """Return the account with what the companion adds to it."""
+    if own is None:
+        return account
+    if isinstance(account.credential, RefreshToken) and account.credential.fingerprint in own.retired:
+        msg = "its credential was removed or replaced with `litellm-antigravity auth`, and written back since"
+        raise _BrokenEntryError(msg)
+    families = account.disabled_families | own.disabled_families
+    return replace(
+        account,
+        label=own.label or account.label,
+        disabled_families=families,
+        enabled=account.enabled and len(families) < len(FAMILIES),
     )
 
 
@@ -183,8 +235,9 @@ def _version(document: Mapping[str, Any], path: Path) -> int:
     raise AccountsFileError(msg)
 
 
-def _refuse_all(path: Path, warnings: Sequence[str]) -> NoReturn:
-    remedy = "Sign in with opencode-antigravity-auth, or add an entry"
+def refuse_all(path: Path, warnings: Sequence[str]) -> NoReturn:
+    """Raise the error for a file without any account that can be used."""
+    remedy = "Sign in with `litellm-antigravity auth login`, or add an entry"
     if not warnings:
         msg = f"Accounts file {path} holds no account. {remedy}."
     else:
@@ -203,8 +256,8 @@ def _base_index(document: Mapping[str, Any], version: int) -> dict[ModelFamily, 
     return dict.fromkeys(FAMILIES, common)
 
 
-def _account(fields: object, version: int, folder: Path, now: float) -> tuple[Account, list[str]]:
-    """Return the account of an entry, and what was ignored in it."""
+def _account(fields: object, version: int, folder: Path, now: float) -> tuple[Account, OwnFields, list[str]]:
+    """Return the account of an entry, its own fields, and what was ignored in it."""
     if not isinstance(fields, dict):
         msg = f"a JSON {_json_type(fields)} is no account"
         raise _BrokenEntryError(msg)
@@ -214,7 +267,7 @@ def _account(fields: object, version: int, folder: Path, now: float) -> tuple[Ac
         msg = '"enabled" is neither true nor false'
         raise _BrokenEntryError(msg)
     credential, packed = _credential(fields, folder)
-    ignored: list[str] = []
+    own, ignored = own_fields(fields, folder)
     projects: list[str | None] = []
     for key, fallback in zip(("projectId", "managedProjectId"), packed, strict=True):
         value = fields.get(key)
@@ -229,12 +282,16 @@ def _account(fields: object, version: int, folder: Path, now: float) -> tuple[Ac
         credential,
         project_id=projects[0],
         managed_project_id=projects[1],
-        enabled=enabled is not False,
-        added_at=_seconds(fields.get("addedAt")),
-        last_used=_seconds(fields.get("lastUsed")),
-        cooldowns=_cooldowns(fields, version, now),
+        enabled=enabled is not False and len(own.disabled_families) < len(FAMILIES),
+        added_at=seconds_in(fields.get("addedAt")),
+        last_used=seconds_in(fields.get("lastUsed")),
+        cooldowns=file_cooldowns(fields, version, now),
+        label=own.label,
+        oauth_client=own.client.client,
+        client_problem=own.client.problem,
+        disabled_families=own.disabled_families,
     )
-    return account, ignored
+    return account, own, ignored
 
 
 def _email(fields: Mapping[str, Any]) -> str | None:
@@ -252,9 +309,9 @@ def _email(fields: Mapping[str, Any]) -> str | None:
 
 def _credential(fields: Mapping[str, Any], folder: Path) -> tuple[Credential, tuple[str, str]]:
     """Return the credential of an entry, and the two projects that may be packed with it."""
-    present = [key for key in _CREDENTIAL_FIELDS if fields.get(key) is not None and fields[key] != ""]
+    present = [key for key in CREDENTIAL_FIELDS if fields.get(key) is not None and fields[key] != ""]
     if not present:
-        msg = f"it has none of {', '.join(_CREDENTIAL_FIELDS)}"
+        msg = f"it has none of {', '.join(CREDENTIAL_FIELDS)}"
         raise _BrokenEntryError(msg)
     if len(present) > 1:
         msg = f"it has both {' and '.join(present[:2])}; keep one"
@@ -302,35 +359,6 @@ def _path(value: str, folder: Path) -> Path:
     return folder / os.path.expanduser(value)  # noqa: PTH111 - Path.expanduser raises for a user nobody knows
 
 
-def _cooldowns(fields: Mapping[str, Any], version: int, now: float) -> tuple[FileCooldown, ...]:
-    found: dict[str, FileCooldown] = {}
-
-    def add(pool: str, milliseconds: object, reason: str) -> None:
-        until = _seconds(milliseconds)
-        if until is None:
-            return
-        until = min(until, now + MAX_COOLDOWN_SECONDS)
-        if pool not in found or found[pool].until < until:
-            found[pool] = FileCooldown(pool, until, reason)
-
-    resets = fields.get("rateLimitResetTimes")
-    for key, value in resets.items() if isinstance(resets, dict) else ():
-        kind, colon, model = key.partition(":")
-        family = _RESET_FAMILIES.get(kind)
-        model = canonical_model(model)
-        if family is not None and (model or not colon):
-            add(model_pool(model) if colon else family, value, _RATE_LIMITED)
-    if version == 1 and fields.get("isRateLimited") is True:
-        for family in FAMILIES:
-            add(family, fields.get("rateLimitResetTime"), _RATE_LIMITED)
-    reason = fields.get("cooldownReason")
-    clean = isinstance(reason, str) and reason.isprintable() and 0 < len(reason) <= 100
-    add(WHOLE_ACCOUNT, fields.get("coolingDownUntil"), str(reason) if clean else _COOLING_DOWN)
-    if fields.get("verificationRequired") is True:
-        found[WHOLE_ACCOUNT] = FileCooldown(WHOLE_ACCOUNT, math.inf, _VERIFICATION)
-    return tuple(found.values())
-
-
 def _name(index: int, fields: object) -> str:
     """Return what a warning calls an entry: its position, counted from 1, and its masked e-mail."""
     email = fields.get("email") if isinstance(fields, dict) else None
@@ -351,17 +379,6 @@ def _index(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**31:
         return 0
     return int(value)
-
-
-def _seconds(milliseconds: object) -> float | None:
-    """Return a time of the file in epoch seconds; ``None`` for what is no time, and for 0, which means never."""
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, (int, float)):
-        return None
-    try:
-        seconds = milliseconds / 1000
-    except OverflowError:
-        return None
-    return seconds if 0 < seconds < math.inf else None
 
 
 def _json_type(value: object) -> str:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AuthorizedUser, RefreshToken, StaticToken, TokenCommand
 from litellm_antigravity.accounts.credential import may_be_token
+from litellm_antigravity.credentials.clients import NEEDS_CLIENT, client_for, why_and_how
 from litellm_antigravity.errors import CredentialError, GrantRevokedError
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals.words import clean_name
@@ -73,16 +74,11 @@ def fetch(account: Account, settings: Settings, client: httpx.Client, timeout: f
 
 
 def _refresh_form(account: Account, credential: RefreshToken, settings: Settings) -> dict[str, str]:
-    if not settings.oauth_client_id:
-        msg = (
-            f"{account.label}: a refresh token works only with the OAuth client that it was issued to. Set "
-            "`oauth_client_id` and `oauth_client_secret` (in the environment LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID and "
-            "LITELLM_ANTIGRAVITY_OAUTH_CLIENT_SECRET) to your own client. None is built in: a client names the program "
-            "that asks, and this package does not pose as another program."
-        )
-        raise CredentialError(msg, retryable=False)
-    secret = settings.oauth_client_secret
-    return _form(settings.oauth_client_id, secret.get_secret_value() if secret else None, credential.token)
+    client = client_for(account, settings)
+    if client is None:
+        raise CredentialError(f"{account.label}: {NEEDS_CLIENT}. {why_and_how(account)}", retryable=False)
+    secret = client.client_secret
+    return _form(client.client_id, secret.get_secret_value() if secret else None, credential.token)
 
 
 def _authorized_user_form(account: Account, credential: AuthorizedUser) -> dict[str, str]:
@@ -171,6 +167,11 @@ def _oauth_error(account: Account, fields: Mapping[str, object], status: int, ho
             return CredentialError(
                 f"{said} {account.credential.path} names a client that is not known, or not the one that its refresh "
                 "token was issued to. Write it again with `gcloud auth application-default login`."
+            )
+        if account.oauth_client is not None:
+            return CredentialError(
+                f"{said} Check the `oauthClient` of its entry ({account.oauth_client.source}): it must be the client "
+                "that its refresh token was issued to."
             )
         return CredentialError(
             f"{said} Check `oauth_client_id` and `oauth_client_secret`: both must belong to the client that the "

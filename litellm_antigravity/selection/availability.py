@@ -107,7 +107,9 @@ def active_cooldowns(account: Account, view: StateView, now: float) -> list[Cool
         and (pool != WHOLE_ACCOUNT or cooldown.credential in (None, account.credential.fingerprint))
     ]
     in_file = (known for known in account.cooldowns if known.until > now)
-    found.extend(Cooldown(account.id, known.pool, known.until, known.reason, now, fact=True) for known in in_file)
+    found.extend(
+        Cooldown(account.id, known.pool, known.until, known.reason, now, fact=True, url=known.url) for known in in_file
+    )
     return found
 
 
