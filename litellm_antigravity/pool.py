@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from litellm_antigravity.accounts import Account, AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.errors import (
     AccountsFileError,
     AllAccountsLimitedError,
@@ -34,8 +35,9 @@ from litellm_antigravity.selection.hybrid import Scoreboard
 from litellm_antigravity.selection.sticky import first_available, pid_offset, start_index
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence, model_pool
-from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, StateStore, StateView
+from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
+from litellm_antigravity.state.rows import Presence
+from litellm_antigravity.state.view import StateView
 from litellm_antigravity.wording import (
     account_is_out,
     all_limited,
@@ -93,7 +95,7 @@ class AccountPool(ForkAware):
         settings: Settings | None = None,
         *,
         accounts: AccountSource | None = None,
-        store: StateStore | None = None,
+        store: Ledger | None = None,
         clock: Clock | None = None,
         pid: Callable[[], int] = os.getpid,
         identity: Callable[[], ProcessIdentity] | None = None,
@@ -794,7 +796,7 @@ def _cooldown(account: Account, pool: str, seconds: float, refusal: Refusal, now
     )
 
 
-def _store_at(settings: Settings, clock: Clock) -> StateStore:
+def _store_at(settings: Settings, clock: Clock) -> Ledger:
     from litellm_antigravity.state.disk import DiskStore  # diskcache is only imported when it is used
     from litellm_antigravity.state.resilient import ResilientStore
 

@@ -26,10 +26,10 @@ from litellm_antigravity.accounts.credential import (
     TokenCommand,
     may_be_token,
 )
+from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, model_pool
 from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.masking import mask_email
 from litellm_antigravity.models import FAMILIES, ModelFamily, canonical_model
-from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, model_pool
 
 SUPPORTED_VERSIONS = (1, 2, 3, 4)
 

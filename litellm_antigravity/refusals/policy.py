@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, model_pool
 from litellm_antigravity.models import ModelFamily, canonical_model
 from litellm_antigravity.refusals.failed import is_another_accounts_turn
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
 from litellm_antigravity.selection.retry_budget import RETRY_COST, TIMEOUT_COST
 from litellm_antigravity.selection.vitals import Penalty
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, model_pool
 
 # Seconds, all from DESIGN, section 7.
 QUOTA_LADDER: Final = (60.0, 300.0, 1800.0, 7200.0)

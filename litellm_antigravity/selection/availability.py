@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals import RefusalKind
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, model_pool
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.view import StateView
 
 NOBODYS_FAULT = frozenset({RefusalKind.TRANSPORT.value, RefusalKind.BROKEN_REPLY.value})
 
