@@ -28,7 +28,7 @@ from litellm_antigravity.refusals import (
     unreadable_refusal,
 )
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.wire.asking import ask
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.reading import TooLongError
@@ -87,7 +87,7 @@ class Catalogs:
         self,
         settings: Settings | None = None,
         *,
-        store: StateStore | None = None,
+        store: Ledger | None = None,
         clock: Clock | None = None,
         clients: HttpClients | None = None,
     ) -> None:

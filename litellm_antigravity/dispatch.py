@@ -42,7 +42,7 @@ from litellm_antigravity.request import (
 from litellm_antigravity.retries import Retries
 from litellm_antigravity.selection.patience import FirstBytes, turn_seconds
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire import envelope
@@ -116,7 +116,7 @@ class Dispatcher:
         settings: Settings | None = None,
         *,
         accounts: AccountSource | None = None,
-        store: StateStore | None = None,
+        store: Ledger | None = None,
         clock: Clock | None = None,
         clients: HttpClients | None = None,
         jitter: Callable[[], float] = random.random,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from litellm_antigravity.accounts import Account
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals import Refusal
-from litellm_antigravity.state.rows import Cooldown
 
 
 class Served:

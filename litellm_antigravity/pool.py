@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from litellm_antigravity.accounts import AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.errors import (
     AccountsFileError,
@@ -36,8 +37,8 @@ from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, LeaseRe
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState, states_of
-from litellm_antigravity.state.rows import Cooldown
-from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, StateStore, StateView
+from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
+from litellm_antigravity.state.view import StateView
 from litellm_antigravity.wording import all_disabled, all_limited, no_capacity, nowhere_available, refused_by_all
 
 
@@ -62,7 +63,7 @@ class AccountPool(ForkAware):
         settings: Settings | None = None,
         *,
         accounts: AccountSource | None = None,
-        store: StateStore | None = None,
+        store: Ledger | None = None,
         clock: Clock | None = None,
         pid: Callable[[], int] = os.getpid,
         identity: Callable[[], ProcessIdentity] | None = None,
@@ -311,7 +312,7 @@ class AccountPool(ForkAware):
         """Return the cooldowns that this request may probe: all that bench the account, or none."""
         if not all(PROBE_INTERVAL_SECONDS < one.until - one.since < math.inf for one in cooldowns):
             return ()
-        return cooldowns if all(self.store.claim_probe(one, now) for one in cooldowns) else ()
+        return cooldowns if self.store.claim_probes(cooldowns, now) else ()
 
     # What there is
 
@@ -360,7 +361,7 @@ class AccountPool(ForkAware):
         return states_of(roster, self.store.refresh(), self.rules, self.clock.time(), model)
 
 
-def _store_at(settings: Settings, clock: Clock) -> StateStore:
+def _store_at(settings: Settings, clock: Clock) -> Ledger:
     from litellm_antigravity.state.disk import DiskStore  # diskcache is only imported when it is used
     from litellm_antigravity.state.resilient import ResilientStore
 

@@ -11,8 +11,8 @@ from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategy import Strategy
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.rows import Presence
-from litellm_antigravity.state.store import StateStore
 
 _CHANGED_SECONDS: Final = 5.0  # between two rows, with a strategy that changes accounts all the time
 _REPEAT_SECONDS: Final = 300.0
@@ -31,7 +31,7 @@ class Announcer:
 
     def __init__(
         self,
-        store: StateStore,
+        store: Ledger,
         clock: Clock,
         identity: Callable[[], ProcessIdentity],
         strategy: Strategy,

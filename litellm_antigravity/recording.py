@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Final
 
 from litellm_antigravity.clock import Clock
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
 from litellm_antigravity.lease import Lease, Outcome
 from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals import Cooling, Refusal, cooldown_for, penalty_for, refunds_token
 from litellm_antigravity.refusals.kinds import NOBODYS_FAULT
 from litellm_antigravity.selection.vitals import VitalsRules
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.wording import account_is_out, spell_remaining
 
 JUST_NOW_SECONDS: Final = 20.0
@@ -32,7 +32,7 @@ class Recorder:
         rules: of health and bucket.
     """
 
-    def __init__(self, store: StateStore, clock: Clock, rules: VitalsRules) -> None:
+    def __init__(self, store: Ledger, clock: Clock, rules: VitalsRules) -> None:
         self._store = store
         self._clock = clock
         self._rules = rules

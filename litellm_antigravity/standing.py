@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.models import canonical_model, family_of
 from litellm_antigravity.selection.availability import active_cooldowns
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, model_pool
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.view import StateView
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from litellm_antigravity.accounts import Account
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import AllAccountsLimitedError
 from litellm_antigravity.logs import spell_duration
 from litellm_antigravity.refusals import Refusal, RefusalKind
-from litellm_antigravity.state.rows import Cooldown
 
 
 def all_disabled(path: Path) -> str:

@@ -29,6 +29,7 @@ from litellm_antigravity.cli.demo_facts import RoundFacts, facts_of, user_agent_
 from litellm_antigravity.cli.demo_view import bar_of, block_for, show_starts, tell
 from litellm_antigravity.cli.status_facts import StatusReport, gather_status
 from litellm_antigravity.cli.status_view import show_status
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.logs import LOGGER
 from litellm_antigravity.models import family_of
@@ -36,7 +37,6 @@ from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import LoggedRequest
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import Cooldown
 
 pytestmark = pytest.mark.once
 

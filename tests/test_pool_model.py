@@ -41,8 +41,8 @@ from litellm_antigravity.models import family_of
 from litellm_antigravity.pool import SERVED, Lease, LeaseRequest, Wait
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.store import StateStore
 
 pytestmark = pytest.mark.once
 
@@ -67,7 +67,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.model = Reference()
         self.pools: list[AccountPool] = []
-        self.stores: list[StateStore] = []
+        self.stores: list[Ledger] = []
         self.current: dict[tuple[int, str], str] = {}
         self.turns: dict[tuple[int, str], tuple[tuple[str, ...], list[str]]] = {}
         self.probes: dict[tuple[str, str], tuple[float, bool]] = {}

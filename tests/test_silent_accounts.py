@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from serving import settings_of
 
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.refusals import cooldown_for, penalty_for, timeout_refusal
 from litellm_antigravity.selection.patience import FirstBytes, RequestKind, turn_seconds
 from litellm_antigravity.selection.retry_budget import MAX_TOKENS
 from litellm_antigravity.simulator import Simulator
-from litellm_antigravity.state.rows import Cooldown
 
 MODEL = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}

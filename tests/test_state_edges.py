@@ -17,7 +17,9 @@ from litellm_antigravity.errors import AllAccountsLimitedError, StateUnavailable
 from litellm_antigravity.pool import SERVED, Lease, LeaseRequest, Wait
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.rows import decode_capacity
 
 pytestmark = pytest.mark.once
@@ -79,20 +81,21 @@ def test_threads_that_waited_behind_one_that_failed_fail_with_it(folder: Path) -
     stuck = sqlite3.connect(folder.parent / "unused.db")
     have_come = threading.Semaphore(0)
 
-    class Watched(DiskStore):
+    class Watched(Replica):
         def begin_turn(self, came: float) -> None:
             have_come.release()
             super().begin_turn(came)
 
-        def failed(self, message: str) -> None:
-            for _ in range(CROWD):
+        def end_turn(self, error: BaseException | None) -> None:
+            for _ in range(CROWD if error is not None else 0):
                 assert have_come.acquire(timeout=60)
-            super().failed(message)
-            stuck.close()
+            super().end_turn(error)
+            if error is not None:
+                stuck.close()
 
     with closing(DiskStore(folder)) as opener:
         assert opener.next_cursor_start() == 0
-    store = Watched(folder, busy_timeout=0.2)
+    store = Ledger(Watched(DiskStore(folder, busy_timeout=0.2).replica.backend))
     store.refresh()
     assert have_come.acquire(timeout=60)  # that was ours
     stuck.close()

@@ -17,6 +17,7 @@ from serving import fields_of, settings_of
 from support import FakeClock
 
 from litellm_antigravity import Settings
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError, RequestRefusedError
 from litellm_antigravity.lease import Wait
@@ -25,7 +26,6 @@ from litellm_antigravity.selection.turns import STEP_SECONDS, next_turn
 from litellm_antigravity.simulator import LoggedRequest, Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import Cooldown
 
 MODEL = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import FAMILIES, canonical_model, family_of
 from litellm_antigravity.pool import AccountPool
@@ -15,7 +16,7 @@ from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence
+from litellm_antigravity.state.rows import Presence
 
 State: TypeAlias = Literal["ready", "cooling down", "out", "disabled"]
 """``out`` is a cooldown that does not end by itself."""

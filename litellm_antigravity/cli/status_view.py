@@ -12,8 +12,8 @@ from rich.text import Text
 
 from litellm_antigravity.cli.consoles import printable
 from litellm_antigravity.cli.status_facts import AccountReport, PoolReport, SharedStateReport, StatusReport
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.logs import spell_duration
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT
 
 _STYLES = {"ready": "green", "cooling down": "yellow", "out": "red", "disabled": "dim"}
 

@@ -20,7 +20,7 @@ from litellm_antigravity.refusals import (
     unreadable_refusal,
 )
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.wire.asking import Answer, ask
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.reading import TooLongError
@@ -38,7 +38,7 @@ _METADATA = {
 class Projects:
     """Finds projects: from the account, else what another process found, else from upstream, once per host."""
 
-    def __init__(self, settings: Settings, store: StateStore, clients: HttpClients, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Ledger, clients: HttpClients, clock: Clock) -> None:
         self._settings = settings
         self._store = store
         self._clients = clients

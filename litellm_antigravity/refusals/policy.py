@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, model_pool
 from litellm_antigravity.models import ModelFamily, canonical_model
 from litellm_antigravity.refusals.failed import is_another_accounts_turn
 from litellm_antigravity.refusals.kinds import (
@@ -20,7 +21,6 @@ from litellm_antigravity.refusals.kinds import (
 from litellm_antigravity.refusals.refusal import Refusal
 from litellm_antigravity.selection.retry_budget import RETRY_COST, TIMEOUT_COST
 from litellm_antigravity.selection.vitals import Penalty
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, model_pool
 
 CAPACITY_RETRIES: Final = (1.0, 2.0, 4.0)
 """Seconds before each of the short retries; jitter comes to them."""

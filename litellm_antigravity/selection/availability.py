@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.models import family_of
 from litellm_antigravity.refusals.kinds import NOBODYS_FAULT
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, model_pool
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.view import StateView
 
 _KNOWN_MODELS: Final = 256  # names come from requests
 

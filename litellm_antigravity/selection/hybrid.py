@@ -11,7 +11,7 @@ from litellm_antigravity.selection.sticky import Current
 from litellm_antigravity.selection.strategy import Choice, Chosen, LeaseRequest, Strategy
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.view import StateView
 
 
 class Hybrid(Strategy):

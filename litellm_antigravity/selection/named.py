@@ -7,7 +7,7 @@ from litellm_antigravity.errors import AccountsFileError, NoAccountLeftError
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.strategy import Choice, Chosen, LeaseRequest, Strategy
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.view import StateView
 
 
 class Named(Strategy):

@@ -9,7 +9,7 @@ from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategy import Choice, Chosen, LeaseRequest, Strategy
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.view import StateView
 
 
 def pick(available: Sequence[str], cursor: int) -> str:

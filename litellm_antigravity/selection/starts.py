@@ -9,7 +9,7 @@ from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 
 
 def pid_offset(pid: int, count: int) -> int:
@@ -47,7 +47,7 @@ class Starts:
         identity: gives who this process is.
     """
 
-    def __init__(self, settings: Settings, store: StateStore, identity: Callable[[], ProcessIdentity]) -> None:
+    def __init__(self, settings: Settings, store: Ledger, identity: Callable[[], ProcessIdentity]) -> None:
         self._settings = settings
         self._store = store
         self._identity = identity

@@ -10,7 +10,7 @@ from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategy import WAKE_MARGIN_SECONDS, Choice, Chosen, Hold, LeaseRequest, Strategy
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.view import StateView
 
 
 def first_available(order: Sequence[str], start: int, available: Callable[[str], bool]) -> str | None:

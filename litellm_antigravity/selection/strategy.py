@@ -11,7 +11,7 @@ from litellm_antigravity.models import ModelFamily, canonical_model, family_of
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.view import StateView
 
 WAKE_MARGIN_SECONDS: Final = 0.01
 """Who waits sleeps a little past the end of a cooldown, rather than wake a little before it."""

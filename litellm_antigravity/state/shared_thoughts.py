@@ -25,10 +25,14 @@ import diskcache
 import filelock
 
 from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.state.connection import is_corrupt
+from litellm_antigravity.state.disk import CacheLayout
 from litellm_antigravity.state.file_systems import refuse_network
-from litellm_antigravity.state.opening import DATABASE, Layout, opened
+from litellm_antigravity.state.opening import opened
 from litellm_antigravity.state.private_files import identity_of, prepare_directory
-from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt
+from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk
+
+DATABASE: Final = diskcache.core.DBNAME
 
 logger = logging.getLogger("litellm_antigravity")
 
@@ -170,7 +174,7 @@ class SharedThoughts(ForkAware):
                 refuse_network(self.directory)
             prepare_directory(self.directory.parent)
             prepare_directory(self.directory)
-            layout = Layout(_Cache, _Disk, {**_SETTINGS, "size_limit": self._max_bytes}, keeps_corrupt=False)
+            layout = CacheLayout(_Cache, _Disk, {**_SETTINGS, "size_limit": self._max_bytes}, keeps_corrupt=False)
             self._cache, self._identity = opened(self.directory, layout, PATIENCE_SECONDS)
         return self._cache
 

@@ -4,20 +4,16 @@ What diskcache does not give (measured facts in brackets are about diskcache 5.6
 
 * A strict `Disk`: only text and numbers that SQLite itself stores. diskcache unpickles rows, `JSONDisk` too, and
   joins the ``filename`` column to the folder unchecked (CVE-2025-69872).
-* One connection per process, not one per thread: threads of a process do not run into each other's locks, and file
-  descriptors stay few.
-* Never ``retry=True`` (it spins for ever on a permanent error), no memory mapping (a truncated file would kill the
-  process). Opening gives up after the busy timeout too [diskcache: 60 s].
+* One connection per process, not one per thread; see `connection`.
+* Never ``retry=True`` (it spins for ever on a permanent error). Opening gives up after the busy timeout too
+  [diskcache: 60 s].
 * Opening a complete file only reads [diskcache: writes every setting, which takes the write lock some twenty times].
-* Who waits for the write lock waits as long as others get it and let it go; SQLite counts seconds only.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +21,7 @@ from typing import Any
 import diskcache
 from typing_extensions import Self
 
-from litellm_antigravity.state.kernel_locks import Queue
+from litellm_antigravity.state.connection import Connection
 
 MAX_VALUE_CHARS = 64 * 1024
 
@@ -46,16 +42,6 @@ _ALL_COLUMNS = (
     "SELECT rowid, key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value"
     " FROM Cache LIMIT 0"
 )
-_SLICE_SECONDS = 0.05
-"""After waiting this long for the write lock, queue up, and look whether others get on."""
-
-_QUEUE_SECONDS = 0.5
-"""How long to wait in the queue between two tries."""
-
-_MOST_PATIENCE_SECONDS = 60.0
-"""Longer than any crowd takes: 256 starters were served in 5 s on two cores."""
-
-_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "mmap_size = 0")
 
 
 class RefusedRowError(OSError):
@@ -136,7 +122,7 @@ class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache ha
     """
 
     more_pragmas: tuple[str, ...] = ()
-    _one: sqlite3.Connection | None = None
+    _one: Connection | None = None
     _durable = True
 
     def __init__(self, directory: str, *, timeout: float, durable: bool = True, **settings: object) -> None:
@@ -181,55 +167,20 @@ class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache ha
 
     @property
     def _con(self) -> sqlite3.Connection:
-        if self._one is None:
-            self._one = sqlite3.connect(
-                os.path.join(self._directory, diskcache.core.DBNAME),  # noqa: PTH118 - diskcache keeps it as text
-                timeout=min(self._patience, _SLICE_SECONDS),
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._one.text_factory = _text_or_bytes
-            pragmas = (*self.more_pragmas, *_PRAGMAS)
-            for pragma in pragmas if self._durable else (*pragmas, "synchronous = OFF"):
-                self._sql(f"PRAGMA {pragma}")
-        return self._one
+        return self._connection.raw
 
     @property
-    def _sql_retry(self) -> Any:
-        return self._sql  # it waits; diskcache would go on trying for a minute
+    def _connection(self) -> Connection:
+        if self._one is None:
+            file = Path(self._directory, diskcache.core.DBNAME)
+            self._one = Connection(file, self._patience, durable=self._durable, pragmas=self.more_pragmas)
+        return self._one
 
-    def _sql(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
-        connection = self._one or self._con
-        try:
-            return connection.execute(statement, parameters)
-        except sqlite3.OperationalError as error:
-            if connection.in_transaction or not _is_busy(error):
-                raise
-            return self._wait_and_execute(connection, statement, parameters, error)
+    def sql(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
+        """Execute a statement; see `Connection.sql`."""
+        return (self._one or self._connection).sql(statement, parameters)
 
-    def _wait_and_execute(
-        self, connection: sqlite3.Connection, statement: str, parameters: Any, busy: sqlite3.OperationalError
-    ) -> sqlite3.Cursor:
-        """Go on trying while the others get on: a crowd of writers is served, a stuck one is not waited for."""
-        began = moved = time.monotonic() - min(self._patience, _SLICE_SECONDS)
-        version = _version(connection)
-        queue = Queue(Path(self._directory, "turn.lock"))
-        try:
-            while True:
-                now = time.monotonic()
-                if now - moved >= self._patience or now - began >= _MOST_PATIENCE_SECONDS:
-                    raise busy
-                queue.granted(min(_QUEUE_SECONDS, self._patience))  # if not, the first of them may be stuck
-                try:
-                    return connection.execute(statement, parameters)
-                except sqlite3.OperationalError as error:
-                    if not _is_busy(error):
-                        raise
-                    busy = error
-                if version != (version := _version(connection)):
-                    moved = time.monotonic()
-        finally:
-            queue.leave()
+    _sql = _sql_retry = sql  # it waits; diskcache would go on trying for a minute
 
     def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
         """Ignore settings that are not ours: the name, as found in the file, would become an attribute or a PRAGMA."""
@@ -242,31 +193,3 @@ class OneConnectionCache(diskcache.Cache):  # type: ignore[misc]  # diskcache ha
         connection, self._one = self._one, None
         if connection is not None:
             connection.close()
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    return "is locked" in str(error)  # its code came with Python 3.11
-
-
-def _version(connection: sqlite3.Connection) -> object:
-    """Return what changes whenever another connection has committed; ``None`` if it cannot be read now."""
-    try:
-        return connection.execute("PRAGMA data_version").fetchone()
-    except sqlite3.OperationalError:
-        return None
-
-
-def _text_or_bytes(stored: bytes) -> str | bytes:
-    """Return a text column's text; bytes, which no row of ours holds, where it is none, rather than fail the query."""
-    try:
-        return stored.decode()
-    except UnicodeDecodeError:
-        return stored
-
-
-def is_corrupt(error: sqlite3.DatabaseError | IsADirectoryError) -> bool:
-    """Return whether a file that cannot be opened is to be moved aside: broken, or not a database of diskcache."""
-    # SQLITE_CORRUPT and SQLITE_NOTADB are raised as DatabaseError itself; its subclasses mean something else.
-    if isinstance(error, IsADirectoryError) or type(error) is sqlite3.DatabaseError:
-        return True
-    return any(sign in str(error) for sign in ("malformed", "no such column", "has no column"))
