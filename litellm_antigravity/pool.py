@@ -156,11 +156,11 @@ class AccountPool(ForkAware):
         if (lease := self._take_by_what_is_known(asked)) is not None:
             return lease
         while True:
-            roster, view, now = self._roster(), self.store.refresh(), self.clock.time()
+            snapshot, view, now = self._snapshot(), self.store.refresh(), self.clock.time()
             held = view.capacity.get(asked.model)
             if held is not None and (left := held.remaining(now)) > 0:
                 raise RequestRefusedError(no_capacity(asked.model, left))
-            choice, availability = self._choose(asked, roster, view, now)
+            choice, availability = self._choose(asked, snapshot, view, now)
             if choice is None:
                 return self._wait_or_probe(asked, availability, now)
             if isinstance(choice, Hold):
@@ -179,10 +179,10 @@ class AccountPool(ForkAware):
         view = None if self.strategy.takes_turns else self.store.guess()
         if view is None:
             return None
-        roster, now = self._roster(), self.clock.time()
+        snapshot, now = self._snapshot(), self.clock.time()
         if (held := view.capacity.get(asked.model)) is not None and held.remaining(now) > 0:
             return None
-        choice, availability = self._choose(asked, roster, view, now)
+        choice, availability = self._choose(asked, snapshot, view, now)
         if isinstance(choice, Chosen) and self.store.begin_if_current(
             choice.account_id, now, self.rules, require_token=choice.takes_token
         ):
@@ -190,18 +190,18 @@ class AccountPool(ForkAware):
         return None
 
     def _choose(
-        self, asked: LeaseRequest, roster: AccountsSnapshot, view: StateView, now: float
+        self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView, now: float
     ) -> tuple[Choice, Availability]:
         strategy = self.strategy if asked.account_id is None else self._named
         with self._lock:
-            availability = self._availabilities.of(asked.model, roster, view, now)
+            availability = self._availabilities.of(asked.model, snapshot, view, now)
             choice = strategy.choose(asked, view, availability, now)
             if strategy.takes_turns and isinstance(choice, Chosen):
                 strategy.taken(choice.account_id, asked.family)
         return choice, availability
 
     def _lease(self, asked: LeaseRequest, choice: Chosen, availability: Availability, now: float) -> Lease:
-        account = availability.roster.by_id[choice.account_id]
+        account = availability.snapshot.by_id[choice.account_id]
         self._taken(account.id, asked.family, counted=self.strategy.takes_turns)
         if decisions_are_visible():
             decision(
@@ -210,7 +210,7 @@ class AccountPool(ForkAware):
                 account.label,
                 asked.model,
                 len(availability.free),
-                len(availability.roster.enabled),
+                len(availability.snapshot.enabled),
                 f", {len(asked.tried)} tried before" if asked.tried else "",
             )
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
@@ -234,11 +234,11 @@ class AccountPool(ForkAware):
             model: a model name.
             among: the account ids to choose from; all when absent.
         """
-        roster = self._roster()
-        others = () if among is None else {account.id for account in roster.enabled if account.id not in among}
+        snapshot = self._snapshot()
+        others = () if among is None else {account.id for account in snapshot.enabled if account.id not in among}
         asked, view, now = LeaseRequest(model, others, patience=0.0), self.store.refresh(), self.clock.time()
         with self._lock:
-            choice = self.strategy.choose(asked, view, self._availabilities.of(asked.model, roster, view, now), now)
+            choice = self.strategy.choose(asked, view, self._availabilities.of(asked.model, snapshot, view, now), now)
         return choice.account_id if isinstance(choice, Chosen) else None
 
     def take(self, model: str, account_id: str) -> Lease | None:
@@ -267,20 +267,20 @@ class AccountPool(ForkAware):
             besides: account ids that may not be used now for a reason of somebody else's: the error tells of them as
                 well where they are limited, since they may be the first to be back.
         """
-        asked, roster, view, now = LeaseRequest(model), self._roster(), self.store.refresh(), self.clock.time()
+        asked, snapshot, view, now = LeaseRequest(model), self._snapshot(), self.store.refresh(), self.clock.time()
         with self._lock:
-            benched = self._availabilities.of(asked.model, roster, view, now).benched
-        accounts = [account for account in roster.enabled if account.id in among]
+            benched = self._availabilities.of(asked.model, snapshot, view, now).benched
+        accounts = [account for account in snapshot.enabled if account.id in among]
         if not accounts or any(account.id not in benched for account in accounts):
             return None
-        told = [one for one in roster.enabled if one in accounts or (one.id in besides and one.id in benched)]
+        told = [one for one in snapshot.enabled if one in accounts or (one.id in besides and one.id in benched)]
         return all_limited(told, benched, asked.model, now)
 
     # When there is nobody
 
     def _wait_or_probe(self, asked: LeaseRequest, availability: Availability, now: float) -> Lease | Wait:
         """Return how long to wait for the account that is back first, or a lease that probes a long cooldown."""
-        named = None if asked.account_id is None else named_account(asked, availability.roster)
+        named = None if asked.account_id is None else named_account(asked, availability.snapshot)
         at_most = min(self.settings.max_rate_limit_wait_seconds - asked.waited, asked.patience)
         earliest = earliest_return(asked, availability, now)
         if earliest <= at_most:
@@ -294,15 +294,15 @@ class AccountPool(ForkAware):
         if availability.free:
             msg = f"each of the {len(availability.free)} free account(s) has been tried for this request"
             raise NoAccountLeftError(msg)
-        roster, benched = availability.roster, availability.benched
-        for account in roster.enabled:
+        snapshot, benched = availability.snapshot, availability.benched
+        for account in snapshot.enabled:
             if account.id not in asked.tried and (probes := self._claim_probes(benched[account.id], now)):
                 self.store.begin_request(account.id, now, self.rules, require_token=False)
                 LOGGER.info("Probing %s for %s, whose cooldown is long.", account.label, asked.model)
                 return Lease(account, asked.model, asked.family, now, probes)
-        if (refusal := nowhere_available(roster.enabled, benched, asked.model, now)) is not None:
+        if (refusal := nowhere_available(snapshot.enabled, benched, asked.model, now)) is not None:
             raise RequestRefusedError(refusal)
-        raise all_limited(roster.enabled, benched, asked.model, now)
+        raise all_limited(snapshot.enabled, benched, asked.model, now)
 
     def _in_turn(self, asked: LeaseRequest, seconds: float, now: float, at_most: float) -> Wait:
         """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
@@ -316,12 +316,12 @@ class AccountPool(ForkAware):
 
     # What there is
 
-    def _roster(self) -> AccountsSnapshot:
-        roster = self.accounts.current()
-        if not roster.enabled:
-            raise AccountsFileError(all_disabled(roster.path))
-        self._readiness.check_clients(roster)
-        return self._readiness.checked(roster)
+    def _snapshot(self) -> AccountsSnapshot:
+        snapshot = self.accounts.current()
+        if not snapshot.enabled:
+            raise AccountsFileError(all_disabled(snapshot.path))
+        self._readiness.check_clients(snapshot)
+        return self._readiness.checked(snapshot)
 
     # Reporting how it went
 
@@ -357,8 +357,8 @@ class AccountPool(ForkAware):
 
     def states(self, model: str | None = None) -> list[AccountState]:
         """Return what is known of every account, enabled or not; with ``model``, only what concerns it."""
-        roster = self._readiness.checked(self.accounts.current())
-        return states_of(roster, self.store.refresh(), self.rules, self.clock.time(), model)
+        snapshot = self._readiness.checked(self.accounts.current())
+        return states_of(snapshot, self.store.refresh(), self.rules, self.clock.time(), model)
 
 
 def _store_at(settings: Settings, clock: Clock) -> Ledger:

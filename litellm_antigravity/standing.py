@@ -28,7 +28,7 @@ class AccountState:
 
 
 def states_of(
-    roster: AccountsSnapshot, view: StateView, rules: VitalsRules, now: float, model: str | None = None
+    snapshot: AccountsSnapshot, view: StateView, rules: VitalsRules, now: float, model: str | None = None
 ) -> list[AccountState]:
     """Return what is known of every account, enabled or not; with ``model``, only what concerns it."""
     pools = None
@@ -36,7 +36,7 @@ def states_of(
         name = canonical_model(model)
         pools = (WHOLE_ACCOUNT, family_of(name), model_pool(name))
     fresh, states = Vitals.fresh(rules), []
-    for account in roster.accounts:
+    for account in snapshot.accounts:
         vitals = view.vitals.get(account.id, fresh)
         cooldowns = [one for one in active_cooldowns(account, view, now) if pools is None or one.pool in pools]
         health, tokens = vitals.health_now(now, rules), vitals.tokens_now(now, rules)

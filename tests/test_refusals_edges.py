@@ -10,7 +10,7 @@ import litellm
 import pytest
 from support import NOW
 
-from litellm_antigravity.litellm.outcomes import refusal_of
+from litellm_antigravity.litellm.other_providers import refusal_of
 from litellm_antigravity.refusals import (
     Cooling,
     Failover,

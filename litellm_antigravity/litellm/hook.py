@@ -14,7 +14,7 @@ from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
 from litellm_antigravity.litellm import router_seams
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request
 from litellm_antigravity.litellm.handler import AntigravityLLM
-from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
+from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing import Deployment, Group, Member
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.models import PROVIDER, canonical_model, family_of

@@ -21,7 +21,7 @@ class Availability:
     """Who is free for one model, as long as no cooldown begins or ends.
 
     Attributes:
-        roster: the accounts it is about.
+        snapshot: the accounts it is about.
         cooldown_version: of the view that it was made from.
         computed_at: epoch seconds.
         valid_until: when the first cooldown ends, in epoch seconds.
@@ -29,7 +29,7 @@ class Availability:
         benched: the other enabled accounts, each with the cooldowns that say so.
     """
 
-    roster: AccountsSnapshot
+    snapshot: AccountsSnapshot
     cooldown_version: int
     computed_at: float
     valid_until: float
@@ -37,11 +37,11 @@ class Availability:
     benched: Mapping[str, tuple[Cooldown, ...]]
 
     @classmethod
-    def of(cls, model: str, roster: AccountsSnapshot, view: StateView, now: float) -> Availability:
+    def of(cls, model: str, snapshot: AccountsSnapshot, view: StateView, now: float) -> Availability:
         """Return who is free for ``model`` now, and until when that holds if nothing happens."""
         version = view.cooldown_version  # before the look: another thread may be adding a cooldown
-        benched = _benched(model, roster, view, now)
-        if len(benched) == len(roster.enabled):
+        benched = _benched(model, snapshot, view, now)
+        if len(benched) == len(snapshot.enabled):
             # Transport is inference, and when it has benched everybody it is not the accounts that are at fault.
             benched = {
                 account_id: cooldowns
@@ -54,20 +54,20 @@ class Availability:
             for cooldown in cooldowns
             if not math.isinf(cooldown.until)
         ]
-        free = tuple(account.id for account in roster.enabled if account.id not in benched)
-        return cls(roster, version, now, min(ends, default=math.inf), free, benched)
+        free = tuple(account.id for account in snapshot.enabled if account.id not in benched)
+        return cls(snapshot, version, now, min(ends, default=math.inf), free, benched)
 
-    def holds(self, roster: AccountsSnapshot, view: StateView, now: float) -> bool:
+    def holds(self, snapshot: AccountsSnapshot, view: StateView, now: float) -> bool:
         """Return whether nothing has happened that this does not know of."""
         return (
-            self.roster is roster
+            self.snapshot is snapshot
             and self.cooldown_version == view.cooldown_version
             and self.computed_at <= now < self.valid_until
         )
 
     def is_free(self, account_id: str) -> bool:
         """Return whether an account may be chosen."""
-        account = self.roster.by_id.get(account_id)
+        account = self.snapshot.by_id.get(account_id)
         return account is not None and account.enabled and account_id not in self.benched
 
     def candidates(self, tried: Collection[str]) -> tuple[str, ...]:
@@ -87,14 +87,14 @@ class Availabilities:
     def __init__(self) -> None:
         self._known: dict[str, Availability] = {}
 
-    def of(self, model: str, roster: AccountsSnapshot, view: StateView, now: float) -> Availability:
+    def of(self, model: str, snapshot: AccountsSnapshot, view: StateView, now: float) -> Availability:
         """Return who is free for ``model`` now, a canonical name."""
         known = self._known.get(model)
-        if known is not None and known.holds(roster, view, now):
+        if known is not None and known.holds(snapshot, view, now):
             return known
         if len(self._known) > _KNOWN_MODELS:
             self._known.clear()
-        self._known[model] = fresh = Availability.of(model, roster, view, now)
+        self._known[model] = fresh = Availability.of(model, snapshot, view, now)
         return fresh
 
 
@@ -113,13 +113,13 @@ def active_cooldowns(account: Account, view: StateView, now: float) -> list[Cool
     return found
 
 
-def _benched(model: str, roster: AccountsSnapshot, view: StateView, now: float) -> dict[str, tuple[Cooldown, ...]]:
+def _benched(model: str, snapshot: AccountsSnapshot, view: StateView, now: float) -> dict[str, tuple[Cooldown, ...]]:
     """Return the enabled accounts that may not serve ``model`` now, with the cooldowns that say so."""
     pools = (WHOLE_ACCOUNT, family_of(model), model_pool(model))
     benched: dict[str, tuple[Cooldown, ...]] = {}
-    suspects = {*view.cooldowns, *(account.id for account in roster.enabled if account.cooldowns)}
+    suspects = {*view.cooldowns, *(account.id for account in snapshot.enabled if account.cooldowns)}
     for account_id in suspects:
-        account = roster.by_id.get(account_id)
+        account = snapshot.by_id.get(account_id)
         if account is None or not account.enabled:
             continue
         active = tuple(cooldown for cooldown in active_cooldowns(account, view, now) if cooldown.pool in pools)

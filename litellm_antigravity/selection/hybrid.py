@@ -37,29 +37,29 @@ class Hybrid(Strategy):
         candidates = availability.candidates(asked.tried)
         if not candidates:
             return None
-        roster = availability.roster
+        snapshot = availability.snapshot
         usable = [one for one in candidates if one not in asked.overdrawn] if asked.overdrawn else candidates
-        among = None if len(usable) == len(roster.enabled) else usable
-        best = self._board(roster, view, now).choose(now, current=self._current.of(asked.family), among=among)
+        among = None if len(usable) == len(snapshot.enabled) else usable
+        best = self._board(snapshot, view, now).choose(now, current=self._current.of(asked.family), among=among)
         if best is not None:
             return Chosen(best, takes_token=True)
-        return Chosen(self._current.or_next(candidates, roster, asked.family))
+        return Chosen(self._current.or_next(candidates, snapshot, asked.family))
 
     def taken(self, account_id: str, family: ModelFamily) -> None:
         """Prefer this account from now on."""
         self._current.taken(account_id, family)
 
-    def _board(self, roster: AccountsSnapshot, view: StateView, now: float) -> Scoreboard:
+    def _board(self, snapshot: AccountsSnapshot, view: StateView, now: float) -> Scoreboard:
         """Return the scores as the view has them: nothing is remembered but what can be read from it again."""
-        if self._scores is not None and self._scores[0] is roster:
+        if self._scores is not None and self._scores[0] is snapshot:
             _, board, seen = self._scores
             changed = view.changed_vitals(seen)
             if changed is not None:
                 for account_id in changed:
                     board.update(account_id, view.vitals[account_id], now)
-                self._scores = (roster, board, seen + len(changed))
+                self._scores = (snapshot, board, seen + len(changed))
                 return board
         position = view.position  # before the look: another thread may be changing something
-        board = Scoreboard([account.id for account in roster.enabled], self._rules, dict(view.vitals), now)
-        self._scores = (roster, board, position)
+        board = Scoreboard([account.id for account in snapshot.enabled], self._rules, dict(view.vitals), now)
+        self._scores = (snapshot, board, position)
         return board

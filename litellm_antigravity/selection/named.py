@@ -38,11 +38,11 @@ class Named(Strategy):
         self._usual.taken(account_id, family)
 
 
-def named_account(asked: LeaseRequest, roster: AccountsSnapshot) -> Account:
+def named_account(asked: LeaseRequest, snapshot: AccountsSnapshot) -> Account:
     """Return the account that a request is for and that it has not tried."""
-    account = roster.by_id.get(asked.account_id or "")
+    account = snapshot.by_id.get(asked.account_id or "")
     if account is None or not account.enabled:
-        msg = f"the account that this deployment names is not in {roster.path}, or is disabled there"
+        msg = f"the account that this deployment names is not in {snapshot.path}, or is disabled there"
         raise AccountsFileError(msg)
     if account.id in asked.tried:
         msg = f"{account.label} has been tried for this request, which is for no other account"

@@ -72,11 +72,11 @@ class Starts:
             self._number = self._store.next_cursor_start()
         return self._number
 
-    def index(self, roster: AccountsSnapshot, family: ModelFamily) -> int:
+    def index(self, snapshot: AccountsSnapshot, family: ModelFamily) -> int:
         """Return where this process starts in the list of enabled accounts (DESIGN, section 5)."""
         if self.version == self._version and family in self._indices:
             return self._indices[family]
-        count, offset, message = len(roster.enabled), 0, None
+        count, offset, message = len(snapshot.enabled), 0, None
         if self._settings.pid_offset_enabled and count > 1:
             if self._settings.offset_source == "slot":
                 if self.slot is None:
@@ -86,7 +86,7 @@ class Starts:
             else:
                 offset = pid_offset(self._identity().pid, count)
                 message = "[accounts] Applying PID offset: %d (process.pid %% accounts.length)"
-        self._indices[family] = start = start_index(roster.base_index.get(family, 0), offset, count)
+        self._indices[family] = start = start_index(snapshot.base_index.get(family, 0), offset, count)
         if decisions_are_visible():
             if message is not None:
                 decision(message, offset)

@@ -38,17 +38,17 @@ class Current:
         """Stay with this account from now on."""
         self._known[family] = account_id
 
-    def or_next(self, candidates: Collection[str], roster: AccountsSnapshot, family: ModelFamily) -> str:
+    def or_next(self, candidates: Collection[str], snapshot: AccountsSnapshot, family: ModelFamily) -> str:
         """Return the current account if it is a candidate; else the next one in file order."""
         current = self.of(family)
         if current is not None and current in candidates:
             return current
-        last = None if current is None else roster.by_id.get(current)
+        last = None if current is None else snapshot.by_id.get(current)
         if last is None:
-            start = self._starts.index(roster, family)
+            start = self._starts.index(snapshot, family)
         else:  # perhaps disabled meanwhile: then the next one in the file
-            start = sum(account.position <= last.position for account in roster.enabled)
-        chosen = first_available([one.id for one in roster.enabled], start, set(candidates).__contains__)
+            start = sum(account.position <= last.position for account in snapshot.enabled)
+        chosen = first_available([one.id for one in snapshot.enabled], start, set(candidates).__contains__)
         if chosen is None:  # pragma: no cover - there is at least one candidate
             raise AssertionError
         return chosen
@@ -79,7 +79,7 @@ class Sticky(Strategy):
                 if wait <= min(at_most, asked.patience):
                     return Hold(wait, at_most)
         candidates = availability.candidates(asked.tried)
-        return Chosen(self._current.or_next(candidates, availability.roster, asked.family)) if candidates else None
+        return Chosen(self._current.or_next(candidates, availability.snapshot, asked.family)) if candidates else None
 
     def taken(self, account_id: str, family: ModelFamily) -> None:
         """Stay with this account from now on."""

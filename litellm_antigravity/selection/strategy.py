@@ -116,7 +116,7 @@ class Strategy(Protocol):
 def earliest_return(asked: LeaseRequest, availability: Availability, now: float) -> float:
     """Return the seconds until an account can be asked that this request is not done with."""
     waits = []
-    for account in availability.roster.enabled:
+    for account in availability.snapshot.enabled:
         again = account.id in asked.limited
         if asked.account_id not in (None, account.id) or (account.id in asked.tried and not again):
             continue
