@@ -104,8 +104,8 @@ class AccountPool(ForkAware):
         self.settings = settings or Settings()
         self.clock = clock or SystemClock()
         self.accounts = accounts or AccountsFile(self.settings.accounts_file, clock=self.clock)
-        self.store = store or _store_at(self.settings, self.clock)
         self.rules = _vitals_rules(self.settings)
+        self.store = store or _store_at(self.settings, self.clock, self.rules)
         self._pid = pid
         self._lock = threading.Lock()
         self._start_over()
@@ -615,7 +615,7 @@ class AccountPool(ForkAware):
         long = [one for one in cooldowns if PROBE_INTERVAL_SECONDS < one.until - one.since < math.inf]
         if len(long) != len(cooldowns):
             return ()
-        return tuple(long) if all(self.store.claim_probe(one, now) for one in long) else ()
+        return tuple(long) if self.store.claim_probes(long, now) else ()
 
     # Reporting how it went
 
@@ -796,12 +796,11 @@ def _cooldown(account: Account, pool: str, seconds: float, refusal: Refusal, now
     )
 
 
-def _store_at(settings: Settings, clock: Clock) -> Ledger:
-    from litellm_antigravity.state.disk import DiskStore  # diskcache is only imported when it is used
-    from litellm_antigravity.state.resilient import ResilientStore
+def _store_at(settings: Settings, clock: Clock, rules: VitalsRules) -> Ledger:
+    from litellm_antigravity.state.backends import shared_ledger  # SQLite is only imported when it is used
 
-    disk = DiskStore(settings.state_dir, on_network=settings.state_dir_on_network)
-    return ResilientStore(disk, clock, background=True)
+    on_network = settings.state_dir_on_network
+    return shared_ledger(settings.state_backend, settings.state_dir, clock, rules, on_network=on_network)
 
 
 def _vitals_rules(settings: Settings) -> VitalsRules:
