@@ -73,8 +73,8 @@ class AccountPool(ForkAware):
         self._readiness = Readiness(self.settings)
         self.clock = clock or SystemClock()
         self.accounts = accounts or AccountsFile(self.settings.accounts_file, clock=self.clock)
-        self.store = store or _store_at(self.settings, self.clock)
         self.rules = VitalsRules.of(self.settings)
+        self.store = store or _store_at(self.settings, self.clock, self.rules)
         self._pid = pid
         self._lock = threading.Lock()
         self._start_over()
@@ -361,12 +361,11 @@ class AccountPool(ForkAware):
         return states_of(snapshot, self.store.refresh(), self.rules, self.clock.time(), model)
 
 
-def _store_at(settings: Settings, clock: Clock) -> Ledger:
-    from litellm_antigravity.state.disk import DiskStore  # diskcache is only imported when it is used
-    from litellm_antigravity.state.resilient import ResilientStore
+def _store_at(settings: Settings, clock: Clock, rules: VitalsRules) -> Ledger:
+    from litellm_antigravity.state.backends import shared_ledger  # SQLite is only imported when it is used
 
-    disk = DiskStore(settings.state_dir, on_network=settings.state_dir_on_network)
-    return ResilientStore(disk, clock, background=True)
+    on_network = settings.state_dir_on_network
+    return shared_ledger(settings.state_backend, settings.state_dir, clock, rules, on_network=on_network)
 
 
 __all__ = ["SERVED", "AccountPool", "Lease", "LeaseRequest", "Outcome", "Served", "Wait"]

@@ -40,6 +40,7 @@ from litellm_antigravity.errors import (
 from litellm_antigravity.models import family_of
 from litellm_antigravity.pool import SERVED, Lease, LeaseRequest, Wait
 from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.selection.turns import next_turn
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryStore
@@ -71,6 +72,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.current: dict[tuple[int, str], str] = {}
         self.turns: dict[tuple[int, str], tuple[tuple[str, ...], list[str]]] = {}
         self.probes: dict[tuple[str, str], tuple[float, bool]] = {}
+        self.woken: dict[str, float] = {}
 
     # Setting up
 
@@ -219,12 +221,18 @@ class PoolMachine(RuleBasedStateMachine):
         current = self.current.get((who, family_of(model)))
         sticky = self.settings.account_selection_strategy == "sticky" and current in back and current not in tried
         if sticky and 0 < back[str(current)] + WAKE_MARGIN <= self.settings.sticky_wait_seconds:
-            assert wait.seconds == pytest.approx(back[str(current)] + WAKE_MARGIN)
+            self.check_turn(model, wait, back[str(current)], self.settings.sticky_wait_seconds)
             return
         assert not free, "a wait though an account is free"
         earliest = min(seconds for account, seconds in back.items() if account not in tried)
-        assert wait.seconds == pytest.approx(earliest + WAKE_MARGIN)
+        self.check_turn(model, wait, earliest, self.settings.max_rate_limit_wait_seconds)
         assert wait.seconds <= self.settings.max_rate_limit_wait_seconds
+
+    def check_turn(self, model: str, wait: Wait, back: float, limit: float) -> None:
+        """Those who wait for the same account wake up one after the other."""
+        now, family = self.clock.time(), family_of(model)
+        self.woken[family] = next_turn(self.woken.get(family), now + back + WAKE_MARGIN, now + limit)
+        assert wait.seconds == pytest.approx(self.woken[family] - now)
 
     def check_error(self, error: AntigravityError, model: str, tried: Sequence[str]) -> None:
         free, benched = self.look(model)

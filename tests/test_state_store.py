@@ -359,8 +359,7 @@ def test_beside_other_writers_a_request_takes_no_transaction(kind: str, tmp_path
     one.refresh()
     other.begin_request("b", NOW, RULES, require_token=True)
     statements: list[str] = []
-    handle = one.replica.backend._handle  # type: ignore[attr-defined]
-    (handle._con if kind == "diskcache" else handle.raw).set_trace_callback(statements.append)
+    one.replica.backend._connection.raw.set_trace_callback(statements.append)  # type: ignore[attr-defined]
     assert one.begin_request("a", NOW, RULES, require_token=True)
     one.record_success("a", "claude", NOW, RULES)
     assert not [statement for statement in statements if statement.startswith("BEGIN")]

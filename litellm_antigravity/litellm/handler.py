@@ -75,7 +75,11 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
                     dispatcher = Dispatcher(self._settings)
                     settings = dispatcher.settings  # after `register`; in the proxy the first that is known of them
                     register_models(model_costs(settings.model_costs))
-                    THOUGHTS.share(settings.state_dir / "thoughts", on_network=settings.state_dir_on_network)
+                    THOUGHTS.share(
+                        settings.state_dir / "thoughts",
+                        on_network=settings.state_dir_on_network,
+                        backend=settings.state_backend,
+                    )
                     self._dispatcher = dispatcher
         return dispatcher
 

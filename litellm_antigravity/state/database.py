@@ -18,9 +18,10 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state.backend import Change, Position, Row, StoreStatus, is_watched
+from litellm_antigravity.state.connection import Connection
 from litellm_antigravity.state.file_systems import refuse_network
 from litellm_antigravity.state.host_locks import HostLocks
-from litellm_antigravity.state.opening import Handle, Layout, opened
+from litellm_antigravity.state.opening import Layout, opened
 from litellm_antigravity.state.private_files import identity_of, prepare_directory
 
 BUSY_TIMEOUT_SECONDS: Final = 5.0
@@ -90,16 +91,14 @@ class DatabaseBackend:
         on_network: use the folder though it is on a network file system.
     """
 
-    def __init__(
-        self, directory: Path, layout: Layout[Handle], table: Table, *, busy_timeout: float, on_network: bool
-    ) -> None:
+    def __init__(self, directory: Path, layout: Layout, table: Table, *, busy_timeout: float, on_network: bool) -> None:
         self.directory = directory
         self._layout = layout
         self._table = table
         self._busy_timeout = busy_timeout
         self._may_be_used = on_network
         self._locks = HostLocks(directory, self._prepare)
-        self._handle: Handle | None = None
+        self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._checked_at = 0.0
         self._life = 0
@@ -107,20 +106,20 @@ class DatabaseBackend:
 
     # Opening and closing
 
-    def _ready(self) -> Handle:
+    def _ready(self) -> Connection:
         now = time.monotonic()
-        if self._handle is not None:
+        if self._connection is not None:
             if now - self._checked_at < _IDENTITY_CHECK_SECONDS:
-                return self._handle
+                return self._connection
             if self._identity == identity_of(self.directory / self._layout.database):
                 self._checked_at = now
-                return self._handle
+                return self._connection
             self.close()  # the folder was removed, or the file set aside by somebody who found it broken
         self._prepare()
-        handle, self._identity = opened(self.directory, self._layout, self._busy_timeout)
-        self._handle, self._checked_at = handle, now
+        connection, self._identity = opened(self.directory, self._layout, self._busy_timeout)
+        self._connection, self._checked_at = connection, now
         self._life += 1
-        return handle
+        return connection
 
     def _prepare(self) -> None:
         if not self._may_be_used:
@@ -130,10 +129,10 @@ class DatabaseBackend:
 
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             with contextlib.suppress(sqlite3.Error):
-                handle.close()
+                connection.close()
 
     def forked(self) -> None:
         """Let the parent's life and its locks be the parent's."""
@@ -146,8 +145,8 @@ class DatabaseBackend:
         """Return a row's text as committed."""
         return self._read(self._ready(), key)
 
-    def _read(self, handle: Handle, key: str) -> str | None:
-        found = handle.sql(self._table.read, (_spelt(key),)).fetchall()
+    def _read(self, connection: Connection, key: str) -> str | None:
+        found = connection.sql(self._table.read, (_spelt(key),)).fetchall()
         return next((row.text for row in self._plain(found)), None)
 
     @_translated
@@ -161,9 +160,9 @@ class DatabaseBackend:
     @_translated
     def changes(self, since: Position) -> tuple[list[Row], Position]:
         """Return the watched rows that were written after a position; see `Backend.changes`."""
-        handle = self._ready()
+        connection = self._ready()
         number = since.number if since.life == self._life else 0
-        found = handle.sql(self._table.changes, (number,)).fetchall()
+        found = connection.sql(self._table.changes, (number,)).fetchall()
         if not found:  # as for most requests
             return [], since if number else Position(self._life, 0)
         return list(self._plain(found)), Position(self._life, found[-1][-1])
@@ -180,18 +179,18 @@ class DatabaseBackend:
     @_translated
     def update(self, keys: Sequence[str], change: Change) -> list[Row]:
         """Change rows in a transaction; see `Backend.update`."""
-        handle = self._ready()
-        handle.sql("BEGIN IMMEDIATE")
+        connection = self._ready()
+        connection.sql("BEGIN IMMEDIATE")
         try:
-            written = self._write(handle, change({key: self._read(handle, key) for key in keys}))
-            handle.sql("COMMIT")
+            written = self._write(connection, change({key: self._read(connection, key) for key in keys}))
+            connection.sql("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
-                handle.sql("ROLLBACK")
+                connection.sql("ROLLBACK")
             raise
         return written
 
-    def _write(self, handle: Handle, texts: Mapping[str, str]) -> list[Row]:
+    def _write(self, connection: Connection, texts: Mapping[str, str]) -> list[Row]:
         written: list[Row] = []
         number: int | None = None
         for key, text in texts.items():
@@ -200,32 +199,32 @@ class DatabaseBackend:
                 raise TypeError(msg)
             position = None
             if is_watched(key):
-                number = 1 + (self._last(handle) if number is None else number)
+                number = 1 + (self._last(connection) if number is None else number)
                 position = Position(self._life, number)
-            handle.sql(self._table.upsert, (_spelt(key), None if position is None else number, text))
+            connection.sql(self._table.upsert, (_spelt(key), None if position is None else number, text))
             written.append(Row(key, text, position))
         return written
 
-    def _last(self, handle: Handle) -> int:
-        last = handle.sql(self._table.last).fetchone()
+    def _last(self, connection: Connection) -> int:
+        last = connection.sql(self._table.last).fetchone()
         return 0 if last is None else int(last[0])
 
     @_translated
     def replace(self, key: str, text: str, known: str) -> Position | None:
         """Write a row if it still reads as ``known``; see `Backend.replace`."""
-        handle = self._ready()
-        if handle.sql(self._table.replace, (text, _spelt(key), known)).rowcount != 1:
+        connection = self._ready()
+        if connection.sql(self._table.replace, (text, _spelt(key), known)).rowcount != 1:
             return None
-        found = handle.sql(self._table.tag, (_spelt(key),)).fetchone()
+        found = connection.sql(self._table.tag, (_spelt(key),)).fetchone()
         return Position(self._life, found[0] if found is not None and isinstance(found[0], int) else 0)
 
     @_translated
     def replace_if_current(self, key: str, text: str, since: Position) -> Position | None:
         """Write a row if nothing was written since; see `Backend.replace_if_current`."""
-        handle, number = self._ready(), since.number + 1
+        connection, number = self._ready(), since.number + 1
         if since.life != self._life:
             return None
-        done = handle.sql(self._table.replace_if_current, (number, text, _spelt(key), since.number)).rowcount == 1
+        done = connection.sql(self._table.replace_if_current, (number, text, _spelt(key), since.number)).rowcount == 1
         return Position(self._life, number) if done else None
 
     @_translated

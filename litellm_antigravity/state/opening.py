@@ -19,10 +19,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from litellm_antigravity.errors import StateUnavailableError
-from litellm_antigravity.state.connection import is_corrupt
+from litellm_antigravity.state.connection import Connection, is_corrupt
 from litellm_antigravity.state.kernel_locks import exclusively, lock_on, shared
 from litellm_antigravity.state.private_files import create_private, identity_of, keep_private, refuse_odd_file
 
@@ -36,44 +36,33 @@ _LEFTOVER_SECONDS = 3600.0
 _MOST_ROUNDS = 5
 
 
-class Handle(Protocol):
-    """An open file."""
+class Layout(Protocol):
+    """What a file is to be like.
 
-    def sql(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
-        """Execute a statement."""
+    Attributes:
+        database: the file's name.
+        keeps_corrupt: whether a corrupt file is kept, and told of; else it is deleted.
+        pragmas: to be set before anything is made.
+    """
+
+    database: str
+    keeps_corrupt: bool
+    pragmas: tuple[str, ...]
+
+    def lacks_nothing(self, connection: Connection) -> bool:
+        """Return whether the file is complete; write nothing.
+
+        Raises:
+            sqlite3.Error: for another program's file, as `is_corrupt` tells it.
+        """
         ...
 
-    def close(self) -> None:
-        """Close the file."""
-        ...
-
-
-_H_co = TypeVar("_H_co", bound=Handle, covariant=True)
-
-
-class Layout(Protocol[_H_co]):
-    """What a file is to be like."""
-
-    @property
-    def database(self) -> str:
-        """The file's name."""
-        ...
-
-    @property
-    def keeps_corrupt(self) -> bool:
-        """Whether a corrupt file is kept, and told of; else it is deleted."""
-        ...
-
-    def found_in(self, directory: Path, timeout: float) -> _H_co | None:
-        """Open the file in a folder and write nothing; ``None`` if it lacks something."""
-        ...
-
-    def completed_in(self, directory: Path, timeout: float, *, durable: bool = True) -> _H_co:
-        """Open the file in a folder after writing what it lacks."""
+    def complete(self, connection: Connection, directory: Path) -> None:
+        """Write what the file lacks."""
         ...
 
 
-def opened(directory: Path, layout: Layout[_H_co], timeout: float) -> tuple[_H_co, tuple[int, int] | None]:
+def opened(directory: Path, layout: Layout, timeout: float) -> tuple[Connection, tuple[int, int] | None]:
     """Open the file in a folder that is there and private; set a corrupt file aside.
 
     Returns:
@@ -98,11 +87,11 @@ def opened(directory: Path, layout: Layout[_H_co], timeout: float) -> tuple[_H_c
             if seen is None:
                 _build(directory, layout, timeout)
                 seen = identity_of(file)
-            if (handle := _sound(directory, layout, timeout)) is not None:
-                return handle, identity_of(file)  # while nobody can set it aside
+            if (connection := _sound(directory, layout, timeout)) is not None:
+                return connection, identity_of(file)  # while nobody can set it aside
         with _turn_to_mend(file, seen, ends) as granted:
-            if granted and (handle := _mend(directory, layout, timeout, ends)) is not None:
-                return handle, identity_of(file)
+            if granted and (connection := _mend(directory, layout, timeout, ends)) is not None:
+                return connection, identity_of(file)
     msg = f"the database in {directory} is broken again whenever it is made anew"
     raise StateUnavailableError(msg)
 
@@ -111,7 +100,7 @@ class _CorruptError(Exception):
     """The file is to be set aside."""
 
 
-def _sound(directory: Path, layout: Layout[_H_co], timeout: float, *, complete: bool = False) -> _H_co | None:
+def _sound(directory: Path, layout: Layout, timeout: float, *, complete: bool = False) -> Connection | None:
     """Return the file, opened, or ``None`` for one that lacks something, unless that is to be completed.
 
     Raises:
@@ -121,18 +110,21 @@ def _sound(directory: Path, layout: Layout[_H_co], timeout: float, *, complete: 
     try:
         for path in (file, *_companions(file)):
             refuse_odd_file(path)
-        handle = layout.completed_in(directory, timeout) if complete else layout.found_in(directory, timeout)
-        if handle is None:
-            return None
+        connection = Connection(file, timeout, pragmas=layout.pragmas)
         try:
-            verdict = handle.sql("PRAGMA quick_check(1)").fetchone()
+            if not layout.lacks_nothing(connection):
+                if not complete:
+                    connection.close()
+                    return None
+                layout.complete(connection, directory)
+            verdict = connection.sql("PRAGMA quick_check(1)").fetchone()
             if verdict != ("ok",):
                 msg = f"database disk image is malformed: {verdict[0]}"
                 raise sqlite3.DatabaseError(msg)
             for path in (file, *_companions(file)):
                 keep_private(path)
         except BaseException:
-            handle.close()
+            connection.close()
             raise
     except (TypeError, ValueError, AttributeError) as error:  # a table of settings that makes no sense
         raise _CorruptError from error
@@ -140,7 +132,7 @@ def _sound(directory: Path, layout: Layout[_H_co], timeout: float, *, complete: 
         if is_corrupt(error):
             raise _CorruptError from error
         raise
-    return handle
+    return connection
 
 
 @contextlib.contextmanager
@@ -163,7 +155,7 @@ def _turn_to_mend(file: Path, seen: tuple[int, int] | None, ends: float) -> Iter
     yield False
 
 
-def _mend(directory: Path, layout: Layout[_H_co], timeout: float, ends: float) -> _H_co | None:
+def _mend(directory: Path, layout: Layout, timeout: float, ends: float) -> Connection | None:
     lock = directory / "open.lock"
     with shared(lock, _left(ends)), contextlib.suppress(_CorruptError):
         return _sound(directory, layout, timeout, complete=True)
@@ -187,7 +179,7 @@ def _set_aside(file: Path, *, keep: bool) -> None:
         shutil.rmtree(target)
 
 
-def _build(directory: Path, layout: Layout[_H_co], timeout: float) -> None:
+def _build(directory: Path, layout: Layout, timeout: float) -> None:
     """Put an empty file in place, unless somebody else does so first."""
     _clear_leftovers(directory)
     file = directory / layout.database
@@ -195,7 +187,11 @@ def _build(directory: Path, layout: Layout[_H_co], timeout: float) -> None:
         folder = Path(name)
         create_private(folder / layout.database)
         # Not durable: should the host fail now, the file comes back empty or broken, and is completed or set aside.
-        layout.completed_in(folder, timeout, durable=False).close()
+        connection = Connection(folder / layout.database, timeout, durable=False, pragmas=layout.pragmas)
+        try:
+            layout.complete(connection, folder)
+        finally:
+            connection.close()
         try:
             os.link(folder / layout.database, file)
         except FileExistsError:

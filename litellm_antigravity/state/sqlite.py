@@ -1,7 +1,4 @@
-"""The state of one host in a plain SQLite file: what `disk` does, without diskcache.
-
-Its file has a name of its own. Processes that use one folder with different backends share its locks, not its rows.
-"""
+"""The state of one host in a plain SQLite file: what `disk` does, without diskcache."""
 
 from __future__ import annotations
 
@@ -15,10 +12,6 @@ from litellm_antigravity.state.replica import Replica
 
 DATABASE: Final = "state.db"
 
-_SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS ledger (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, tag INTEGER) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS ledger_tag ON ledger (tag)",
-)
 _TABLE: Final = Table(
     "ledger",
     "TRUE",
@@ -32,8 +25,9 @@ class PlainLayout:
 
     Args:
         database: its name.
-        schema: statements that make what the file lacks; each names what it makes as its sixth word.
-        probe: a statement that reads nothing, and fails on a file of somebody else's.
+        table: the name of its one table.
+        columns: their definitions, by name.
+        index: the column that has an index besides the first one.
         keeps_corrupt: see `Layout`.
         pragmas: to be set before anything is made.
     """
@@ -41,46 +35,34 @@ class PlainLayout:
     def __init__(
         self,
         database: str,
-        schema: tuple[str, ...],
-        probe: str,
+        table: str,
+        columns: dict[str, str],
+        index: str,
         *,
         keeps_corrupt: bool = True,
         pragmas: tuple[str, ...] = (),
     ) -> None:
         self.database = database
         self.keeps_corrupt = keeps_corrupt
-        self._schema = schema
-        self._probe = probe
-        self._pragmas = pragmas
+        self.pragmas = pragmas
+        defined = ", ".join(f"{name} {definition}" for name, definition in columns.items())
+        self._made = {
+            table: f"CREATE TABLE IF NOT EXISTS {table} ({defined})",
+            f"{table}_{index}": f"CREATE INDEX IF NOT EXISTS {table}_{index} ON {table} ({index})",
+        }
+        self._probe = f"SELECT {', '.join(columns)} FROM {table} LIMIT 0"  # noqa: S608 - constants
 
-    def found_in(self, directory: Path, timeout: float) -> Connection | None:
-        """Open the file and write nothing; ``None`` if it lacks something."""
-        connection = self._connected(directory, timeout, durable=True)
-        try:
-            made = {name for (name,) in connection.sql("SELECT name FROM sqlite_master").fetchall()}
-            if {statement.split()[5] for statement in self._schema} <= made:
-                connection.sql(self._probe)
-                return connection
-        except BaseException:
-            connection.close()
-            raise
-        connection.close()
-        return None
+    def lacks_nothing(self, connection: Connection) -> bool:
+        """Return whether the file is complete; see `Layout`."""
+        if not self._made.keys() <= {name for (name,) in connection.sql("SELECT name FROM sqlite_master").fetchall()}:
+            return False
+        connection.sql(self._probe)  # an error for another program's table
+        return True
 
-    def completed_in(self, directory: Path, timeout: float, *, durable: bool = True) -> Connection:
-        """Open the file after making what it lacks."""
-        connection = self._connected(directory, timeout, durable=durable)
-        try:
-            for statement in self._schema:
-                connection.sql(statement)
-            connection.sql(self._probe)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _connected(self, directory: Path, timeout: float, *, durable: bool) -> Connection:
-        return Connection(directory / self.database, timeout, durable=durable, pragmas=self._pragmas)
+    def complete(self, connection: Connection, directory: Path) -> None:  # noqa: ARG002 - the protocol's
+        """Make what the file lacks; see `Layout`."""
+        for statement in (*self._made.values(), self._probe):
+            connection.sql(statement)
 
 
 class SqliteStore(Ledger):
@@ -89,8 +71,8 @@ class SqliteStore(Ledger):
     def __init__(
         self, directory: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS, on_network: bool = False
     ) -> None:
-        self.directory = directory
-        layout = PlainLayout(DATABASE, _SCHEMA, "SELECT key, value, tag FROM ledger LIMIT 0")
+        columns = {"key": "TEXT NOT NULL PRIMARY KEY", "value": "TEXT NOT NULL", "tag": "INTEGER"}
+        layout = PlainLayout(DATABASE, "ledger", columns, "tag")
         backend = DatabaseBackend(directory, layout, _TABLE, busy_timeout=busy_timeout, on_network=on_network)
         super().__init__(Replica(backend))
 
