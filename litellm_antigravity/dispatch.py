@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AccountSource, StaticToken
+from litellm_antigravity.aftermath import aftermath
 from litellm_antigravity.attempts import final, no_token, to_be_recorded
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.credentials.project import Projects
@@ -326,7 +327,8 @@ class Dispatcher:
                     yield _Pause(step.delay)
                 continue
             flow.pool.report(lease, to_be_recorded(outcome, step, spent=spent))
-            refused = RequestRefusedError(outcome, account=lease.account.label, retries_spent=spent)
+            means = aftermath(request.pool or (None if request.account_id else self.pool), lease, outcome)
+            refused = RequestRefusedError(outcome, account=lease.account.label, retries_spent=spent, afterwards=means)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
                 raise refused
             if decisions_are_visible():

@@ -76,6 +76,13 @@ class AllAccountsLimitedError(AntigravityError):
         return _rebuild_limited, (str(self), self.retry_after, self.accounts)
 
 
+class PoolStoppedError(AllAccountsLimitedError):
+    """Two accounts were banned within an hour: no account serves until the user acts."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_stopped, (str(self), self.accounts)
+
+
 class NoAccountLeftError(AntigravityError):
     """Every account that is free has been tried for this request already."""
 
@@ -88,22 +95,37 @@ class RequestRefusedError(AntigravityError):
         account: the masked account that it was said to; ``None`` when no account was asked.
         retries_spent: whether it was not tried again because the host's retry budget is spent. Whoever called must not
             try again at once either.
+        afterwards: what it means for the next request; ``None`` when nothing has changed.
     """
 
-    def __init__(self, refusal: Refusal, *, account: str | None = None, retries_spent: bool = False) -> None:
+    def __init__(
+        self,
+        refusal: Refusal,
+        *,
+        account: str | None = None,
+        retries_spent: bool = False,
+        afterwards: str | None = None,
+    ) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
         self.account = account
         self.retries_spent = retries_spent
+        self.afterwards = None if afterwards is None else shown(afterwards)
         self.retry_after = refusal.retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_refused, (self.refusal, self.account, self.retries_spent)
+        return _rebuild_refused, (self.refusal, self.account, self.retries_spent, self.afterwards)
 
 
 def _rebuild_limited(message: str, retry_after: float | None, accounts: tuple[str, ...]) -> AllAccountsLimitedError:
     return AllAccountsLimitedError(message, retry_after=retry_after, accounts=accounts)
 
 
-def _rebuild_refused(refusal: Refusal, account: str | None, retries_spent: bool = False) -> RequestRefusedError:
-    return RequestRefusedError(refusal, account=account, retries_spent=retries_spent)
+def _rebuild_stopped(message: str, accounts: tuple[str, ...]) -> PoolStoppedError:
+    return PoolStoppedError(message, retry_after=None, accounts=accounts)
+
+
+def _rebuild_refused(
+    refusal: Refusal, account: str | None, retries_spent: bool = False, afterwards: str | None = None
+) -> RequestRefusedError:
+    return RequestRefusedError(refusal, account=account, retries_spent=retries_spent, afterwards=afterwards)

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from litellm_antigravity.accounts import Account
+from litellm_antigravity.aftermath import stopped
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import AllAccountsLimitedError
 from litellm_antigravity.logs import spell_duration
 from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.selection.bans import is_stopped
 
 
 def all_disabled(path: Path) -> str:
@@ -68,6 +70,8 @@ def all_limited(
     accounts: Sequence[Account], benched: Mapping[str, tuple[Cooldown, ...]], model: str, now: float
 ) -> AllAccountsLimitedError:
     """Return the error that names every account with its reason and remaining time, and the first to be back."""
+    if is_stopped(benched):
+        return stopped(accounts, benched)
     lines, waits = [], []
     for account in accounts:
         longest = max(benched[account.id], key=lambda cooldown: cooldown.remaining(now))

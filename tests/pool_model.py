@@ -6,6 +6,7 @@ processes: whatever the pool knows, every process knows.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Reference:
     """The reference; ``accounts`` are the enabled ones in file order, with their credentials' fingerprints."""
 
     accounts: Mapping[str, str] = field(default_factory=dict)
+    listed: Collection[str] = ()
     benches: dict[tuple[str, str], Bench] = field(default_factory=dict)
     failures: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
     capacity: dict[str, float] = field(default_factory=dict)
@@ -67,6 +69,19 @@ class Reference:
             if old is None or old.credential not in (None, about) or old.left(now) < new.left(now):
                 self.benches[account, pool] = new
 
+    def retried(self, account: str) -> None:
+        for key in [key for key in self.benches if key[0] == account]:
+            del self.benches[key]
+
+    def stopped(self, now: float) -> bool:
+        """Return whether two accounts were banned within an hour, and neither has been retried since."""
+        bans = sorted(
+            bench.since
+            for (account, _), bench in self.benches.items()
+            if account in self.listed and bench.reason == Kind.BANNED.value and bench.left(now) > 0
+        )
+        return any(later - earlier <= 3600.0 for earlier, later in itertools.pairwise(bans))
+
     def _count(self, account: str, family: str, now: float) -> int:
         count, at = self.failures.get((account, family), (0, -math.inf))
         if abs(now - at) >= 2.0:  # what requests in flight meet at once is one failure
@@ -84,4 +99,7 @@ class Reference:
                 found.setdefault(account, []).append(bench)
         if len(found) == len(self.accounts):  # what connections did to all of them is not the accounts' fault
             found = {one: why for one, why in found.items() if any(b.reason not in NOBODYS_FAULT for b in why)}
+        if self.stopped(now):
+            for account in self.accounts:
+                found.setdefault(account, []).append(Bench(math.inf, now, "stopped", fact=True, credential=None))
         return found

@@ -582,6 +582,8 @@ def test_simulate_says_how_to_use_it_and_shows_each_request_and_sums_up(
         for line in iter(process.stdout.readline, "\n"):
             name, _, value = line.removeprefix("export ").strip().partition("=")
             variables[name] = shlex.split(value)[0]
+        steering = list(iter(process.stdout.readline, "\n"))
+        assert "Authorization: Bearer" in steering[-1]
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         assert Path(variables["LITELLM_ANTIGRAVITY_ACCOUNTS_FILE"]).stat().st_mode & 0o777 == 0o600

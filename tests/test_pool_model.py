@@ -90,7 +90,8 @@ class PoolMachine(RuleBasedStateMachine):
             sticky_wait_seconds=sticky_wait,
             accounts_file=self.folder / "accounts.json",
             state_dir=self.folder / "state",
-            oauth_client_id="client",  # refresh tokens need one
+            oauth_client_id="some-client",
+            oauth_client_secret="some-secret",
         )
         self.entries: dict[str, dict[str, Any]] = {
             name: {"email": name, "refreshToken": f"1//first-{name}"} for name in NAMES[:count]
@@ -155,6 +156,7 @@ class PoolMachine(RuleBasedStateMachine):
         """Return who is free, in file order, and who is not and why, as the reference has it."""
         roster = self.pools[0].accounts.current()
         self.model.accounts = {account.id: account.credential.fingerprint for account in roster.enabled}
+        self.model.listed = [account.id for account in roster.accounts]
         benched = self.model.benched(model, self.clock.time())
         return [one for one in self.model.accounts if one not in benched], benched
 
@@ -266,7 +268,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.model.served(taken.account.id, taken.model, [probe.pool for probe in taken.probes])
             self.probe_ends(taken)
 
-    @rule(lease=leases, kind=st.sampled_from(RefusalKind), hint=HINTS)
+    @rule(lease=leases, kind=st.sampled_from([*RefusalKind, *[RefusalKind.BANNED] * 3]), hint=HINTS)  # two are rare
     def refused(self, lease: tuple[int, AccountPool, Lease], kind: RefusalKind, hint: float | None) -> None:
         who, pool, taken = lease
         hint = hint if kind in HINTED else None
@@ -279,6 +281,14 @@ class PoolMachine(RuleBasedStateMachine):
     def probe_ends(self, lease: Lease) -> None:
         for probe in lease.probes:
             self.probes[probe.account_id, probe.pool] = (self.clock.time(), True)
+
+    @rule(who=WHO, name=st.sampled_from(NAMES))
+    def retried(self, who: int, name: str) -> None:
+        """As `auth retry` does."""
+        account = next((one for one in self.pools[who].accounts.current().accounts if one.email == name), None)
+        if account is not None:
+            self.pools[who].release(account.id)
+            self.model.retried(account.id)
 
     # What happens to a host
 

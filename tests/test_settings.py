@@ -88,6 +88,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "state_dir_on_network": False,
         "state_backend": "diskcache",
         "max_rate_limit_wait_seconds": 5,
+        "max_retry_after_seconds": None,
         "switch_on_first_rate_limit": True,
         "sticky_wait_seconds": 0,
         "failure_ttl_seconds": 3600,
@@ -395,7 +396,7 @@ def test_no_setting_of_a_new_kind_is_open_to_project_files_by_accident(project_f
     open_to_projects = {
         *("account_selection_strategy", "pid_offset_enabled", "offset_source", "max_rate_limit_wait_seconds"),
         *("switch_on_first_rate_limit", "sticky_wait_seconds", "failure_ttl_seconds", "health_score", "token_bucket"),
-        "debug",
+        *("max_retry_after_seconds", "debug"),
     }
     for name in Settings.model_fields:
         project_file({name: []})  # no setting is a list

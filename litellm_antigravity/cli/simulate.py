@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from litellm_antigravity.cli.simulate_script import is_given, list_scripts, play, script_named
 from litellm_antigravity.cli.stopping import stopped_by_signals
 
 if TYPE_CHECKING:
@@ -49,6 +50,20 @@ if TYPE_CHECKING:
     help="Where to write the accounts file, which must not exist; a temporary one by default. Removed at the end.",
 )
 @click.option(
+    "--script",
+    "script_name",
+    metavar="FILE|NAME",
+    help="What the model says and what happens when: a YAML or JSON file, or one that --list-scripts lists.",
+)
+@click.option(
+    "--list-scripts",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=list_scripts,
+    help="List the ready scripts.",
+)
+@click.option(
     "--without-rule",
     "without_rules",
     multiple=True,
@@ -62,15 +77,27 @@ def simulate(
     window: float,
     latency: float,
     accounts_file: Path | None,
+    script_name: str | None,
     without_rules: tuple[str, ...],
 ) -> None:
-    """Run a stand-in for Google for your own tests.
+    r"""Run a stand-in for Google for your own tests.
 
-    It prints the variables that point this package at it, and a line for every request, until Ctrl-C.
+    It prints the variables that point this package at it, and a line for every request, until Ctrl-C. With a script it
+    plays an agent's counterpart: tool calls, thoughts, limits, bans. It is steered over HTTP while it runs.
+
+    \b
+    Examples:
+      litellm-antigravity simulate --accounts 2 --quota 20 --window 60
+      litellm-antigravity simulate --script agent-session
+      litellm-antigravity simulate --script my-day.yaml --port 0
     """
     from litellm_antigravity.simulator import Simulator
     from litellm_antigravity.simulator.rules import known_rules
-    from litellm_antigravity.simulator.serving import how_to_use
+    from litellm_antigravity.simulator.serving import how_to_steer, how_to_use
+
+    script = None if script_name is None else script_named(script_name)
+    if script is not None and script.accounts is not None and not is_given("accounts"):
+        accounts = script.accounts
 
     if accounts_file is not None and accounts_file.exists():
         msg = f"{accounts_file} exists already, and may hold real accounts. Choose another path, or remove it first."
@@ -79,7 +106,7 @@ def simulate(
         known_rules(without_rules)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--without-rule") from error
-    requests: SimpleQueue[LoggedRequest] = SimpleQueue()  # so that only this thread prints
+    happenings: SimpleQueue[LoggedRequest | str] = SimpleQueue()  # so that only this thread prints
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopped_by_signals())
         folder = Path(
@@ -93,9 +120,10 @@ def simulate(
             quota_window_seconds=window,
             latency_seconds=latency,
             port=port,
-            on_request=requests.put,
+            on_request=happenings.put,
             without_rules=without_rules,
         )
+        play(simulator, script, on_note=happenings.put)
         try:
             stack.enter_context(simulator)
         except OSError as error:
@@ -108,16 +136,20 @@ def simulate(
             raise click.ClickException(msg) from error
         stack.callback(target.unlink, missing_ok=True)  # its tokens are worth nothing once this ends
         click.echo(how_to_use(simulator, simulator.environment(target, folder / "state")) + "\n")
+        click.echo(how_to_steer(simulator) + "\n")
         seen: Counter[str] = Counter()
         try:
             while True:
                 with contextlib.suppress(Empty):
                     # With a time-out, because a wait without one hides Ctrl-C on Windows.
-                    request = requests.get(timeout=0.5)
-                    seen[request.kind] += 1
-                    seen["429"] += request.status == 429
+                    happened = happenings.get(timeout=0.5)
+                    if isinstance(happened, str):
+                        click.echo(f"--- {happened}")
+                        continue
+                    seen[happened.kind] += 1
+                    seen["429"] += happened.status == 429
                     seen["all"] += 1
-                    click.echo(_line(request))
+                    click.echo(_line(happened))
         except KeyboardInterrupt:
             click.echo("\n" + _summary(seen))
 

@@ -13,13 +13,14 @@ import litellm
 from litellm_antigravity.errors import (
     AllAccountsLimitedError,
     AntigravityError,
+    PoolStoppedError,
     RequestRefusedError,
     SettingsError,
 )
 from litellm_antigravity.litellm import proxy_seams
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, problem_with_name
-from litellm_antigravity.refusals import Fault, Refusal, RefusalKind
+from litellm_antigravity.refusals import Fault, Refusal, RefusalKind, Then
 from litellm_antigravity.refusals.words import clean
 
 ACCOUNT_HEADER: Final = "x-litellm-antigravity-account"
@@ -30,20 +31,27 @@ _LONGEST_MODEL: Final = 256  # characters of a name
 _REQUEST: Final = httpx.Request("POST", f"https://{PROVIDER}.invalid/")  # LiteLLM's errors insist on having one
 
 
-def as_litellm(error: AntigravityError, model: str) -> Exception:
+def as_litellm(error: AntigravityError, model: str, longest_wait: float | None = None) -> Exception:
     """Return the LiteLLM exception for one of ours, to be raised from it.
 
     A rate limit carries ``Retry-After`` in ``response.headers`` and in ``headers`` (from where the proxy copies it),
     and ``num_retries = 0``: the Router would otherwise sleep and ask again, though every account has been asked. So
     does every error when the host's retry budget is spent.
+
+    Args:
+        error: ours.
+        model: that was asked for.
+        longest_wait: seconds that ``Retry-After`` says at most; the message says the true time. ``None`` for no cap.
     """
     _forget_contexts(error)
+    if isinstance(error, PoolStoppedError):
+        return _make("PermissionDeniedError", 403, str(error), model, num_retries=0)
     if isinstance(error, AllAccountsLimitedError):
         if error.retry_after is None:
             return _make("AuthenticationError", 401, str(error), model)
-        return _rate_limit(str(error), error.retry_after, model)
+        return _rate_limit(str(error), told_wait(error.retry_after, longest_wait), model)
     if isinstance(error, RequestRefusedError):
-        raised = _refused(error, model)
+        raised = _refused(error, model, longest_wait)
         if error.retries_spent:  # a retry of the Router's would come to us as a request of its own
             raised.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
         return raised
@@ -93,18 +101,23 @@ def not_offered(what: str, model: str) -> Exception:
     return _make("BadRequestError", 400, message, model)
 
 
-def _refused(error: RequestRefusedError, model: str) -> Exception:
-    refusal = error.refusal
+def told_wait(retry_after: float | None, longest_wait: float | None) -> float | None:
+    """Return the seconds that a caller is told to wait: what is known, and no more than the user wants to be told."""
+    return retry_after if retry_after is None or longest_wait is None else min(retry_after, longest_wait)
+
+
+def _refused(error: RequestRefusedError, model: str, longest_wait: float | None) -> Exception:
+    refusal, wait = error.refusal, told_wait(error.refusal.retry_after, longest_wait)
     message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
     if error.retries_spent:
         message += " Not tried again: too much of what this host asked has failed lately."
     meaning = refusal.kind.meaning
     if meaning.error == "RateLimitError":
-        return _rate_limit(message, refusal.retry_after, model)
+        return _rate_limit(message, wait, model)
     if meaning.fault is Fault.REQUEST:
         return _callers(refusal, message, model)
     if meaning.fault is Fault.UPSTREAM:
-        return _make(meaning.error, meaning.status, message, model, retry_after=refusal.retry_after)
+        return _make(meaning.error, meaning.status, message, model, retry_after=wait)
     if meaning.fault is Fault.MODEL:  # it was asked twice already
         return _make(meaning.error, meaning.status, message, model, num_retries=0)
     if meaning.fault is Fault.TRANSIT and refusal.status == 408:
@@ -112,6 +125,9 @@ def _refused(error: RequestRefusedError, model: str) -> Exception:
     if meaning.page and refusal.url:
         # Not the address itself: whoever opens it acts for the account, and callers are not its owners.
         message += " Its owner finds the address to open in `litellm-antigravity status`."
+    if meaning.then is Then.TELL_CALLER:  # the Router would go on with another account, and a ban is no reason to
+        means = "" if error.afterwards is None else f" {error.afterwards}"
+        return _make(meaning.error, meaning.status, message + means, model, num_retries=0)
     if refusal.kind is RefusalKind.NOT_AVAILABLE:
         if refusal.status == 403:
             return _make("PermissionDeniedError", 403, message, model)

@@ -88,6 +88,11 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """Whether `use` has been called."""
         return self._settings is not None
 
+    @property
+    def longest_wait(self) -> float | None:
+        """The seconds that ``Retry-After`` says at most; ``None`` for no cap."""
+        return None if self._dispatcher is None else self._dispatcher.settings.max_retry_after_seconds
+
     def serves(self, group: object) -> bool:
         """Return whether the deployments that LiteLLM knows by this name are ours."""
         return isinstance(group, str) and any(
@@ -121,7 +126,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         except AccountsFileError:
             return None  # a gateway without Antigravity accounts
         except AntigravityError as error:
-            raise as_litellm(error, str(kwargs.get("model"))) from error
+            raise as_litellm(error, str(kwargs.get("model")), self.longest_wait) from error
         if member.provider in _GOOGLE:
             headers = {**(kwargs.get("extra_headers") or {}), "Authorization": f"Bearer {token}"}
             return {**kwargs, "extra_headers": headers}
@@ -141,9 +146,10 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         timeout = timeout_of(call.get("timeout"), model)
 
         def mended(refusal: Refusal) -> dict[str, Any] | None:
-            if not refusal.is_about_signature:
-                return None
-            return to_gemini(model, call["messages"], call["optional_params"], signatures_refused=True)
+            again = refusal.is_about_signature
+            return (
+                to_gemini(model, call["messages"], call["optional_params"], signatures_refused=True) if again else None
+            )
 
         account_id, pool = self._pinned(call)
         return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, mended=mended)
@@ -158,19 +164,14 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         if not isinstance(name, str):
             return None, None
         known = self.routing.member_of(info)
-        if known is not None:
-            group, member = known
-            account_id = group.account_id(member.deployment_id)
-            if account_id is not None:
-                return account_id, group.pool
+        account_id = None if known is None else known[0].account_id(known[1].deployment_id)
+        if known is not None and account_id is not None:
+            return account_id, known[0].pool
         accounts = self.dispatcher.pool.accounts.current()
         account = find_account(accounts.accounts, name)
         if account is None:
-            msg = (
-                f"a deployment names the account {mask_email(name)!r}, which is not in {accounts.path}; "
-                "correct model_info.account, or sign in with that account"
-            )
-            raise AccountsFileError(msg)
+            named = f"a deployment names the account {mask_email(name)!r}, which is not in {accounts.path}"
+            raise AccountsFileError(f"{named}; correct model_info.account, or sign in with that account")
         return account.id, None
 
     def _raised(self, error: AntigravityError, model: str, call: dict[str, Any]) -> Exception:
@@ -178,12 +179,12 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
 
         When the whole group is limited it says so instead: there is no next one, and the Router would only sleep.
         """
-        raised = as_litellm(error, model)
+        raised = as_litellm(error, model, self.longest_wait)
         info = (call.get("litellm_params") or {}).get("model_info")
         may_go_on = getattr(raised, "status_code", None) == 429 and not getattr(error, "retries_spent", False)
         if isinstance(info, dict) and info.get("account") and may_go_on:
             if (limits := self.routing.limited_error_after(info)) is not None:
-                return as_litellm(limits, model)
+                return as_litellm(limits, model, self.longest_wait)
             if self.routing.member_of(info) is not None:
                 raised.num_retries = None  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
         return raised
@@ -220,7 +221,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             raise self._raised(error, model, call) from error
         _remember_account(call["logging_obj"], answer.lease)
         translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
-        return _chunks(answer, translator, model, _deployment_id(call))
+        return _chunks(answer, translator, model, _deployment_id(call), self.longest_wait)
 
     def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:
         """Serve a streamed request on an event loop."""
@@ -228,7 +229,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             pending = self._begin(self.dispatcher.begin_stream, model, call, stream=True)
         except AntigravityError as error:
             raise self._raised(error, model, call) from error
-        return AsyncChunks(pending, model, call, self._raised)
+        return AsyncChunks(pending, model, call, self._raised, self.longest_wait)
 
     def _begin(
         self,
@@ -257,15 +258,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """Refuse; see `not_offered`."""
         raise not_offered("embedding", model)
 
-    def aembedding(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("embedding", model)
-
     def image_generation(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("image_generation", model)
-
-    def aimage_generation(self, *, model: str, **_: Any) -> NoReturn:
         """Refuse; see `not_offered`."""
         raise not_offered("image_generation", model)
 
@@ -273,9 +266,9 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         """Refuse; see `not_offered`."""
         raise not_offered("image_edit", model)
 
-    def aimage_edit(self, *, model: str, **_: Any) -> NoReturn:
-        """Refuse; see `not_offered`."""
-        raise not_offered("image_edit", model)
+    aembedding = embedding
+    aimage_generation = image_generation
+    aimage_edit = image_edit
 
 
 def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse:
@@ -321,7 +314,11 @@ def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: o
 
 
 def _chunks(
-    answer: StreamedAnswer, translator: ChunkTranslator, model: str, deployment_id: object
+    answer: StreamedAnswer,
+    translator: ChunkTranslator,
+    model: str,
+    deployment_id: object,
+    longest_wait: float | None,
 ) -> Iterator[ModelResponseStream]:
     learn(model)
     try:
@@ -329,7 +326,7 @@ def _chunks(
             yield from _named(translator.chunks(reply), answer.lease, deployment_id)
         yield from _named(translator.last_chunks(), answer.lease, deployment_id)
     except AntigravityError as error:
-        raise as_litellm(error, model) from error
+        raise as_litellm(error, model, longest_wait) from error
     finally:
         answer.close()
 
@@ -343,8 +340,10 @@ class AsyncChunks(seams.OpensLater):
         model: str,
         call: dict[str, Any],
         raised: Callable[[AntigravityError, str, dict[str, Any]], Exception],
+        longest_wait: float | None,
     ) -> None:
         self._pending = pending
+        self._longest_wait = longest_wait
         self._raised = raised
         self._model = model
         self._call = call
@@ -392,7 +391,7 @@ class AsyncChunks(seams.OpensLater):
             for chunk in _named(self._translator.last_chunks(), answer.lease, deployment_id):
                 yield chunk
         except AntigravityError as error:
-            raise as_litellm(error, self._model) from error
+            raise as_litellm(error, self._model, self._longest_wait) from error
         finally:
             await answer.aclose()
 

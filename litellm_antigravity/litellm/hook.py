@@ -12,13 +12,14 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
 from litellm_antigravity.litellm import router_seams
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request, told_wait
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing import Deployment, Group, Member
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.models import PROVIDER, canonical_model, family_of
 from litellm_antigravity.pool import SERVED, Lease, Outcome
+from litellm_antigravity.refusals import RefusalKind
 
 # LiteLLM serves ``/v1/responses`` and ``/v1/messages`` by a chat completion for most providers, and calls the hook for
 # both; this is the deployment of the outer one.
@@ -68,9 +69,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
-                    raise as_litellm(error, model) from error
+                    raise as_litellm(error, model, self._handler.longest_wait) from error
             except AntigravityError as error:
-                raise as_litellm(error, model) from error
+                raise as_litellm(error, model, self._handler.longest_wait) from error
             await asyncio.sleep(wait)
             waited += wait
 
@@ -85,9 +86,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
-                    raise as_litellm(error, model) from error
+                    raise as_litellm(error, model, self._handler.longest_wait) from error
             except AntigravityError as error:
-                raise as_litellm(error, model) from error
+                raise as_litellm(error, model, self._handler.longest_wait) from error
             time.sleep(wait)
             waited += wait
 
@@ -193,9 +194,11 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             return
         if first_report(error):
             self._report(found, kwargs, refusal)
+        if refusal.kind is RefusalKind.BANNED:
+            error.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it; the Router obeys it
         routing = self._handler.routing
         if refusal.status == 429 and (limited := routing.limited_error_after(_pinned_by(found[1]))) is not None:
-            give_up(error, limited.retry_after)
+            give_up(error, told_wait(limited.retry_after, self._handler.longest_wait))
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
         group, member = found

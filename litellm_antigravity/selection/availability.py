@@ -11,6 +11,7 @@ from litellm_antigravity.accounts import Account, AccountsSnapshot
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.models import family_of
 from litellm_antigravity.refusals.kinds import NOBODYS_FAULT
+from litellm_antigravity.selection.bans import all_stopped
 from litellm_antigravity.state.view import StateView
 
 _KNOWN_MODELS: Final = 256  # names come from requests
@@ -48,6 +49,7 @@ class Availability:
                 for account_id, cooldowns in benched.items()
                 if not all(one.reason in NOBODYS_FAULT for one in cooldowns)
             }
+        benched = dict(all_stopped(snapshot, view, benched, now))
         ends = [
             now + cooldown.remaining(now)
             for cooldowns in benched.values()

@@ -21,6 +21,7 @@ from litellm_antigravity.settings.types import (
     Location,
     NonNegative,
     NonPositive,
+    OptionalPositive,
     OptionalSecret,
     OptionalTable,
     OptionalText,
@@ -128,6 +129,9 @@ class Settings(BaseSettings):
     max_rate_limit_wait_seconds: NonNegative = Field(
         default=5.0,
         description="if every account is limited, wait this long at most for the earliest, else fail at once",
+    )
+    max_retry_after_seconds: OptionalPositive = Field(
+        default=None, description="Retry-After tells callers this at most; agents obey a long one without a word"
     )
     switch_on_first_rate_limit: Boolean = Field(
         default=True, description="go to the next account at once; if false, retry once on the same account first"

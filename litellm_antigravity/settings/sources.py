@@ -35,6 +35,7 @@ BEHAVIOUR = frozenset(
         "pid_offset_enabled",
         "offset_source",
         "max_rate_limit_wait_seconds",
+        "max_retry_after_seconds",
         "switch_on_first_rate_limit",
         "sticky_wait_seconds",
         "failure_ttl_seconds",

@@ -43,6 +43,11 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _word_for_none(value: Any) -> Any:
+    """Return ``None`` for the word, which takes back in an environment variable what a file says."""
+    return None if isinstance(value, str) and value.strip().lower() in ("none", "null") else value
+
+
 def _path(value: Path) -> Path:
     if value == Path() or "\0" in str(value):
         msg = "not a path"
@@ -96,6 +101,9 @@ _Finite: TypeAlias = Annotated[float, BeforeValidator(_number), Field(allow_inf_
 NonNegative: TypeAlias = Annotated[_Finite, Field(ge=0), Allowed("a number >= 0")]
 Positive: TypeAlias = Annotated[_Finite, Field(gt=0), Allowed("a number > 0")]
 NonPositive: TypeAlias = Annotated[_Finite, Field(le=0), Allowed("a number <= 0")]
+OptionalPositive: TypeAlias = Annotated[
+    Annotated[_Finite, Field(gt=0)] | None, BeforeValidator(_word_for_none), Allowed("a number > 0, or none")
+]
 Location: TypeAlias = Annotated[Path, AfterValidator(_path), Allowed("a path")]
 Url: TypeAlias = Annotated[
     str,

@@ -14,6 +14,14 @@ def to_json(value: Any) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds that an answer of its own takes: until it begins, and between its chunks."""
+
+    first: float = 0.0
+    per_chunk: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A whole HTTP answer.
 
@@ -23,6 +31,7 @@ class Answer:
         body: its bytes.
         content_type: of the body.
         headers: more headers.
+        pace: of this answer; the simulator's when ``None``.
     """
 
     kind: str
@@ -30,11 +39,20 @@ class Answer:
     body: bytes
     content_type: str = "application/json; charset=UTF-8"
     headers: Mapping[str, str] = field(default_factory=dict)
+    pace: Pace | None = None
 
     @classmethod
-    def of_json(cls, kind: str, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    def of_json(
+        cls,
+        kind: str,
+        status: int,
+        value: Any,
+        headers: Mapping[str, str] | None = None,
+        *,
+        pace: Pace | None = None,
+    ) -> Answer:
         """Return an answer with a JSON body."""
-        return cls(kind, status, to_json(value), headers=headers or {})
+        return cls(kind, status, to_json(value), headers=headers or {}, pace=pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +63,14 @@ class Stream:
         kind: what it is, for the request log.
         events: in order, each one whole.
         ending: ``end`` as HTTP has it; ``drop`` the connection instead; or ``hang`` until the client goes.
+        pace: of this stream; the simulator's when ``None``.
     """
 
     kind: str
     events: tuple[bytes, ...]
     ending: Literal["end", "drop", "hang"] = "end"
     status: int = 200
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,7 @@ class Silence:
     kind: str
     ending: Literal["drop", "hang"]
     status: int = 0
+    pace: None = None
 
 
 Action: TypeAlias = "Answer | Stream | Silence"

@@ -6,9 +6,13 @@ import itertools
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.models import FAMILIES, ModelFamily
+
+FIVE_HOURS: Final = 5 * 3600.0
+"""Seconds; the window of upstream's short quota (users have seen "5h" and "weekly")."""
 
 
 @dataclass(slots=True)
@@ -77,7 +81,7 @@ class Quotas:
             quota = self._quotas.get((email, family))
             if quota is None or now >= quota.ends:
                 return 1.0, None
-            return 1.0 - quota.used / quota.requests, quota.ends
+            return 1.0 - quota.used / quota.requests if quota.requests else 0.0, quota.ends
 
     def take(self, email: str, family: ModelFamily, now: float) -> float | None:
         """Take one request of a quota; return the seconds to the reset when there is none left."""

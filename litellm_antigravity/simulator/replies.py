@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from litellm_antigravity.simulator.answers import to_json
+from litellm_antigravity.simulator.answers import Pace, to_json
 
 Part: TypeAlias = "Mapping[str, Any]"
 
@@ -41,6 +41,7 @@ class ModelReply:
         usage: fields of ``usageMetadata`` to add to those that are counted, or to put in their place.
         about: more fields of the only candidate, such as ``groundingMetadata``; in a stream they come with its end.
         counted: whether it has ``usageMetadata``; upstream's errors that come as a model's text have none.
+        pace: how long it takes; the simulator's own latency when ``None``.
     """
 
     parts: Sequence[Part]
@@ -48,6 +49,7 @@ class ModelReply:
     usage: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
     counted: bool = True
+    pace: Pace | None = None
 
 
 Said: TypeAlias = "str | Sequence[Part] | ModelReply"

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from litellm_antigravity.simulator.answers import Answer, Stream
+from litellm_antigravity.simulator.control import Control, is_control
 from litellm_antigravity.simulator.incoming import Decision, Incoming
 from litellm_antigravity.simulator.upstream import Upstream
 
@@ -21,10 +22,16 @@ _SILENT = logging.getLogger("litellm_antigravity.simulator.http")
 
 
 class SimulatorServer:
-    """An aiohttp server without routes or middleware, since every request is one question to `Upstream`."""
+    """An aiohttp server without routes or middleware, since every request is one question to `Upstream` or `Control`.
 
-    def __init__(self, upstream: Upstream) -> None:
+    Args:
+        upstream: the simulated Google.
+        control: who steers it over HTTP.
+    """
+
+    def __init__(self, upstream: Upstream, control: Control) -> None:
         self._upstream = upstream
+        self._control = control
         # A request that its client has given up must not go on counting as in flight.
         server = web.Server(self._handle, access_log=None, handler_cancellation=True, logger=_SILENT)
         self._runner = web.ServerRunner(server, shutdown_timeout=_GRACE_SECONDS)
@@ -56,6 +63,9 @@ class SimulatorServer:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=await request.content.read(),
         )
+        if is_control(incoming.path):  # on another thread: it waits for locks, and may read a script
+            answer = await asyncio.to_thread(self._control.receive, incoming)
+            return web.Response(status=answer.status, body=answer.body, headers=_headers(answer))
         decision = self._upstream.receive(incoming)
         try:
             return await self._carry_out(decision, request)
@@ -67,8 +77,7 @@ class SimulatorServer:
         if decision.latency > 0 and not self._closing.is_set():
             await asyncio.sleep(decision.latency)
         if isinstance(action, Answer):
-            headers = {"content-type": action.content_type, **action.headers}
-            return web.Response(status=action.status, body=action.body, headers=headers)
+            return web.Response(status=action.status, body=action.body, headers=_headers(action))
         if isinstance(action, Stream):
             return await self._stream(action, decision.chunk_latency, request)
         if action.ending == "drop":
@@ -89,6 +98,10 @@ class SimulatorServer:
             _drop(request)
             await self._closing.wait()
         return response
+
+
+def _headers(answer: Answer) -> dict[str, str]:
+    return {"content-type": answer.content_type, **answer.headers}
 
 
 def _drop(request: web.BaseRequest) -> None:

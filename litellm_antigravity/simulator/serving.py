@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from litellm_antigravity.simulator.accounts import SimulatedAccount
+from litellm_antigravity.simulator.control import CONTROL_PATH
 from litellm_antigravity.simulator.log import LoggedRequest
-from litellm_antigravity.simulator.simulator import FIVE_HOURS, Simulator
+from litellm_antigravity.simulator.quotas import FIVE_HOURS
+from litellm_antigravity.simulator.simulator import Simulator
 
 
 def serve_forever(
@@ -80,6 +82,21 @@ def how_to_use(simulator: Simulator, environment: Mapping[str, str]) -> str:
             "To use it, type in another terminal:",
             "",
             *lines,
+        ]
+    )
+
+
+def how_to_steer(simulator: Simulator) -> str:
+    """Return what to type in another terminal to change what a simulator does while it runs.
+
+    Args:
+        simulator: the simulator, running.
+    """
+    url, token = simulator.url + CONTROL_PATH, simulator.control_token
+    return "\n".join(
+        [
+            "To steer it while it runs, with this token (docs/simulator.md has more):",
+            f"curl -H 'Authorization: Bearer {token}' {url}/actions -d '{{refuse: {{kind: capacity}}}}'",
         ]
     )
 

@@ -15,23 +15,22 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies
 
 from litellm_antigravity.clock import Clock, SystemClock
-from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.simulator.accounts import SimulatedAccount, accounts_document, numbered_accounts
-from litellm_antigravity.simulator.faults import FaultKind, Target, new_fault
+from litellm_antigravity.simulator.control import Control
 from litellm_antigravity.simulator.log import TOKEN_PATH, LoggedRequest, RequestLog
-from litellm_antigravity.simulator.replies import Script
+from litellm_antigravity.simulator.quotas import FIVE_HOURS
 from litellm_antigravity.simulator.server import HOST, SimulatorServer
+from litellm_antigravity.simulator.steering import Steering
 from litellm_antigravity.simulator.upstream import MODELS, Upstream
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # pydantic brings it; typing has it from Python 3.11 on
 
-FIVE_HOURS: Final = 5 * 3600.0  # the window of upstream's short quota (UPSTREAM, F2)
 _CLOSE_SECONDS: Final = 10.0
 _LOG_LIMIT: Final = 100_000
 
 
-class Simulator:
+class Simulator(Steering):
     """A stand-in for Google on loopback. Use it as a context manager, or call `start` and `close`.
 
     All methods may be called from any thread, and other processes reach the server by its `url`.
@@ -65,11 +64,11 @@ class Simulator:
         on_request: Callable[[LoggedRequest], object] | None = None,
         without_rules: Iterable[str] = (),
     ) -> None:
-        self._clock = clock or SystemClock()
+        clock = clock or SystemClock()
         self._log = RequestLog(log_limit)
-        self._upstream = Upstream(
+        upstream = Upstream(
             numbered_accounts(accounts) if isinstance(accounts, int) else accounts,
-            clock=self._clock,
+            clock=clock,
             quota=quota,
             quota_window_seconds=quota_window_seconds,
             token_ttl_seconds=token_ttl_seconds,
@@ -78,6 +77,8 @@ class Simulator:
             on_request=on_request,
             without_rules=without_rules,
         )
+        super().__init__(upstream, clock)
+        self._control = Control(self)
         self._wanted_port = port
         self._port: int | None = None
         self._thread: threading.Thread | None = None
@@ -115,7 +116,7 @@ class Simulator:
                 started.set_exception(RuntimeError("the simulator could not be started"))
 
     async def _serve(self, started: concurrent.futures.Future[int], stop: concurrent.futures.Future[None]) -> None:
-        server = SimulatorServer(self._upstream)
+        server = SimulatorServer(self._upstream, self._control)
         try:
             started.set_result(await server.start(self._wanted_port))
             await asyncio.wrap_future(stop)
@@ -177,14 +178,6 @@ class Simulator:
         """The accounts, with the refresh tokens they have now."""
         return self._upstream.logins.accounts()
 
-    def account(self, email: str) -> SimulatedAccount:
-        """Return one account.
-
-        Raises:
-            ValueError: when there is none of this name.
-        """
-        return self._upstream.logins.account(email)
-
     def write_accounts_file(
         self,
         path: str | os.PathLike[str],
@@ -242,6 +235,11 @@ class Simulator:
             variables |= {"NO_PROXY": exempt, "no_proxy": exempt}
         return variables
 
+    @property
+    def control_token(self) -> str:
+        """What whoever steers it over HTTP has to show; another one in every simulator. See `control`."""
+        return self._control.token
+
     # Watching
 
     @property
@@ -276,121 +274,3 @@ class Simulator:
     def clear_log(self) -> None:
         """Forget the requests so far."""
         self._log.clear()
-
-    def drain(self, email: str, family: ModelFamily | None, reset_seconds: float = 600.0) -> None:
-        """Let an account have no quota in a family (``None``: in both) for ``reset_seconds``.
-
-        Until then its requests are refused with the remaining time (UPSTREAM, F1, "Quota").
-        """
-        self.account(email)
-        self._upstream.quotas.drain(email, family, reset_seconds)
-
-    def set_quota(
-        self, email: str, family: ModelFamily, requests: int | None, window_seconds: float = FIVE_HOURS
-    ) -> None:
-        """Give an account a fresh quota in a family: ``requests`` per ``window_seconds``; ``None`` for no limit."""
-        self.account(email)
-        self._upstream.quotas.set(email, family, requests, window_seconds)
-
-    def refuse(
-        self,
-        kind: FaultKind,
-        *,
-        email: str | None = None,
-        model: str | None = None,
-        family: ModelFamily | None = None,
-        times: int | None = None,
-        target: Target = "generate",
-        **options: Any,
-    ) -> None:
-        """Refuse the next requests that fit. Several refusals queue up: the oldest that fits is taken.
-
-        Only requests that are in order otherwise are refused, so a wrong envelope is still a 400.
-
-        Args:
-            kind: of refusal; docs/simulator.md has them all. By the classes of refusals: ``quota``, ``rate``,
-                ``refused-request`` (the bare 429), ``capacity``, ``server-error``, ``unauthorized`` (although the token
-                is valid), ``verification``, ``banned``, ``banned-old-text``, ``not-available``, ``bad-request``. Broken
-                replies: ``html`` (with status 200), ``html-error``, ``empty-candidates``, and for streams only
-                ``truncated-stream`` and ``mid-stream-error``. Failed replies: ``malformed-function-call``,
-                ``unexpected-tool-call``, ``empty-stop``, ``thoughts-only``, ``version-unsupported``, ``error-as-text``.
-                For streams, what is right but rare: ``partial-args`` (calls in pieces), ``no-finish-reason``. No reply:
-                ``hang`` (until the client goes), ``drop`` (the connection).
-            email: of the account; ``None`` for all.
-            model: ``None`` for all.
-            family: ``None`` for both.
-            times: how many requests; ``None`` for all until `heal`.
-            target: which requests: ``generate``, ``token``, ``project`` or ``models``.
-            options: ``after_words`` and ``after_thoughts`` (malformed-function-call, unexpected-tool-call);
-                ``complete`` (partial-args: False for a call without its end); ``message`` (error-as-text);
-                ``reset_seconds`` (quota; ``None`` for no hint); ``retry_seconds`` (rate, capacity; ``None`` for
-                no hint); ``status`` (capacity, server-error, not-available, html-error, mid-stream-error); ``message``
-                (bad-request); ``after_chunks`` (truncated-stream, mid-stream-error, and hang for streams; never the
-                last chunk); ``abrupt`` (truncated-stream: the connection is dropped); ``headers`` (all with a body
-                of their own).
-
-        Raises:
-            ValueError: when there is no such kind, option, account or family.
-        """
-        self._upstream.add_fault(
-            new_fault(kind, target=target, email=email, model=model, family=family, times=times, options=options)
-        )
-
-    def heal(self) -> None:
-        """Clear refusals, drained pools and revocations. Quotas, latencies and scripted replies stay."""
-        self._upstream.heal()
-
-    def revoke(self, email: str) -> None:
-        """End a login: the token endpoint answers ``invalid_grant``, and its access tokens are refused."""
-        self._upstream.logins.revoke(email)
-
-    def sign_in(self, email: str) -> str:
-        """Sign in again: return a new refresh token, which `accounts` has from now on."""
-        return self._upstream.logins.sign_in(email)
-
-    def expire_tokens(self, email: str | None = None) -> None:
-        """Let the access tokens issued so far be refused with a 401, of one account or of all."""
-        self._upstream.logins.expire_tokens(email)
-
-    def set_latency(self, seconds: float, *, per_chunk: float = 0.0, refused: float = 0.0) -> None:
-        """Set how long things take, in seconds.
-
-        Args:
-            seconds: until a served request is answered, or its stream begins.
-            per_chunk: between the chunks of a stream.
-            refused: until a refusal comes.
-        """
-        latency = self._upstream.latency
-        latency.served, latency.per_chunk, latency.refused = seconds, per_chunk, refused
-
-    def set_token_latency(self, seconds: float) -> None:
-        """Set how long the token endpoint takes, in seconds."""
-        self._upstream.latency.token = seconds
-
-    @property
-    def rotate_refresh_tokens(self) -> bool:
-        """Whether each refresh returns a new refresh token."""
-        return self._upstream.logins.rotate_refresh_tokens
-
-    @rotate_refresh_tokens.setter
-    def rotate_refresh_tokens(self, value: bool) -> None:
-        self._upstream.logins.rotate_refresh_tokens = value
-
-    @property
-    def keep_old_refresh_tokens(self) -> bool:
-        """Whether refresh tokens stay valid when they are rotated; true unless set."""
-        return self._upstream.logins.keep_old_refresh_tokens
-
-    @keep_old_refresh_tokens.setter
-    def keep_old_refresh_tokens(self, value: bool) -> None:
-        self._upstream.logins.keep_old_refresh_tokens = value
-
-    def reply_with(self, script: Script | None) -> None:
-        """Script what the model says.
-
-        Args:
-            script: a text; a list of Gemini parts; a `ModelReply` for finish reason and usage; or a function from
-                `Served` to one of them. ``None`` for the default: it calls a tool when the last message says
-                ``call <tool name> {...}``, and else says ``Served by <email> with <model>.``.
-        """
-        self._upstream.script = script

@@ -111,6 +111,7 @@ class Upstream:
         self._without_rules = known_rules(without_rules)
         self.latency = Latency()
         self.script: Script | None = None
+        self.before_reply: Callable[[Served], object] | None = None
 
     # Control
 
@@ -122,6 +123,11 @@ class Upstream:
             checked_family(fault.family)
         with self._lock:
             self._faults.append(fault)
+
+    def faults(self) -> list[Fault]:
+        """Return the refusals that wait for their requests, oldest first."""
+        with self._lock:
+            return list(self._faults)
 
     def heal(self) -> None:
         """Clear refusals, drained pools and revocations. Quotas, latencies and scripts stay."""
@@ -157,12 +163,14 @@ class Upstream:
             self._log.add(entry)
         if self._on_request is not None:
             self._on_request(entry)
+        in_flight_for = facts.email if facts.counts else None
+        if action.pace is not None:
+            return Decision(action, action.pace.first, action.pace.per_chunk, in_flight_for)
         if incoming.path == TOKEN_PATH:
             latency = self.latency.token
         else:
-            served = action.status == 200
-            latency = self.latency.served if served else self.latency.refused
-        return Decision(action, latency, self.latency.per_chunk, facts.email if facts.counts else None)
+            latency = self.latency.served if action.status == 200 else self.latency.refused
+        return Decision(action, latency, self.latency.per_chunk, in_flight_for)
 
     def finished(self, decision: Decision) -> None:
         """Take note that a request is no longer under way."""
@@ -314,6 +322,8 @@ class Upstream:
         stream: bool,
         wrap: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     ) -> Action:
+        if self.before_reply is not None:
+            self.before_reply(served)
         fault = self._next_fault("generate", served.email, served.model, stream=stream)
         if fault is not None:
             return self._carry_out(fault, served, now, stream=stream, wrap=wrap)
@@ -337,8 +347,9 @@ class Upstream:
         if cached:
             reply = replace(reply, usage={"cachedContentTokenCount": cached, **reply.usage})
         if stream:
-            return Stream(kind, tuple(event(wrap(chunk)) for chunk in reply_chunks(served, reply, reply_id)))
-        return Answer.of_json(kind, 200, wrap(whole_reply(served, reply, reply_id)))
+            events = tuple(event(wrap(chunk)) for chunk in reply_chunks(served, reply, reply_id))
+            return Stream(kind, events, pace=reply.pace)
+        return Answer.of_json(kind, 200, wrap(whole_reply(served, reply, reply_id)), pace=reply.pace)
 
     def _next_fault(self, target: Target, email: str | None, model: str | None, *, stream: bool) -> Fault | None:
         with self._lock:
