@@ -11,8 +11,8 @@ import functools
 import math
 import random
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -30,8 +30,8 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
 )
 from litellm_antigravity.logs import decision, decisions_are_visible
-from litellm_antigravity.models import canonical_model, family_of
-from litellm_antigravity.pool import SERVED, AccountPool, Lease, LeaseRequest, Wait
+from litellm_antigravity.models import canonical_model
+from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
 from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RetrySameAccount, timeout_refusal
 from litellm_antigravity.request import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -44,6 +44,7 @@ from litellm_antigravity.retries import Retries
 from litellm_antigravity.selection.patience import FirstBytes, turn_seconds
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.ledger import Ledger
+from litellm_antigravity.steps import Flow, MayBlock, Pause, Send, Step, Steps
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire import envelope
@@ -52,48 +53,6 @@ from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
-
-@dataclass(slots=True)
-class _Flow:
-    """What belongs to one request, from its start to its end."""
-
-    request: GeminiRequest
-    pool: AccountPool
-    failover: Failover
-    budget: Budget
-    retries: Retries
-    waited: float = 0.0
-
-    @property
-    def asked(self) -> LeaseRequest:
-        """What it asks of the pool now."""
-        tried = self.failover.tried
-        if self.failover.may_be_an_outage:  # then not of those either that have just failed
-            tried = tried | self.pool.recorder.failed_just_now(family_of(self.request.model))
-        limited, patience = self.failover.limited, max(0.0, self.budget.left)
-        return LeaseRequest(self.request.model, tried, limited, self.waited, patience, self.request.account_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Send:
-    lease: Lease
-    call: Call
-    limits: Limits
-    flow: _Flow
-
-
-@dataclass(frozen=True, slots=True)
-class _Pause:
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _MayBlock:
-    """What comes next may take seconds: a refresh, or waiting for another process's refresh."""
-
-
-_Step: TypeAlias = "_Send | _Pause | _MayBlock"
-_Steps: TypeAlias = Generator[_Step, "Refusal | None", None]
 _Reply = TypeVar("_Reply", bound="Json | ReplyStream | AsyncReplyStream")
 _Prepared = TypeVar("_Prepared")
 
@@ -196,9 +155,9 @@ class Dispatcher:
         step = next(steps)
         while True:
             outcome: Refusal | None = None
-            if isinstance(step, _Pause):
+            if isinstance(step, Pause):
                 self.clock.sleep(step.seconds)
-            elif isinstance(step, _Send):
+            elif isinstance(step, Send):
                 began = self.clock.monotonic()
                 answer = send(step.call, step.limits)
                 if not isinstance(answer, Refusal):
@@ -220,9 +179,9 @@ class Dispatcher:
             step = first
             while True:
                 outcome: Refusal | None = None
-                if isinstance(step, _Pause):
+                if isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
-                elif isinstance(step, _Send):
+                elif isinstance(step, Send):
                     began = self.clock.monotonic()
                     answer = await send(step.call, step.limits)
                     if not isinstance(answer, Refusal):
@@ -230,12 +189,12 @@ class Dispatcher:
                         await self._begun(step, answer)
                         return answer, step.lease
                     outcome = answer
-                purpose = TOKENS if isinstance(step, _MayBlock) else QUICK
+                purpose = TOKENS if isinstance(step, MayBlock) else QUICK
                 step = await self._threads.run(purpose, functools.partial(steps.send, outcome))
 
         return rest()
 
-    async def _begun(self, step: _Send, answer: object) -> None:
+    async def _begun(self, step: Send, answer: object) -> None:
         """Report a reply; a stream is served when it has ended, but what it probes is known already."""
         try:
             if step.flow.retries.must_give:
@@ -247,13 +206,13 @@ class Dispatcher:
                 await answer.aclose()
             raise
 
-    def _note(self, step: _Send, began: float) -> None:
+    def _note(self, step: Send, began: float) -> None:
         """Remember what this process has seen: how long the first content took, and that the account answers."""
         now = self.clock.monotonic()
         self._first_bytes.note(step.flow.request.kind, now - began, now)
         step.flow.pool.recorder.answered(step.lease)
 
-    def _steps(self, request: GeminiRequest) -> _Steps:
+    def _steps(self, request: GeminiRequest) -> Steps:
         """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
         pool = self._pool_for(request)
         failover = Failover(
@@ -263,7 +222,7 @@ class Dispatcher:
             reply_failed=request.reply_failed,
         )
         budget = Budget(request.timeout, self.clock.monotonic)
-        flow = _Flow(request, pool, failover, budget, Retries(pool.store, self.clock))
+        flow = Flow(request, pool, failover, budget, Retries(pool.store, self.clock))
         refused: RequestRefusedError | None = None
         while True:
             try:
@@ -271,7 +230,7 @@ class Dispatcher:
             except (NoAccountLeftError, AllAccountsLimitedError) as error:
                 raise final(error, refused) from None
             if isinstance(taken, Wait):
-                yield _Pause(taken.seconds)
+                yield Pause(taken.seconds)
                 flow.waited += taken.seconds
                 failover.has_waited()
                 continue
@@ -280,7 +239,7 @@ class Dispatcher:
             if refused is None or not latest.refusal.is_limit or refused.refusal.is_limit:
                 refused = latest
 
-    def _on_account(self, lease: Lease, flow: _Flow) -> Generator[_Step, Refusal | None, RequestRefusedError]:
+    def _on_account(self, lease: Lease, flow: Flow) -> Generator[Step, Refusal | None, RequestRefusedError]:
         """Try one account until it is somebody else's turn; return its last refusal.
 
         Raises:
@@ -308,7 +267,7 @@ class Dispatcher:
                 turn = self._turn(lease, flow)
                 lease = flow.pool.recorder.half_open(lease, turn)
                 call = self._call(request, token, project, last_try=failover.reply_failed)
-                answer = yield _Send(lease, call, budget.for_attempt(turn), flow)
+                answer = yield Send(lease, call, budget.for_attempt(turn), flow)
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
                 outcome = answer
@@ -324,7 +283,7 @@ class Dispatcher:
             if isinstance(step, RetrySameAccount) and step.delay < budget.left:
                 rejected = token if step.refresh_token else None
                 if step.delay > 0:
-                    yield _Pause(step.delay)
+                    yield Pause(step.delay)
                 continue
             flow.pool.report(lease, to_be_recorded(outcome, step, spent=spent))
             means = aftermath(request.pool or (None if request.account_id else self.pool), lease, outcome)
@@ -335,7 +294,7 @@ class Dispatcher:
                 decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
             return refused
 
-    def _turn(self, lease: Lease, flow: _Flow) -> float:
+    def _turn(self, lease: Lease, flow: Flow) -> float:
         """Return how many seconds the account has until its first byte; ``math.inf`` when nobody would take over."""
         if math.isinf(flow.budget.left) or not lease.others or not flow.retries.are_affordable:
             return math.inf
@@ -349,17 +308,17 @@ class Dispatcher:
 
     def _token(
         self, lease: Lease, rejected: SecretStr | None, budget: Budget
-    ) -> Generator[_Step, Refusal | None, SecretStr]:
+    ) -> Generator[Step, Refusal | None, SecretStr]:
         token = self._tokens.ready(lease.account) if rejected is None else None
         if token is None:
-            yield _MayBlock()
+            yield MayBlock()
             token = self._tokens.token(lease.account, rejected=rejected, timeout=budget.for_credentials)
         return token
 
-    def _project(self, lease: Lease, token: SecretStr, budget: Budget) -> Generator[_Step, Refusal | None, str]:
+    def _project(self, lease: Lease, token: SecretStr, budget: Budget) -> Generator[Step, Refusal | None, str]:
         project = self._projects.ready(lease.account)
         if project is None:
-            yield _MayBlock()
+            yield MayBlock()
             project = self._projects.project(lease.account, token, timeout=budget.for_credentials)
         return project
 

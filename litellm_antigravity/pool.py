@@ -24,7 +24,7 @@ from litellm_antigravity.errors import (
 )
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
-from litellm_antigravity.lease import SERVED, Lease, Outcome, Served, Wait
+from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
 from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, show_decisions
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.presence import Announcer
@@ -33,7 +33,7 @@ from litellm_antigravity.selection.availability import Availabilities, Availabil
 from litellm_antigravity.selection.named import Named, named_account
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategies import strategy_named
-from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, LeaseRequest, earliest_return
+from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, earliest_return
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState, states_of
@@ -145,14 +145,7 @@ class AccountPool(ForkAware):
         return taken
 
     def try_acquire(self, asked: LeaseRequest) -> Lease | Wait:
-        """Choose an account now, or say how long to wait for one.
-
-        Raises:
-            AllAccountsLimitedError: see `acquire`; so for the other three.
-            RequestRefusedError: see there.
-            NoAccountLeftError: see there.
-            AccountsFileError: see there.
-        """
+        """Choose an account now, or say how long to wait for one; raises what `acquire` does."""
         if (lease := self._take_by_what_is_known(asked)) is not None:
             return lease
         while True:

@@ -29,7 +29,7 @@ LAYERS = (
     ("selection",),
     ("aftermath", "presence", "recording", "standing", "wording"),
     ("pool",),
-    ("attempts", "catalog", "dispatch", "request", "retries"),
+    ("attempts", "catalog", "dispatch", "request", "retries", "steps"),
     ("litellm",),
     ("simulator",),
     ("cli",),

@@ -1,4 +1,4 @@
-"""Classifies what upstream refuses (DESIGN, section 7). Reasons beat status codes; status codes beat texts."""
+"""Classifies what upstream refuses (docs/failover.md). Reasons beat status codes; status codes beat texts."""
 
 from __future__ import annotations
 

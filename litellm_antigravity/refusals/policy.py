@@ -1,4 +1,4 @@
-"""What follows from a refusal: what to record for others, and what this request does next (DESIGN, section 7)."""
+"""What follows from a refusal: what to record for others, and what this request does next (docs/failover.md)."""
 
 from __future__ import annotations
 

@@ -84,8 +84,6 @@ class Availability:
 class Availabilities:
     """The last `Availability` of each model: most requests find it still good."""
 
-    __slots__ = ("_known",)
-
     def __init__(self) -> None:
         self._known: dict[str, Availability] = {}
 

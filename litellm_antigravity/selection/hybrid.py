@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from litellm_antigravity.accounts import AccountsSnapshot
-from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.scoreboard import Scoreboard
 from litellm_antigravity.selection.starts import Starts
-from litellm_antigravity.selection.sticky import Current
-from litellm_antigravity.selection.strategy import Choice, Chosen, LeaseRequest, Strategy
+from litellm_antigravity.selection.sticky import OnCurrent
+from litellm_antigravity.selection.strategy import Choice, Chosen
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.view import StateView
 
 
-class Hybrid(Strategy):
+class Hybrid(OnCurrent):
     """Takes the account with the best score; where none has one, the current one or the next."""
 
     name = "hybrid"
     summary = "Each request goes to the account with the best mix of health, tokens left and rest"
-    keeps_account = False
-    takes_turns = False
-    ignores_offset = None
-    patience = 0.0
 
     def __init__(self, settings: Settings, starts: Starts) -> None:
         self._rules = VitalsRules.of(settings)
-        self._current = Current(starts)
+        super().__init__(settings, starts)
         self._scores: tuple[AccountsSnapshot, Scoreboard, int] | None = None
 
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:
@@ -40,14 +36,10 @@ class Hybrid(Strategy):
         snapshot = availability.snapshot
         usable = [one for one in candidates if one not in asked.overdrawn] if asked.overdrawn else candidates
         among = None if len(usable) == len(snapshot.enabled) else usable
-        best = self._board(snapshot, view, now).choose(now, current=self._current.of(asked.family), among=among)
+        best = self._board(snapshot, view, now).choose(now, current=self.current(asked.family), among=among)
         if best is not None:
             return Chosen(best, takes_token=True)
-        return Chosen(self._current.or_next(candidates, snapshot, asked.family))
-
-    def taken(self, account_id: str, family: ModelFamily) -> None:
-        """Prefer this account from now on."""
-        self._current.taken(account_id, family)
+        return Chosen(self.current_or_next(candidates, snapshot, asked.family))
 
     def _board(self, snapshot: AccountsSnapshot, view: StateView, now: float) -> Scoreboard:
         """Return the scores as the view has them: nothing is remembered but what can be read from it again."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
 from litellm_antigravity.errors import AccountsFileError, NoAccountLeftError
+from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.availability import Availability
-from litellm_antigravity.selection.strategy import Choice, Chosen, LeaseRequest, Strategy
+from litellm_antigravity.selection.strategy import Choice, Chosen, Strategy
 from litellm_antigravity.state.view import StateView
 
 
@@ -16,12 +17,6 @@ class Named(Strategy):
     Args:
         usual: the pool's own strategy, which goes on from there.
     """
-
-    name = "named"
-    summary = "Each request goes to the account that its deployment names"
-    keeps_account = False
-    ignores_offset = None
-    patience = 0.0
 
     def __init__(self, usual: Strategy) -> None:
         self._usual = usual

@@ -1,13 +1,14 @@
-"""Round-robin: the next available account each time (DESIGN, section 5)."""
+"""Round-robin: the next available account each time (docs/selection.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.starts import Starts
-from litellm_antigravity.selection.strategy import Choice, Chosen, LeaseRequest, Strategy
+from litellm_antigravity.selection.strategy import Choice, Chosen, Strategy
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.view import StateView
 
@@ -29,10 +30,8 @@ class RoundRobin(Strategy):
 
     name = "round-robin"
     summary = "Each request goes to the next account; each worker begins with another one"
-    keeps_account = False
     takes_turns = True
     ignores_offset = "each process begins with another account anyway"
-    patience = 0.0
 
     def __init__(self, settings: Settings, starts: Starts) -> None:  # noqa: ARG002 - every strategy is made like this
         self._starts = starts

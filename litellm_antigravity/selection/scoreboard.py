@@ -1,4 +1,4 @@
-"""The score by which hybrid chooses (DESIGN, section 5), and a board that keeps the scores of many accounts.
+"""The score by which hybrid chooses (docs/selection.md), and a board that keeps the scores of many accounts.
 
 ``score = 2 * health + 500 * tokens / max_tokens + 0.1 * min(seconds since last use, 3600)``, and +150 for the current
 account. The formula and its constants are those of opencode-antigravity-auth 1.6.0 (``rotation.ts``).
@@ -56,20 +56,6 @@ def _next_corner(vitals: Vitals, now: float, rules: VitalsRules) -> float:
 
 class Scoreboard:
     """The scores of a fixed list of accounts, kept up to date account by account."""
-
-    __slots__ = (
-        "_corners",
-        "_drawn",
-        "_epoch",
-        "_index",
-        "_last_drawn",
-        "_levels",
-        "_next_corner",
-        "_order",
-        "_rules",
-        "_slopes",
-        "_vitals",
-    )
 
     def __init__(self, order: Sequence[str], rules: VitalsRules, vitals: Mapping[str, Vitals], now: float) -> None:
         self._order = tuple(order)

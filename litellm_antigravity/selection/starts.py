@@ -73,7 +73,7 @@ class Starts:
         return self._number
 
     def index(self, snapshot: AccountsSnapshot, family: ModelFamily) -> int:
-        """Return where this process starts in the list of enabled accounts (DESIGN, section 5)."""
+        """Return where this process starts in the list of enabled accounts (docs/selection.md)."""
         if self.version == self._version and family in self._indices:
             return self._indices[family]
         count, offset, message = len(snapshot.enabled), 0, None

@@ -1,14 +1,15 @@
-"""Sticky: stay with the current account, for the sake of its prompt cache (DESIGN, section 5)."""
+"""Sticky: stay with the current account, for the sake of its prompt cache (docs/selection.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
 from litellm_antigravity.accounts import AccountsSnapshot
+from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.starts import Starts
-from litellm_antigravity.selection.strategy import WAKE_MARGIN_SECONDS, Choice, Chosen, Hold, LeaseRequest, Strategy
+from litellm_antigravity.selection.strategy import WAKE_MARGIN_SECONDS, Choice, Chosen, Hold, Strategy
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.view import StateView
 
@@ -23,24 +24,24 @@ def first_available(order: Sequence[str], start: int, available: Callable[[str],
     return None
 
 
-class Current:
-    """The account that a process is on in each family, and the one that comes after it."""
+class OnCurrent(Strategy):
+    """A strategy whose process is on one account in each family, and goes on to the one that comes after it."""
 
-    def __init__(self, starts: Starts) -> None:
+    def __init__(self, settings: Settings, starts: Starts) -> None:  # noqa: ARG002 - every strategy is made like this
         self._starts = starts
-        self._known: dict[ModelFamily, str] = {}
+        self._current: dict[ModelFamily, str] = {}
 
-    def of(self, family: ModelFamily) -> str | None:
+    def current(self, family: ModelFamily) -> str | None:
         """Return the id of the account that the last request of the family went to."""
-        return self._known.get(family)
+        return self._current.get(family)
 
     def taken(self, account_id: str, family: ModelFamily) -> None:
         """Stay with this account from now on."""
-        self._known[family] = account_id
+        self._current[family] = account_id
 
-    def or_next(self, candidates: Collection[str], snapshot: AccountsSnapshot, family: ModelFamily) -> str:
+    def current_or_next(self, candidates: Collection[str], snapshot: AccountsSnapshot, family: ModelFamily) -> str:
         """Return the current account if it is a candidate; else the next one in file order."""
-        current = self.of(family)
+        current = self.current(family)
         if current is not None and current in candidates:
             return current
         last = None if current is None else snapshot.by_id.get(current)
@@ -54,22 +55,20 @@ class Current:
         return chosen
 
 
-class Sticky(Strategy):
+class Sticky(OnCurrent):
     """Stays with one account until it is limited, and waits for it if it is back soon."""
 
     name = "sticky"
     summary = "Each worker keeps one account; its process id says which one it begins with (pid_offset_enabled)"
     keeps_account = True
-    takes_turns = False
-    ignores_offset = None
 
     def __init__(self, settings: Settings, starts: Starts) -> None:
+        super().__init__(settings, starts)
         self.patience = settings.sticky_wait_seconds
-        self._current = Current(starts)
 
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:  # noqa: ARG002 - the protocol's signature
         """Return the current account, or the next one in the file; see `Strategy.choose`."""
-        current = self._current.of(asked.family)
+        current = self.current(asked.family)
         if current is not None and current not in asked.tried:
             if availability.is_free(current):
                 return Chosen(current)
@@ -79,8 +78,4 @@ class Sticky(Strategy):
                 if wait <= min(at_most, asked.patience):
                     return Hold(wait, at_most)
         candidates = availability.candidates(asked.tried)
-        return Chosen(self._current.or_next(candidates, availability.snapshot, asked.family)) if candidates else None
-
-    def taken(self, account_id: str, family: ModelFamily) -> None:
-        """Stay with this account from now on."""
-        self._current.taken(account_id, family)
+        return Chosen(self.current_or_next(candidates, availability.snapshot, asked.family)) if candidates else None

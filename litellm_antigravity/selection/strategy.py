@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
-from litellm_antigravity.models import ModelFamily, canonical_model, family_of
+from litellm_antigravity.lease import LeaseRequest
+from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.settings import Settings
@@ -17,35 +16,6 @@ WAKE_MARGIN_SECONDS: Final = 0.01
 """Who waits sleeps a little past the end of a cooldown, rather than wake a little before it."""
 
 _AGAIN_SECONDS: Final = 1.0  # between two tries of one account by one request, however soon its limit ends
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseRequest:
-    """What a request asks of the pool, and what it has met so far.
-
-    Attributes:
-        model: a model name, with or without ``antigravity/``; afterwards the canonical one.
-        tried: the ids of the accounts that the request is done with.
-        limited: those of them that had reached a limit, and may be asked again once they are back.
-        waited: seconds that it has waited for an account already.
-        patience: seconds that it may still take.
-        account_id: the one account that may serve it, when somebody else has chosen.
-        overdrawn: accounts whose last token another process has just taken.
-        family: the quota family of the model.
-    """
-
-    model: str
-    tried: Collection[str] = ()
-    limited: Collection[str] = ()
-    waited: float = 0.0
-    patience: float = math.inf
-    account_id: str | None = None
-    overdrawn: frozenset[str] = frozenset()
-    family: ModelFamily = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "model", canonical_model(self.model))
-        object.__setattr__(self, "family", family_of(self.model))
 
 
 class Chosen(NamedTuple):
@@ -88,12 +58,12 @@ class Strategy(Protocol):
         patience: how many seconds a request may wait for its account though another one is free.
     """
 
-    name: ClassVar[str]
-    summary: ClassVar[str]
-    keeps_account: ClassVar[bool]
-    takes_turns: ClassVar[bool]
-    ignores_offset: ClassVar[str | None]
-    patience: float
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    keeps_account: ClassVar[bool] = False
+    takes_turns: bool = False
+    ignores_offset: ClassVar[str | None] = None
+    patience: float = 0.0
 
     def __init__(self, settings: Settings, starts: Starts) -> None: ...
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from litellm_antigravity.settings import Settings
 
 FAILURE_WINDOW_SECONDS = 2.0
-"""A refusal that several requests in flight see at once counts as one failure (DESIGN, section 7)."""
+"""A refusal that several requests in flight see at once counts as one failure (docs/failover.md)."""
 
 Penalty: TypeAlias = Literal["rate", "failure"]
 
@@ -83,7 +83,7 @@ class Vitals:
     def sent(self, now: float, rules: VitalsRules) -> Vitals:
         """Return the vitals after a request left: one token gone (never below 0), used just now."""
         tokens = max(0.0, self.tokens_now(now, rules) - 1.0)
-        return replace(self, tokens=tokens, tokens_at=now, last_used=now)
+        return Vitals(self.health, self.health_at, tokens, now, now, self.failures)  # faster than `replace`
 
     def refunded(self, now: float, rules: VitalsRules) -> Vitals:
         """Return the vitals after a token was given back."""
