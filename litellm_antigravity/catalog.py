@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx
 from pydantic import SecretStr
 
-from litellm_antigravity.accounts import Account
+from litellm_antigravity.accounts import Account, StaticToken
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
@@ -73,6 +73,27 @@ class Catalog:
     models: tuple[AvailableModel, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What works of an account.
+
+    Attributes:
+        account: which.
+        failed: the first step that does not work: "token", "project" or "models"; ``None`` when all do.
+        problem: why not.
+        project: that requests are booked on; ``None`` when it did not come so far.
+        models: what upstream offers the account.
+        url: what the account's owner has to open.
+    """
+
+    account: Account
+    failed: Literal["token", "project", "models"] | None
+    problem: str | None
+    project: str | None = None
+    models: tuple[AvailableModel, ...] = ()
+    url: str | None = field(default=None, repr=False)
+
+
 class Catalogs:
     """Asks upstream for its models. Takes no quota and records nothing: looking is not taking.
 
@@ -118,6 +139,32 @@ class Catalogs:
             if self._clock.monotonic() >= ends:
                 break
         raise error
+
+    def check(self, account: Account) -> Check:
+        """Return how far an account comes with a new access token: nothing of this takes from its quota.
+
+        Args:
+            account: whichever, enabled or not.
+        """
+        project: str | None = None
+        try:
+            token = self._renewed(account)
+        except CredentialError as error:
+            return Check(account, "token", str(error))
+        try:
+            project = self._projects.project(account, token, timeout=_TIMEOUT_SECONDS)
+        except (CredentialError, RequestRefusedError) as error:
+            return Check(account, "project", str(error))
+        try:
+            return Check(account, None, None, project, self._ask(account, token, project))
+        except RequestRefusedError as error:
+            return Check(account, "models", str(error), project, url=error.refusal.url)
+
+    def _renewed(self, account: Account) -> SecretStr:
+        """Return an access token that was fetched just now, even if there is one that is still good."""
+        row = None if isinstance(account.credential, StaticToken) else self._pool.store.read_token(account.id)
+        known = None if row is None else SecretStr(row.token)
+        return self._tokens.token(account, rejected=known, timeout=_TIMEOUT_SECONDS)
 
     def close(self) -> None:
         """Let go of connections and of the shared state."""

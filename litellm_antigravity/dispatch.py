@@ -323,9 +323,10 @@ class Dispatcher:
         return project
 
     def _all_are_like(self, lease: Lease) -> bool:
-        """Return whether every account has the same kind of credential."""
-        kind = lease.account.credential.kind
-        return all(account.credential.kind == kind for account in self.pool.accounts.current().enabled)
+        """Return whether every account has the same kind of credential, and the same OAuth client."""
+        kind, client = lease.account.credential.kind, lease.account.oauth_client
+        enabled = self.pool.accounts.current().enabled
+        return all(one.credential.kind == kind and one.oauth_client == client for one in enabled)
 
     def _call(self, request: GeminiRequest, token: SecretStr, project: str, *, last_try: bool) -> Call:
         user_agent = self.settings.user_agent

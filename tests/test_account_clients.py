@@ -122,6 +122,18 @@ def test_a_wrong_client_of_ones_own_is_named_and_another_account_serves(
     assert SECRET not in str(caught.value)
 
 
+def test_a_wrong_client_of_the_settings_is_wrong_for_those_alone_that_have_none_of_their_own(
+    antigravity_simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator = antigravity_simulator
+    fields = fields_of(simulator, tmp_path, oauth_client_secret=SECRET)
+    email = simulator.accounts[1].email
+    own = {"clientId": simulator.client_id, "clientSecret": simulator.client_secret}
+    simulator.write_accounts_file(fields["accounts_file"], entries={email: {"oauthClient": own}})
+    litellm_antigravity.register(Settings(**fields, account_selection_strategy="sticky"))
+    assert email in text_of(litellm.completion(model=MODEL, messages=MESSAGES))
+
+
 def test_a_client_file_that_changes_is_read_again(path: Path, tmp_path: Path) -> None:
     clock, file = FakeClock(), tmp_path / "client.json"
     source = AccountsFile(put(path, entry(1, oauthClient={"file": "client.json"})), clock=clock)

@@ -94,6 +94,15 @@ def test_accounts_of_the_companion_alone_are_enough(path: Path) -> None:
         source.current()
 
 
+def test_the_companion_is_kept_out_of_git_where_the_plugin_keeps_the_accounts_file_out(path: Path) -> None:
+    source = put(path, entry(1))
+    ignore = path.with_name(".gitignore")
+    ignore.write_text("antigravity-accounts.json")
+    source.add({"email": "build@example.com", "tokenCommand": ["x"]})
+    source.update_entry(source.load().accounts[0].id, label="work")
+    assert ignore.read_text() == "antigravity-accounts.json\nantigravity-accounts.litellm.json\n"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -150,6 +159,25 @@ def test_a_replaced_credential_is_not_used_again_though_a_program_that_still_has
     assert token_of(source) == "1//new"
     assert "written back" in snapshot.warnings[0]
     assert CANARY not in source.companion.read_text()
+
+
+def test_a_client_belongs_to_the_sign_in_that_it_was_saved_with(path: Path) -> None:
+    """The plugin keeps what it does not know when it signs in anew, with a client of its own."""
+    source = AccountsFile(path)
+    source.add(entry(1, oauthClient={"clientId": "own"}))
+    assert client_of(source) == "own"
+    source.update_entry(source.load().accounts[0].id, refreshToken=SecretStr("1//rotated"))
+    assert client_of(source) == "own"
+    document = stored(path)
+    document["accounts"][0]["refreshToken"] = "1//of-the-plugins-client"
+    path.write_text(json.dumps(document))
+    assert client_of(source) is None
+    assert "earlier sign-in" in source.load().warnings[0]
+
+
+def client_of(source: AccountsFile) -> str | None:
+    client = source.load().accounts[0].oauth_client
+    return None if client is None else client.client_id
 
 
 def test_an_account_can_change_its_kind_of_credential_and_back(path: Path) -> None:

@@ -58,12 +58,12 @@ def test_accounts_come_as_they_were_named_and_each_once(snapshot: AccountsSnapsh
     ("word", "said", "listed"),
     [
         ("an", "'an' means more than one account.", ["1. anna@gmail.com (work)", "2. anton@gmail.com"]),
-        ("zoe", "'zoe' is no account in", ["1. anna", "2. anton", "3. 9lives", "4. (no e-mail)"]),
+        ("zoe", "There is no account 'zoe' in", ["1. anna", "2. anton", "3. 9lives", "4. (no e-mail)"]),
         ("5", "There is no account number 5.", ["1. anna", "4. (no e-mail)"]),
         ("0", "There is no account number 0.", ["1. anna"]),
-        ("", "'' is no account in", ["1. anna"]),
-        ("9" * 5000, "is no account in", ["1. anna"]),
-        ("\x1b[2J", "is no account in", ["1. anna"]),
+        ("", "There is no account '' in", ["1. anna"]),
+        ("9" * 5000, "There is no account '999", ["1. anna"]),
+        ("\x1b[2J", "There is no account", ["1. anna"]),
     ],
 )
 def test_a_word_that_means_none_or_several_is_answered_with_the_candidates(

@@ -291,7 +291,7 @@ def test_an_account_that_was_verified_is_used_again_by_every_process(home: Path,
         store.extend_cooldown(Cooldown(account, "*", float("inf"), "verification", NOW, fact=True))
     result = run("auth", "retry", "User1@gmail.com")
     assert result.exit_code == 0, result.output
-    assert "User1@gmail.com is used again (it was out: verification)." in result.stdout
+    assert "user1@gmail.com is used again (it was out: verification)." in result.stdout
     assert [one.account.id for one in AccountPool(store=store).states() if not one.cooldowns] == [first]
     assert "was not out" in run("auth", "retry", "user1@gmail.com").stdout
 
@@ -305,7 +305,7 @@ def test_an_account_that_there_is_not_cannot_be_used_again(home: Path) -> None:
 
 
 def test_what_the_accounts_file_says_of_an_account_stays_in_force(home: Path) -> None:
-    save(home, entry(1, verificationRequired=True))
+    save(home, entry(1, coolingDownUntil=9e12))
     result = run("auth", "retry", "user1@gmail.com")
     assert "was not out" in result.stdout
     assert "stays in force" in result.stdout

@@ -239,7 +239,8 @@ class AccountsFile(ForkAware):
             **fields: under the file's own names and in its own units: ``refreshToken`` (a `SecretStr`; projects packed
                 behind the old one stay), ``projectId``, ``managedProjectId`` (strings, or ``None`` to remove them),
                 ``enabled`` (a boolean), ``lastUsed`` (milliseconds since the epoch), ``oauthClient`` (an object, or
-                ``None``), ``label`` (a string, or ``None``), ``disabledFamilies`` (a list).
+                ``None``), ``label`` (a string, or ``None``), ``disabledFamilies`` (a list), ``verificationRequired``
+                (``False``: what the plugin noted about it goes).
 
         Raises:
             AccountsFileError: when the file is broken, has no such account, is locked by somebody else, or cannot be

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from litellm_antigravity.accounts.account import Account
 from litellm_antigravity.accounts.credential import RefreshToken, may_be_token
-from litellm_antigravity.accounts.own_fields import MOST_RETIRED, own_fields, problem_with_label
+from litellm_antigravity.accounts.own_fields import CLIENT_OF, MOST_RETIRED, own_fields, problem_with_label
 from litellm_antigravity.accounts.parsing import CREDENTIAL_FIELDS, Roster, is_addition, parse_entry
 from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.models import FAMILIES
@@ -21,7 +21,7 @@ from litellm_antigravity.models import FAMILIES
 OWN_SWITCHES = ("label", "disabledFamilies", "retired")
 """Own fields that belong to the account, whatever its credential: they are kept in the companion."""
 
-_OF_CREDENTIAL = (*CREDENTIAL_FIELDS, "oauthClient")
+_OF_CREDENTIAL = (*CREDENTIAL_FIELDS, "oauthClient", CLIENT_OF)
 _OF_VERIFICATION = ("verificationRequired", "verificationRequiredAt", "verificationRequiredReason", "verificationUrl")
 
 
@@ -48,6 +48,8 @@ def checked_fields(fields: Mapping[str, object]) -> None:
             good = value is None or problem_with_label(value) is None
         elif key == "disabledFamilies":
             good = isinstance(value, (list, tuple, frozenset, set)) and all(one in FAMILIES for one in value)
+        elif key == "verificationRequired":
+            good = value is False
         elif key == "oauthClient":
             good = value is None or isinstance(value, dict)
         else:
@@ -69,12 +71,19 @@ def updated(entry: dict[str, Any], account: Account, fields: Mapping[str, object
     """
     before = dict(entry)
     for key, value in fields.items():
+        if key == "oauthClient":
+            entry.pop(CLIENT_OF, None)
         if isinstance(value, SecretStr):
             if not isinstance(account.credential, RefreshToken):
                 msg = f"Accounts file {path}: {account.label} has no refresh token to replace."
                 raise AccountsFileError(msg)
             _, bar, packed = entry[key].partition("|")
             entry[key] = f"{value.get_secret_value()}{bar}{packed}"
+            if CLIENT_OF in entry:
+                entry[CLIENT_OF] = RefreshToken(value).fingerprint
+        elif key == "verificationRequired":
+            for each in _OF_VERIFICATION:
+                entry.pop(each, None)
         elif value is None or value == []:
             entry.pop(key, None)
         else:

@@ -13,7 +13,9 @@ from litellm_antigravity.refusals.words import https_url
 
 _RATE_LIMITED = "rate-limited (accounts file)"
 _COOLING_DOWN = "cooling down (accounts file)"
-_VERIFICATION = "verification"
+
+VERIFICATION = "verification"
+"""The reason of an account that its owner has to verify with Google."""
 
 # Keys of rateLimitResetTimes. "gemini-cli" is another product's quota, which this package does not use.
 _RESET_FAMILIES: Mapping[str, ModelFamily] = {"claude": "claude", "gemini": "gemini", "gemini-antigravity": "gemini"}
@@ -52,7 +54,7 @@ def file_cooldowns(fields: Mapping[str, Any], version: int, now: float) -> tuple
     add(WHOLE_ACCOUNT, fields.get("coolingDownUntil"), str(reason) if clean else _COOLING_DOWN)
     if fields.get("verificationRequired") is True:
         url = https_url(fields.get("verificationUrl"))
-        found[WHOLE_ACCOUNT] = FileCooldown(WHOLE_ACCOUNT, math.inf, _VERIFICATION, url)
+        found[WHOLE_ACCOUNT] = FileCooldown(WHOLE_ACCOUNT, math.inf, VERIFICATION, url)
     return tuple(found.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from litellm_antigravity.accounts.client import ClientOfEntry, client_of_entry
 from litellm_antigravity.models import FAMILIES, ModelFamily
@@ -35,12 +35,17 @@ class OwnFields:
     retired: tuple[str, ...] = ()
 
 
-def own_fields(fields: Mapping[str, Any], folder: Path) -> tuple[OwnFields, list[str]]:
+CLIENT_OF: Final = "oauthClientOf"
+"""The field with the fingerprint of the refresh token that ``oauthClient`` belongs to."""
+
+
+def own_fields(fields: Mapping[str, Any], folder: Path, fingerprint: str | None = None) -> tuple[OwnFields, list[str]]:
     """Return an entry's own fields, and what was passed over in them.
 
     Args:
         fields: the entry.
         folder: what relative paths are relative to.
+        fingerprint: of its refresh token, if it has one.
     """
     ignored = []
     label = fields.get("label")
@@ -55,6 +60,10 @@ def own_fields(fields: Mapping[str, Any], folder: Path) -> tuple[OwnFields, list
         ignored.append('"disabledFamilies" is not a list of "claude" and "gemini"; the account is disabled')
         families = FAMILIES
     client = client_of_entry(fields.get("oauthClient"), folder)
+    if fields.get(CLIENT_OF, fingerprint) != fingerprint:
+        # The plugin has signed in anew, with its own client, and kept what it does not know.
+        ignored.append('its "oauthClient" is passed over: it belongs to an earlier sign-in')
+        client = ClientOfEntry()
     if client.problem is not None:
         ignored.append(client.problem)
     retired = fields.get("retired")

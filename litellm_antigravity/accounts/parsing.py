@@ -267,7 +267,7 @@ def _account(fields: object, version: int, folder: Path, now: float) -> tuple[Ac
         msg = '"enabled" is neither true nor false'
         raise _BrokenEntryError(msg)
     credential, packed = _credential(fields, folder)
-    own, ignored = own_fields(fields, folder)
+    own, ignored = own_fields(fields, folder, credential.fingerprint if isinstance(credential, RefreshToken) else None)
     projects: list[str | None] = []
     for key, fallback in zip(("projectId", "managedProjectId"), packed, strict=True):
         value = fields.get(key)

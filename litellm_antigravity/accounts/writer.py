@@ -6,12 +6,14 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from litellm_antigravity.accounts import editing
 from litellm_antigravity.accounts.account import Account
 from litellm_antigravity.accounts.credential import RefreshToken
+from litellm_antigravity.accounts.own_fields import CLIENT_OF
 from litellm_antigravity.accounts.parsing import decode_document, parse_document, parse_entry
 from litellm_antigravity.accounts.reading import read_file
 from litellm_antigravity.accounts.writing import (
@@ -106,13 +108,16 @@ class AccountsWriter:
         is_main = isinstance(account.credential, RefreshToken)
         home = self._main if is_main else self._companion
         replaced: list[str] = []
+        switches = {key: _plain(value) for key, value in entry.items() if key in editing.OWN_SWITCHES}
+        entry = {key: value for key, value in entry.items() if key not in switches}
+        if is_main and entry.get("oauthClient") is not None:
+            entry[CLIENT_OF] = account.credential.fingerprint
 
         def change(document: dict[str, Any]) -> bool:
             roster = parse_document(document, home, now, may_be_empty=True)
             indices = sorted(editing.indices_of(document, home, now, account.id))
             if not indices:
-                added = {"addedAt": int(now * 1000), "lastUsed": 0} | dict(entry)
-                editing.add_entry(document, {**added, "enabled": True} if is_main else added)
+                editing.add_entry(document, {"addedAt": int(now * 1000), "lastUsed": 0, "enabled": True, **entry})
                 return True
             newest = roster.indices[account.id]
             for index in indices:
@@ -127,6 +132,8 @@ class AccountsWriter:
         if is_main:
             self._retire(account, replaced)
             self._edit(self._companion, lambda document: self._without(document, self._companion, account.id))
+        if switches:
+            self._edit(self._companion, lambda document: editing.set_addition(document, account, switches))
         return account
 
     def _remove(self, account_id: str) -> None:
@@ -205,6 +212,7 @@ class AccountsWriter:
             if not change(_new_document()):
                 return
             _make_folder(target.parent)
+            _keep_out_of_git(target)
         for _ in range(_ATTEMPTS):
             with folder_lock(target, self._clock) as lock:
                 try:
@@ -256,6 +264,16 @@ def _make_folder(folder: Path) -> None:
     if problem is not None:
         msg = f"The folder {folder} for the accounts file cannot be made: {problem}."
         raise AccountsFileError(msg)
+
+
+def _keep_out_of_git(target: Path) -> None:
+    """Add a new file to the ``.gitignore`` beside it, which the plugin makes for its own: people version the folder."""
+    ignore = target.with_name(".gitignore")
+    with suppress(OSError, UnicodeDecodeError):
+        text = ignore.read_text("utf-8")
+        if target.name not in map(str.strip, text.splitlines()):
+            with ignore.open("a", encoding="utf-8") as file:
+                file.write(f"{'' if text.endswith(chr(10)) or not text else chr(10)}{target.name}\n")
 
 
 def _encoded(document: dict[str, Any], raw: bytes, path: Path) -> bytes:

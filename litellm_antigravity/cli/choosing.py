@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from litellm_antigravity.cli.consoles import printable
-
 if TYPE_CHECKING:
     from litellm_antigravity.accounts import Account, AccountsSnapshot
+
+_LONGEST_WORD = 330  # characters; an e-mail address has 320 at the very most
 
 
 def name_of(account: Account) -> str:
     """Return what the command line calls an account: its e-mail in full, with the label that the user gave it."""
-    from litellm_antigravity.masking import mask_email
+    from litellm_antigravity.masking import mask_email, shown
 
     name = account.email or f"(no e-mail) {account.id}"
     chosen = account.email is not None and account.label.partition(" (#")[0] != mask_email(account.email)
-    return printable(f"{name} ({account.label})" if chosen else name)
+    return shown(f"{name} ({account.label})" if chosen else name)
 
 
 def numbered(accounts: Iterable[Account]) -> list[str]:
@@ -57,8 +57,11 @@ def _meant(snapshot: AccountsSnapshot, word: str) -> int:
     if len(found) == 1:
         return found[0]
     candidates = [snapshot.accounts[index] for index in found] or snapshot.accounts
-    what = "means more than one account" if found else f"is no account in {snapshot.path}"
-    raise _unclear(f"{printable(word)!r} {what}.", snapshot, candidates)
+    from litellm_antigravity.masking import shown
+
+    said = shown(word[:_LONGEST_WORD])
+    problem = f"{said!r} means more than one account" if found else f"There is no account {said!r} in {snapshot.path}"
+    raise _unclear(f"{problem}.", snapshot, candidates)
 
 
 def _by_number(snapshot: AccountsSnapshot, word: str, beginning: Sequence[int]) -> int:
