@@ -1,6 +1,6 @@
 """OpenCode, Claude Code and Codex, as npm has them, pointed at a proxy on loopback, each with a home of its own.
 
-The variable ``LITELLM_ANTIGRAVITY_AGENTS`` names the folder that they were installed in (``npm install --prefix``).
+The variable ``REAL_AGENTS_DIR`` names the folder that they were installed in (``npm install --prefix``).
 Nothing of theirs leaves the machine: updates, telemetry, catalogues of models and sharing are switched off, and what is
 left is sent to a closed port by ``HTTPS_PROXY``.
 """
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-FOLDER_VARIABLE: Final = "LITELLM_ANTIGRAVITY_AGENTS"
+FOLDER_VARIABLE: Final = "REAL_AGENTS_DIR"
 _CLOSED = "http://127.0.0.1:9"  # the port "discard", where nobody listens
 
 
@@ -46,12 +46,14 @@ class Agent:
         prepare: writes its configuration into a home, and returns its variables.
         command: how it is asked something, without the question.
         path: of the proxy's endpoint that it uses.
+        retries_bans: whether it tries a 403 again by itself.
     """
 
     program: str
     prepare: Callable[[Path, str, str, str], Mapping[str, str]]
     command: tuple[str, ...]
     path: str
+    retries_bans: bool = False
 
     @property
     def found(self) -> Path | None:
@@ -183,5 +185,6 @@ AGENTS: Final[Mapping[str, Agent]] = {
         _codex,
         ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"),
         "/v1/responses",
+        retries_bans=True,
     ),
 }

@@ -225,7 +225,7 @@ class PoolMachine(RuleBasedStateMachine):
         if sticky and 0 < back[str(current)] + WAKE_MARGIN <= self.settings.sticky_wait_seconds:
             self.check_turn(model, wait, back[str(current)], self.settings.sticky_wait_seconds)
             return
-        assert not free, "a wait though an account is free"
+        assert {*free} <= {*tried}, "a wait though an account is free"
         earliest = min(seconds for account, seconds in back.items() if account not in tried)
         self.check_turn(model, wait, earliest, self.settings.max_rate_limit_wait_seconds)
         assert wait.seconds <= self.settings.max_rate_limit_wait_seconds

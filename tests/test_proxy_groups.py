@@ -17,6 +17,7 @@ from processes import together
 from proxy import Proxy, needs_proxy, pool_environment
 from serving import ACCOUNT_HEADER, MESSAGES, fields_of
 
+from litellm_antigravity.masking import mask_email
 from litellm_antigravity.simulator import Simulator
 
 pytestmark = needs_proxy
@@ -208,7 +209,7 @@ def test_a_deployment_that_is_asked_for_by_its_id_is_not_changed(gateway: tuple[
     ids = {one["model_info"]["account"]: one["model_info"]["id"] for one in listed if one["model_name"] == "pinned"}
     asked(simulator)
     wanted = [EMAILS[1], EMAILS[2], EMAILS[1]]
-    assert [ask(proxy, ids[email]).status_code for email in wanted] == [200] * 3
+    assert [ask(proxy, ids[mask_email(email)]).status_code for email in wanted] == [200] * 3
     assert asked(simulator) == wanted
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -347,6 +348,12 @@ def test_a_script_comes_from_a_file_or_by_its_name(tmp_path: Path) -> None:
         load_script("day-of-limit")
     with pytest.raises(ScriptError, match="cannot be read: No such file"):
         load_script(str(tmp_path / "none.yaml"))
+
+
+def test_the_script_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "simulator.md").read_text("utf-8")
+    [script] = re.findall(r"```yaml\n(version: 1\n.*?)```", page, re.DOTALL)
+    assert script_of(script, "docs/simulator.md").accounts == 2
 
 
 # The ready scripts

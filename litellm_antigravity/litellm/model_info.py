@@ -13,6 +13,9 @@ from litellm_antigravity.settings.costs import FREE, ModelCosts
 
 _MOST_LEARNT: Final = 500  # names are the callers'; an honest host has dozens
 
+_ANTHROPICS_OWN: Final = ("assistant_prefill", "computer_use", "per_turn_control", "tool_search")
+"""What LiteLLM infers of a Claude model from its name, though Claude has it at Anthropic's own API only."""
+
 _lock = threading.Lock()
 _written: dict[str, dict[str, Any]] = {}
 _costs: dict[str, ModelCosts] = {}
@@ -106,6 +109,7 @@ def _entry(name: str) -> dict[str, Any]:
         "max_output_tokens": facts.max_output_tokens,
         # What it cannot do is said too: LiteLLM would infer it from the name.
         **{f"supports_{feature}": feature in facts.features for feature in get_args(Feature)},
+        **{f"supports_{feature}": False for feature in _ANTHROPICS_OWN},
         **_prices(_costs.get(canonical_model(name), FREE)),
     }
 

@@ -15,6 +15,7 @@ import litellm
 
 from litellm_antigravity.litellm.router_seams import with_ids
 from litellm_antigravity.litellm.wrapping import wrap
+from litellm_antigravity.masking import mask_email
 
 _SERVER = "litellm.proxy.proxy_server"
 
@@ -49,6 +50,24 @@ def install(hook: object) -> None:
     config = getattr(proxy, "ProxyConfig", None)
     wrap(config, "_delete_deployment", _saying_so)
     wrap(config, "get_config", _with_ids_where_compared)
+    wrap(proxy, "remove_sensitive_info_from_deployment", _masking_accounts)
+
+
+def _masking_accounts(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Have ``/model/info`` mask the e-mail in ``model_info.account``: keys that may ask for it are not its owners.
+
+    Masked as the account's label is, under which the model list may name it, too.
+    """
+
+    def remove_sensitive_info_from_deployment(*args: Any, **kwargs: Any) -> Any:
+        told = original(*args, **kwargs)
+        info = told.get("model_info") if isinstance(told, dict) else None
+        account = info.get("account") if isinstance(info, Mapping) else None
+        if isinstance(account, str) and "@" in account:
+            told["model_info"] = {**(info or {}), "account": mask_email(account.strip())}
+        return told
+
+    return remove_sensitive_info_from_deployment
 
 
 def _keeping_one(hook: object, original: Callable[..., Any]) -> Callable[..., Any]:

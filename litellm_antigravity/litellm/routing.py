@@ -143,11 +143,16 @@ class Group:
 
 
 def find_account(accounts: Iterable[Account], name: str) -> Account | None:
-    """Return the account with this e-mail, in any case, or this id."""
-    folded = name.strip().casefold()
-    return next(
-        (one for one in accounts if one.id == name or (one.email is not None and one.email.casefold() == folded)), None
-    )
+    """Return the account with this e-mail, in any case, or this id; or else the only one with this label.
+
+    A label, also the masked e-mail that an account has without one, keeps e-mails out of the model list.
+    """
+    folded, known = name.strip().casefold(), list(accounts)
+    for one in known:
+        if one.id == name or (one.email is not None and one.email.casefold() == folded):
+            return one
+    labelled = [one for one in known if one.label.casefold() == folded]
+    return labelled[0] if len(labelled) == 1 else None
 
 
 class PinnedRouting:

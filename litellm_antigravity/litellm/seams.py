@@ -33,7 +33,7 @@ from litellm_antigravity.litellm.target import translation_model
 from litellm_antigravity.litellm.timeouts import check_timeouts
 from litellm_antigravity.litellm.wrapping import wrap
 from litellm_antigravity.masking import shown
-from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.models import PROVIDER, family_of
 
 # Public since some release after 1.90; the private name is older and has the same parameters.
 transform_request_body: Callable[..., Any] = (
@@ -57,6 +57,9 @@ HINTS = (
 
 LiteLLM's Gemini refuses most of them (`litellm #20989`). Ours takes them, and upstream, which knows none, gets none.
 """
+
+_GOOGLES_OWN = ("web_search_options", "include_server_side_tool_invocations")
+"""Not rejected for other makers' models, since agents send them unasked; left out, and so not named as taken."""
 
 _NEVER_REJECTED = ("user", "stream", "stream_options", "max_retries", "extra_headers", "tool_choice", "function_call")
 _ASKED_FOR_PARAMS = (
@@ -163,7 +166,8 @@ def _saying_what_is_taken(original: Callable[..., Any]) -> Callable[..., Any]:
         kind = kwargs.get("request_type", args[0] if args else "chat_completion")
         ours = custom_llm_provider == PROVIDER or (not custom_llm_provider and model.startswith(f"{PROVIDER}/"))
         if ours and kind == "chat_completion":
-            return sorted(_supported(model) | set(ALWAYS_ALLOWED_PARAMS))
+            taken = _supported(model) | {*ALWAYS_ALLOWED_PARAMS}
+            return sorted(taken if family_of(model) == "gemini" else taken - {*_GOOGLES_OWN})
         return original(model, custom_llm_provider, *args, **kwargs)
 
     return get_supported_openai_params

@@ -78,8 +78,7 @@ class Control:
             return _done(self._state())
         if asked == ("POST", f"{CONTROL_PATH}/actions"):
             actions = actions_of(incoming.body, "the body")
-            for action in actions:
-                self._simulator.perform(action)
+            self._simulator.perform(*actions)
             return _done({"done": len(actions)})
         if asked == ("PUT", f"{CONTROL_PATH}/script"):
             script = script_of(incoming.body, "the body")

@@ -204,14 +204,15 @@ class Steering:
             for account in self._upstream.logins.accounts()
         }
 
-    def perform(self, action: Action) -> None:
-        """Do what a script could have happen.
+    def perform(self, *actions: Action) -> None:
+        """Do what a script could have happen: all of it, or nothing.
 
         Raises:
-            ValueError: when it names an account that there is not.
+            ValueError: when an action names an account that there is not.
         """
-        check_accounts([action], self._upstream.logins.accounts(), serving=False)
-        perform(action, self._upstream)
+        check_accounts(actions, self._upstream.logins.accounts(), serving=False)
+        for action in actions:
+            perform(action, self._upstream)
 
 
 __all__ = ["Steering"]

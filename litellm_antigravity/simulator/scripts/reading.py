@@ -152,8 +152,9 @@ def _parsed(text: str, source: str) -> tuple[Any, _Lines]:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
-        lines = dict(itertools.islice(_lines(node, (), source), _MAX_FIELDS))
-        if len(lines) == _MAX_FIELDS:
+        found = list(itertools.islice(_lines(node, (), source), _MAX_FIELDS))
+        lines = dict(found)
+        if len(found) == _MAX_FIELDS:
             msg = f"{source} has more fields than a script can have."
             raise ScriptError(msg)
         return (loader.construct_document(node) if value is None and node is not None else value), lines

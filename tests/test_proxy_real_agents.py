@@ -1,0 +1,106 @@
+"""OpenCode, Claude Code and Codex play the two ready scripts through a real proxy; docs/agents.md has what they show.
+
+They are npm's, installed by CI into the folder that ``REAL_AGENTS_DIR`` names; skipped where they are not.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from agents import AGENTS, FOLDER_VARIABLE, Agent, Ran
+from proxy import Proxy, needs_proxy, pool_environment
+from test_proxy_agents import CLAUDE, CONFIG
+
+from litellm_antigravity.simulator import Simulator
+from litellm_antigravity.simulator.scripts.reading import load_script
+
+STOPPED = "The whole pool has stopped: two accounts were banned within an hour"
+NEXT = r"The next one will be served by us\*\*\*\d@example\.com"
+
+pytestmark = [
+    *needs_proxy,
+    pytest.mark.once,
+    pytest.mark.real_agents,
+    pytest.mark.timeout(400),  # of a busy machine: alone they take a tenth of it
+]
+
+
+@pytest.fixture(params=AGENTS)
+def agent(request: pytest.FixtureRequest) -> Agent:
+    chosen = AGENTS[request.param]
+    if chosen.found is None:
+        pytest.skip(f"{chosen.program} is not installed in the folder that {FOLDER_VARIABLE} names")
+    return chosen
+
+
+class Rehearsal:
+    """An agent, a proxy and a simulator that plays a script."""
+
+    def __init__(self, agent: Agent, proxy: Proxy, simulator: Simulator, folder: Path) -> None:
+        self.agent = agent
+        self.proxy = proxy
+        self.simulator = simulator
+        self.folder = folder
+
+    def ask(self) -> Ran:
+        ran = self.agent.ask(
+            "Do it.", url=self.proxy.url, key=self.proxy.key, model=CLAUDE, folder=self.folder, seconds=150
+        )
+        assert ran.code is not None, f"it had to be stopped:\n{ran.said}"
+        return ran
+
+    @property
+    def kinds(self) -> list[str]:
+        """What its requests met, without repetitions."""
+        return list(dict.fromkeys(entry.kind for entry in self.simulator.requests("generateContent")))
+
+
+def config_in(folder: Path) -> Path:
+    config = folder / "config.yaml"
+    config.write_text(CONFIG.replace("round-robin", "sticky"), "utf-8")
+    return config
+
+
+def test_an_agents_session_runs_its_tools_and_notices_no_limit(agent: Agent, tmp_path: Path) -> None:
+    script = load_script("agent-session")
+    with (
+        Simulator(script.accounts or 1) as simulator,
+        Proxy(config_in(tmp_path), tmp_path, pool_environment(simulator, tmp_path), imported=True) as proxy,
+    ):
+        simulator.play(script)
+        ran = Rehearsal(agent, proxy, simulator, tmp_path).ask()
+        assert ran.code == 0, ran.said
+        assert "rehearsal.txt is written and checked" in ran.out
+        assert (tmp_path / "work" / "rehearsal.txt").read_text() == "rehearsed\n"  # the tools did run
+        assert len(simulator.requests(kind="quota")) == 1
+        last = [entry.body["request"]["contents"] for entry in simulator.requests("generateContent", kind="served")][-1]
+        results = [part for turn in last for part in turn["parts"] if "functionResponse" in part]
+        assert len(results) == 4
+        assert "rehearsed" in str(results)
+
+
+def test_a_day_of_limits_shows_what_the_page_says(agent: Agent, tmp_path: Path) -> None:
+    script = load_script("day-of-limits")
+    with (
+        Simulator(script.accounts or 1) as simulator,
+        Proxy(config_in(tmp_path), tmp_path, pool_environment(simulator, tmp_path), imported=True) as proxy,
+    ):
+        simulator.play(script)
+        rehearsal = Rehearsal(agent, proxy, simulator, tmp_path)
+        first = rehearsal.ask()
+        assert {"rate", "quota", "capacity", "truncated-stream", "verification", "banned"} <= {*rehearsal.kinds}
+        assert first.code != 0
+        if agent.retries_bans:  # by itself, and so the second account has been banned already
+            assert STOPPED in first.said
+        else:
+            assert re.search(NEXT, first.said), first.said
+        asked = len(simulator.requests("generateContent"))
+        second = rehearsal.ask()
+        assert second.code != 0
+        assert STOPPED in second.said
+        assert "`litellm-antigravity auth retry EMAIL`" in second.said
+        banned = {entry.email for entry in simulator.requests(kind="banned")}
+        assert len(banned) == 2  # and no third one is
+        assert agent.retries_bans == (len(simulator.requests("generateContent")) == asked)
