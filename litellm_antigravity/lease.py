@@ -26,9 +26,9 @@ SERVED: Final = Served()
 Outcome: TypeAlias = Served | Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: to be made for every request, that would cost more than the rest of it
 class LeaseRequest:
-    """What a request asks of the pool, and what it has met so far.
+    """What a request asks of the pool, and what it has met so far. A value: nobody changes it.
 
     Attributes:
         model: a model name, with or without ``antigravity/``; afterwards the canonical one.
@@ -51,8 +51,8 @@ class LeaseRequest:
     family: ModelFamily = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model", canonical_model(self.model))
-        object.__setattr__(self, "family", family_of(self.model))
+        self.model = canonical_model(self.model)
+        self.family = family_of(self.model)
 
 
 @dataclass(frozen=True, slots=True)

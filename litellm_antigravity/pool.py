@@ -71,6 +71,7 @@ class AccountPool(ForkAware):
         self._shared_identity = identity
         self.settings = settings or Settings()
         self._readiness = Readiness(self.settings)
+        self._usable: AccountsSnapshot | None = None
         self.clock = clock or SystemClock()
         self.accounts = accounts or AccountsFile(self.settings.accounts_file, clock=self.clock)
         self.rules = VitalsRules.of(self.settings)
@@ -164,10 +165,9 @@ class AccountPool(ForkAware):
             asked = replace(asked, overdrawn=asked.overdrawn | {choice.account_id})
 
     def _take_by_what_is_known(self, asked: LeaseRequest) -> Lease | None:
-        """Choose by what is known; taking the account then shows whether that is still all there is to know.
+        """Choose by what is known, which saves a look; taking the account shows whether that is still all there is.
 
-        It saves the look at the shared state before. ``None`` when there is no account that way. Not where a choice
-        counts as taken, since this one may come to nothing.
+        ``None`` when there is no account that way. Not where a choice counts as taken: this one may come to nothing.
         """
         view = None if self.strategy.takes_turns else self.store.guess()
         if view is None:
@@ -310,11 +310,13 @@ class AccountPool(ForkAware):
     # What there is
 
     def _snapshot(self) -> AccountsSnapshot:
-        snapshot = self.accounts.current()
-        if not snapshot.enabled:
-            raise AccountsFileError(all_disabled(snapshot.path))
-        self._readiness.check_clients(snapshot)
-        return self._readiness.checked(snapshot)
+        given = self.accounts.current()
+        if given is not self._usable:
+            if not given.enabled:
+                raise AccountsFileError(all_disabled(given.path))
+            self._readiness.check_clients(given)
+            self._usable = given
+        return self._readiness.checked(given)
 
     # Reporting how it went
 

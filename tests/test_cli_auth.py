@@ -18,12 +18,12 @@ from support import NOW, ROOT
 from litellm_antigravity.accounts import AccountsFile
 from litellm_antigravity.accounts.companion import companion_of
 from litellm_antigravity.cli import cli
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import Cooldown
 
 pytestmark = pytest.mark.once
 

@@ -25,8 +25,7 @@ class Named(Strategy):
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:  # noqa: ARG002 - the protocol's signature
         """Return that account if it is free and has not been tried; see `Strategy.choose`."""
         named = asked.account_id
-        free = named is not None and named not in asked.tried and availability.is_free(named)
-        return Chosen(named) if named is not None and free else None
+        return Chosen(named) if named and named not in asked.tried and availability.is_free(named) else None
 
     def taken(self, account_id: str, family: ModelFamily) -> None:
         """Have the pool's own strategy remember it."""
