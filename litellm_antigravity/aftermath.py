@@ -11,9 +11,9 @@ from litellm_antigravity.selection.bans import STOPPED, stopping_bans
 
 if TYPE_CHECKING:
     from litellm_antigravity.accounts import Account
+    from litellm_antigravity.cooldowns import Cooldown
     from litellm_antigravity.lease import Lease
     from litellm_antigravity.pool import AccountPool
-    from litellm_antigravity.state.rows import Cooldown
 
 STOPPED_BY_BANS: Final = (
     "The whole pool has stopped: two accounts were banned within an hour, so it is the way of use that is refused, and "

@@ -23,7 +23,7 @@ from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals import RefusalKind, not_json_refusal
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.wire.cloudcode import FETCH_AVAILABLE_MODELS, CloudCode
 from litellm_antigravity.wire.http import HttpClients
 
@@ -102,7 +102,7 @@ class Catalogs:
         self,
         settings: Settings | None = None,
         *,
-        store: StateStore | None = None,
+        store: Ledger | None = None,
         clock: Clock | None = None,
         clients: HttpClients | None = None,
     ) -> None:

@@ -11,13 +11,14 @@ import functools
 import math
 import random
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AccountSource, StaticToken
 from litellm_antigravity.aftermath import aftermath
+from litellm_antigravity.attempts import final, no_token, to_be_recorded
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.credentials.shared import SharedTokens
@@ -32,9 +33,8 @@ from litellm_antigravity.errors import (
 )
 from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.models import canonical_model
-from litellm_antigravity.outcomes import final, no_token, to_be_recorded
 from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
-from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RefusalKind, RetrySameAccount, timeout_refusal
+from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RetrySameAccount, timeout_refusal
 from litellm_antigravity.reports import Reports
 from litellm_antigravity.request import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -44,9 +44,10 @@ from litellm_antigravity.request import (
     StreamedAnswer,
 )
 from litellm_antigravity.retries import Retries
-from litellm_antigravity.selection.patience import FirstBytes, RequestKind, turn_seconds
+from litellm_antigravity.selection.patience import FirstBytes, turn_seconds
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
+from litellm_antigravity.steps import Flow, MayBlock, Pause, Send, Step, Steps
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire import cloudcode
@@ -55,30 +56,6 @@ from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import Limits
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
-_LIMITS = (RefusalKind.QUOTA, RefusalKind.RATE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Send:
-    lease: Lease
-    call: Call
-    limits: Limits
-    retries: Retries
-    kind: RequestKind
-
-
-@dataclass(frozen=True, slots=True)
-class _Pause:
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _MayBlock:
-    """What comes next may take seconds: a refresh, or waiting for another process's refresh."""
-
-
-_Step: TypeAlias = "_Send | _Pause | _MayBlock"
-_Steps: TypeAlias = Generator[_Step, "Refusal | None", None]
 _Reply = TypeVar("_Reply", bound="Json | ReplyStream | AsyncReplyStream")
 _Prepared = TypeVar("_Prepared")
 
@@ -102,7 +79,7 @@ class Dispatcher:
         settings: Settings | None = None,
         *,
         accounts: AccountSource | None = None,
-        store: StateStore | None = None,
+        store: Ledger | None = None,
         clock: Clock | None = None,
         clients: HttpClients | None = None,
         jitter: Callable[[], float] = random.random,
@@ -117,7 +94,6 @@ class Dispatcher:
         self._jitter = jitter
         self._first_bytes = FirstBytes()
         self._threads = Threads()
-        self._reports = Reports(self.pool, self._threads)
 
     async def in_a_thread(self, prepare: Callable[[], _Prepared]) -> _Prepared:
         """Return what a function returns that may take seconds before there is a request to serve."""
@@ -143,7 +119,7 @@ class Dispatcher:
         """Serve a request and return its stream, read up to the first content."""
         stream, lease = self._drive(request, self._exchange.open)
         again = None if request.reply_failed else lambda: self.stream(replace(request, reply_failed=True))
-        return StreamedAnswer(self._reports, request.seconds, stream, lease, again)
+        return StreamedAnswer(self._reports_for(request), request.seconds, stream, lease, again)
 
     def begin(self, request: GeminiRequest) -> Coroutine[Any, Any, Answer]:
         """Choose an account here and now, blocking; return the coroutine that does the rest.
@@ -169,59 +145,62 @@ class Dispatcher:
         async def answer() -> AsyncStreamedAnswer:
             stream, lease = await driven
             again_once = None if request.reply_failed else again
-            return AsyncStreamedAnswer(self._reports, request.seconds, stream, lease, again_once)
+            return AsyncStreamedAnswer(self._reports_for(request), request.seconds, stream, lease, again_once)
 
         return answer()
+
+    def _reports_for(self, request: GeminiRequest) -> Reports:
+        return Reports(request.pool or self.pool, self._threads)
 
     # Driving the steps
 
     def _drive(self, request: GeminiRequest, send: Callable[[Call, Limits], _Reply | Refusal]) -> tuple[_Reply, Lease]:
-        budget = Budget(request.timeout, self.clock.monotonic)
-        steps = self._steps(request, budget)
-        step = self._next(steps, budget)
+        flow = self._flow(request)
+        steps = self._steps(flow)
+        step = self._next(steps, flow.budget)
         while True:
             outcome: Refusal | None = None
-            if isinstance(step, _Pause):
+            if isinstance(step, Pause):
                 self.clock.sleep(step.seconds)
-            elif isinstance(step, _Send):
+            elif isinstance(step, Send):
                 began = self.clock.monotonic()
                 answer = send(step.call, step.limits)
                 if not isinstance(answer, Refusal):
                     self._note(step, began)
-                    self._reports.write(step.retries.give, budget.left)
+                    flow.reports.write(flow.retries.give, flow.budget.left)
                     if step.lease.probes or not isinstance(answer, ReplyStream):
-                        self._reports.report(step.lease, SERVED, budget.left)  # a stream is served when it has ended
+                        flow.reports.report(step.lease, SERVED, flow.budget.left)  # a stream is served at its end
                     return answer, step.lease
                 outcome = answer
-            step = self._next(steps, budget, outcome)
+            step = self._next(steps, flow.budget, outcome)
 
     def _adrive(
         self, request: GeminiRequest, send: Callable[[Call, Limits], Coroutine[Any, Any, _Reply | Refusal]]
     ) -> Coroutine[Any, Any, tuple[_Reply, Lease]]:
-        budget = Budget(request.timeout, self.clock.monotonic)
-        steps = self._steps(request, budget)
-        first = self._next(steps, budget)
+        flow = self._flow(request)
+        steps = self._steps(flow)
+        first = self._next(steps, flow.budget)
 
         async def rest() -> tuple[_Reply, Lease]:
             step = first
             while True:
                 outcome: Refusal | None = None
-                if isinstance(step, _Pause):
+                if isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
-                elif isinstance(step, _Send):
+                elif isinstance(step, Send):
                     began = self.clock.monotonic()
                     answer = await send(step.call, step.limits)
                     if not isinstance(answer, Refusal):
                         self._note(step, began)
-                        await self._begun(step, answer, budget)
+                        await self._begun(step, answer)
                         return answer, step.lease
                     outcome = answer
-                purpose = TOKENS if isinstance(step, _MayBlock) else QUICK
-                step = await self._threads.run(purpose, functools.partial(self._next, steps, budget, outcome))
+                purpose = TOKENS if isinstance(step, MayBlock) else QUICK
+                step = await self._threads.run(purpose, functools.partial(self._next, steps, flow.budget, outcome))
 
         return rest()
 
-    def _next(self, steps: _Steps, budget: Budget, outcome: Refusal | None = None) -> _Step:
+    def _next(self, steps: Steps, budget: Budget, outcome: Refusal | None = None) -> Step:
         """Return the next step; what it needs of the shared state is waited for no longer than the request may take."""
         try:
             with time_limit(budget.left):
@@ -229,73 +208,60 @@ class Dispatcher:
         except StateBusyError as error:
             raise RequestRefusedError(timeout_refusal(str(error))) from error
 
-    async def _begun(self, step: _Send, answer: object, budget: Budget) -> None:
+    async def _begun(self, step: Send, answer: object) -> None:
         """Report a reply; a stream is served when it has ended, but what it probes is known already."""
+        flow = step.flow
         try:
-            if step.retries.must_give:
-                await self._threads.run(QUICK, lambda: self._reports.write(step.retries.give, budget.left))
+            if flow.retries.must_give:
+                await self._threads.run(QUICK, lambda: flow.reports.write(flow.retries.give, flow.budget.left))
             if step.lease.probes or not isinstance(answer, AsyncReplyStream):
-                await self._reports.areport(step.lease, SERVED, budget.left)
+                await flow.reports.areport(step.lease, SERVED, flow.budget.left)
         except BaseException:  # cancelled: nobody will read the stream
             if isinstance(answer, AsyncReplyStream):
                 await answer.aclose()
             raise
 
-    def _note(self, step: _Send, began: float) -> None:
+    def _note(self, step: Send, began: float) -> None:
         """Remember what this process has seen: how long the first content took, and that the account answers."""
         now = self.clock.monotonic()
-        self._first_bytes.note(step.kind, now - began, now)
-        self.pool.answered(step.lease)
+        self._first_bytes.note(step.flow.request.kind, now - began, now)
+        step.flow.pool.recorder.answered(step.lease)
 
-    def _steps(self, request: GeminiRequest, budget: Budget) -> _Steps:
-        """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
-        is_sticky = self.settings.account_selection_strategy == "sticky"
+    def _flow(self, request: GeminiRequest) -> Flow:
+        budget, reports = Budget(request.timeout, self.clock.monotonic), self._reports_for(request)
         failover = Failover(
             switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit,
-            sticky_wait=self.settings.sticky_wait_seconds if is_sticky else 0.0,
+            sticky_wait=reports.pool.strategy.patience,
             random=self._jitter,
             reply_failed=request.reply_failed,
         )
-        retries = Retries(self.pool.store, self.clock)
-        waited = 0.0
+        return Flow(request, reports, failover, budget, Retries(reports.pool.store, self.clock))
+
+    def _steps(self, flow: Flow) -> Steps:
+        """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
         refused: RequestRefusedError | None = None
-        pool = request.pool or self.pool
         while True:
             try:
-                taken = pool.try_acquire(
-                    request.model,
-                    tried=self._passed_over(request, failover),
-                    again=failover.limited,
-                    waited=waited,
-                    patience=max(0.0, budget.left),
-                    only=request.account_id,
-                )
+                taken = flow.pool.try_acquire(flow.asked)
             except (NoAccountLeftError, AllAccountsLimitedError) as error:
                 raise final(error, refused) from None
             if isinstance(taken, Wait):
-                yield _Pause(taken.seconds)
-                waited += taken.seconds
-                failover.has_waited()
+                yield Pause(taken.seconds)
+                flow.waited += taken.seconds
+                flow.failover.has_waited()
                 continue
-            latest = yield from self._on_account(taken, request, failover, budget, retries)
+            latest = yield from self._on_account(taken, flow)
             # What benched its account is told by the pool; of the rest the last one is told.
-            if refused is None or latest.refusal.kind not in _LIMITS or refused.refusal.kind in _LIMITS:
+            if refused is None or not latest.refusal.is_limit or refused.refusal.is_limit:
                 refused = latest
 
-    def _passed_over(self, request: GeminiRequest, failover: Failover) -> set[str]:
-        """Return the accounts not to be asked: those tried, and in an outage those that have just failed as well."""
-        return (
-            failover.tried | self.pool.failed_just_now(request.model) if failover.may_be_an_outage else failover.tried
-        )
-
-    def _on_account(
-        self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget, retries: Retries
-    ) -> Generator[_Step, Refusal | None, RequestRefusedError]:
+    def _on_account(self, lease: Lease, flow: Flow) -> Generator[Step, Refusal | None, RequestRefusedError]:
         """Try one account until it is somebody else's turn; return its last refusal.
 
         Raises:
             RequestRefusedError: when no other account is to be tried.
         """
+        request, failover, budget = flow.request, flow.failover, flow.budget
         token: SecretStr | None = None
         rejected: SecretStr | None = None
         while True:
@@ -314,10 +280,10 @@ class Dispatcher:
                 useless = rejected is not None and isinstance(lease.account.credential, StaticToken)
                 outcome = no_token(error, lease, rejected=useless, late=left - budget.left >= 0.9 * given)
             else:
-                turn = self._turn(lease, request, failover, budget, retries)
-                lease = self.pool.half_open(lease, turn)
+                turn = self._turn(lease, flow)
+                lease = flow.pool.recorder.half_open(lease, turn)
                 call = self._call(request, token, project, last_try=failover.reply_failed)
-                answer = yield _Send(lease, call, budget.for_attempt(turn), retries, request.kind)
+                answer = yield Send(lease, call, budget.for_attempt(turn), flow)
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
                 outcome = answer
@@ -325,7 +291,7 @@ class Dispatcher:
                     request = replace(request, body=body, mended=None)
                     continue
             step = failover.next_step(lease.account.id, outcome)
-            spent = not isinstance(step, GiveUp) and not retries.allow(outcome)
+            spent = not isinstance(step, GiveUp) and not flow.retries.allow(outcome)
             if spent:
                 step = GiveUp()
                 if decisions_are_visible():
@@ -333,9 +299,9 @@ class Dispatcher:
             if isinstance(step, RetrySameAccount) and step.delay < budget.left:
                 rejected = token if step.refresh_token else None
                 if step.delay > 0:
-                    yield _Pause(step.delay)
+                    yield Pause(step.delay)
                 continue
-            self._reports.report(lease, to_be_recorded(outcome, step, spent=spent), budget.left)
+            flow.reports.report(lease, to_be_recorded(outcome, step, spent=spent), budget.left)
             means = aftermath(request.pool or (None if request.account_id else self.pool), lease, outcome)
             refused = RequestRefusedError(outcome, account=lease.account.label, retries_spent=spent, afterwards=means)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
@@ -344,33 +310,31 @@ class Dispatcher:
                 decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
             return refused
 
-    def _turn(
-        self, lease: Lease, request: GeminiRequest, failover: Failover, budget: Budget, retries: Retries
-    ) -> float:
+    def _turn(self, lease: Lease, flow: Flow) -> float:
         """Return how many seconds the account has until its first byte; ``math.inf`` when nobody would take over."""
-        if math.isinf(budget.left) or not lease.others or not retries.are_affordable:
+        if math.isinf(flow.budget.left) or not lease.others or not flow.retries.are_affordable:
             return math.inf
         return turn_seconds(
-            left=budget.left,
+            left=flow.budget.left,
             others=lease.others,
-            stream=request.stream,
-            slowest=self._first_bytes.slowest(request.kind, self.clock.monotonic()),
-            left_before=failover.silences,
+            stream=flow.request.stream,
+            slowest=self._first_bytes.slowest(flow.request.kind, self.clock.monotonic()),
+            left_before=flow.failover.silences,
         )
 
     def _token(
         self, lease: Lease, rejected: SecretStr | None, budget: Budget
-    ) -> Generator[_Step, Refusal | None, SecretStr]:
+    ) -> Generator[Step, Refusal | None, SecretStr]:
         token = self._tokens.ready(lease.account) if rejected is None else None
         if token is None:
-            yield _MayBlock()
+            yield MayBlock()
             token = self._tokens.token(lease.account, rejected=rejected, timeout=budget.for_credentials)
         return token
 
-    def _project(self, lease: Lease, token: SecretStr, budget: Budget) -> Generator[_Step, Refusal | None, str]:
+    def _project(self, lease: Lease, token: SecretStr, budget: Budget) -> Generator[Step, Refusal | None, str]:
         project = self._projects.ready(lease.account)
         if project is None:
-            yield _MayBlock()
+            yield MayBlock()
             project = self._projects.project(lease.account, token, timeout=budget.for_credentials)
         return project
 

@@ -1,14 +1,16 @@
-"""A request's hold on an account, and how it can end."""
+"""What a request asks of the pool, its hold on an account, and how that can end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from litellm_antigravity.accounts import Account
-from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.models import ModelFamily, canonical_model, family_of
 from litellm_antigravity.refusals import Refusal
-from litellm_antigravity.state.rows import Cooldown
 
 
 class Served:
@@ -22,6 +24,35 @@ class Served:
 
 SERVED: Final = Served()
 Outcome: TypeAlias = Served | Refusal
+
+
+@dataclass(slots=True)  # not frozen: to be made for every request, that would cost more than the rest of it
+class LeaseRequest:
+    """What a request asks of the pool, and what it has met so far. A value: nobody changes it.
+
+    Attributes:
+        model: a model name, with or without ``antigravity/``; afterwards the canonical one.
+        tried: the ids of the accounts that the request is done with.
+        limited: those of them that had reached a limit, and may be asked again once they are back.
+        waited: seconds that it has waited for an account already.
+        patience: seconds that it may still take.
+        account_id: the one account that may serve it, when somebody else has chosen.
+        overdrawn: accounts whose last token another process has just taken.
+        family: the quota family of the model.
+    """
+
+    model: str
+    tried: Collection[str] = ()
+    limited: Collection[str] = ()
+    waited: float = 0.0
+    patience: float = math.inf
+    account_id: str | None = None
+    overdrawn: frozenset[str] = frozenset()
+    family: ModelFamily = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model = canonical_model(self.model)
+        self.family = family_of(self.model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,16 +22,16 @@ class Reports:
     """
 
     def __init__(self, pool: AccountPool, threads: Threads) -> None:
-        self._pool = pool
+        self.pool = pool
         self._threads = threads
 
     def report(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `AccountPool.report` does; come back after ``seconds`` at most, or a moment if there are none."""
-        self.write(partial(self._pool.report, lease, outcome), seconds)
+        self.write(partial(self.pool.report, lease, outcome), seconds)
 
     async def areport(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `report` does without blocking the event loop."""
-        if isinstance(outcome, Refusal) or lease.probes or self._pool.must_record_success(lease):
+        if isinstance(outcome, Refusal) or lease.probes or self.pool.recorder.changes_anything(lease, outcome):
             await self._threads.run(QUICK, partial(self.report, lease, outcome, seconds))
 
     def write(self, write: Callable[[], None], seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.refusals import Refusal, retry_cost
 from litellm_antigravity.selection.retry_budget import MAX_TOKENS, SUCCESS_GAIN, TIMEOUT_COST
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 
 
 class Retries:
@@ -19,7 +19,7 @@ class Retries:
         clock: the source of time.
     """
 
-    def __init__(self, store: StateStore, clock: Clock) -> None:
+    def __init__(self, store: Ledger, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._paid = 0.0

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.aftermath import stopped
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import AllAccountsLimitedError
 from litellm_antigravity.logs import spell_duration
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.selection.bans import is_stopped
-from litellm_antigravity.state.rows import Cooldown
+
+
+def all_disabled(path: Path) -> str:
+    """Return what is wrong with an accounts file that has no enabled account."""
+    return f'every account in {path} is disabled; `litellm-antigravity auth enable`, or set "enabled": true'
 
 
 def account_is_out(account: Account, refusal: Refusal) -> str:

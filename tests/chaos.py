@@ -32,11 +32,11 @@ from serving import MESSAGES, fields_of, text_of
 
 from litellm_antigravity import Settings
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import Cooldown
 
 WORKERS, THREADS, ACCOUNTS = 3, 2, 4
 MODELS = ("antigravity/claude-sonnet-4-6", "antigravity/gemini-3-flash")

@@ -28,11 +28,12 @@ from litellm_antigravity._version import __version__
 from litellm_antigravity.accounts import AccountsFile
 from litellm_antigravity.cli import cli
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import Cooldown, Presence
+from litellm_antigravity.state.rows import Presence
 
 FOLDER = ROOT / "tests" / "screens"
 WIDTHS = (60, 80, 120)

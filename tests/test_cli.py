@@ -27,6 +27,7 @@ from litellm_antigravity.cli import cli
 from litellm_antigravity.cli.demo_crew import Crew
 from litellm_antigravity.cli.demo_facts import RoundFacts, facts_of, user_agent_of
 from litellm_antigravity.cli.demo_view import bar_of, block_for, show_starts, tell
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.logs import LOGGER
 from litellm_antigravity.models import family_of
@@ -34,7 +35,6 @@ from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import LoggedRequest
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import Cooldown
 
 pytestmark = pytest.mark.once
 

@@ -63,12 +63,12 @@ import os, signal, sys
 from pathlib import Path
 from support import ready
 from litellm_antigravity.state.disk import DiskStore
-import litellm_antigravity.state.strict_cache as strict_cache
+import litellm_antigravity.state.connection as connection
 
 def stop(*arguments):
     ready()
 
-strict_cache._text_or_bytes = lambda stored: stop() or stored.decode()  # in the middle of opening
+connection._text_or_bytes = lambda stored: stop() or stored.decode()  # in the middle of opening
 DiskStore(Path(sys.argv[1])).refresh()
 """
 

@@ -10,20 +10,24 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support import NOW, Child, FakeClock, run_python, run_together
 
+from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.selection.vitals import VitalsRules
-from litellm_antigravity.state import disk, strict_cache
+from litellm_antigravity.state import connection, database
+from litellm_antigravity.state.backend import Change, Row
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.ledger import Ledger
+from litellm_antigravity.state.memory import MemoryBackend
+from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.resilient import MAX_RETRY_SECONDS, RETRY_SECONDS, ResilientStore
-from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, Presence, model_pool
+from litellm_antigravity.state.rows import Presence
 
 pytestmark = pytest.mark.once
 
@@ -48,12 +52,12 @@ def cooldown(account_id: str = "a", seconds: float = 600.0, since: float = NOW) 
     return Cooldown(account_id, "claude", since + seconds, "quota", since, fact=True)
 
 
-def database(folder: Path) -> Path:
+def database_file(folder: Path) -> Path:
     return folder / "cache.db"
 
 
 def tamper(folder: Path, statement: str, *parameters: object) -> None:
-    with closing(sqlite3.connect(database(folder), isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database_file(folder), isolation_level=None)) as connection:
         connection.execute(statement, parameters)
 
 
@@ -289,11 +293,11 @@ def test_a_folder_that_is_open_to_others_is_closed_with_a_warning(
 ) -> None:
     folder.mkdir()
     folder.chmod(0o777)
-    database(folder).touch()
-    database(folder).chmod(0o666)
+    database_file(folder).touch()
+    database_file(folder).chmod(0o666)
     store.refresh()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE(database(folder).stat().st_mode) == 0o600
+    assert stat.S_IMODE(database_file(folder).stat().st_mode) == 0o600
     assert "private now" in caplog.text
 
 
@@ -311,7 +315,7 @@ def test_a_symbolic_link_in_place_of_the_folder_is_refused(folder: Path, store: 
 @POSIX
 def test_a_symbolic_link_in_place_of_the_file_is_refused(folder: Path, store: DiskStore, tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
-    database(folder).symlink_to(tmp_path / "elsewhere")
+    database_file(folder).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StateUnavailableError, match="symbolic link"):
         store.refresh()
     assert not (tmp_path / "elsewhere").exists()
@@ -345,7 +349,7 @@ def test_a_symbolic_link_in_place_of_a_companion_is_refused_and_its_target_left_
 @POSIX
 def test_a_pipe_in_place_of_the_file_is_refused(folder: Path, store: DiskStore) -> None:
     folder.mkdir(mode=0o700)
-    os.mkfifo(database(folder))
+    os.mkfifo(database_file(folder))
     with pytest.raises(StateUnavailableError, match="not a regular file"):
         store.refresh()
 
@@ -440,7 +444,7 @@ def test_a_broken_file_is_set_aside_once_though_four_processes_start_on_it(folde
     with closing(DiskStore(folder)) as store:
         for number in range(40):
             store.write_note(f"n{number}", {"text": "x" * 1000})
-    breakage(database(folder))
+    breakage(database_file(folder))
     numbers = run_together(STARTER, [(folder,)] * 4)
     assert sorted(numbers) == [0, 1, 2, 3]
     assert len(list(folder.glob("corrupt-*"))) == times
@@ -452,7 +456,7 @@ def test_setting_a_broken_file_aside_is_said_aloud_and_keeps_the_file(
     folder: Path, store: DiskStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.mkdir(mode=0o700)
-    database(folder).write_text("evidence")
+    database_file(folder).write_text("evidence")
     store.refresh()
     (kept,) = folder.glob("corrupt-*")
     assert (kept / "cache.db").read_text() == "evidence"
@@ -462,9 +466,9 @@ def test_setting_a_broken_file_aside_is_said_aloud_and_keeps_the_file(
 def test_a_process_that_had_the_broken_file_open_moves_to_the_new_one_and_keeps_what_it_knows(
     folder: Path, store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_IDENTITY_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(database, "_IDENTITY_CHECK_SECONDS", 0.0)
     store.extend_cooldown(cooldown("a"))
-    zero_header(database(folder))
+    zero_header(database_file(folder))
     with closing(DiskStore(folder)) as other:
         other.extend_cooldown(cooldown("b"))
         view = store.refresh()
@@ -478,7 +482,7 @@ def test_a_process_that_had_the_broken_file_open_moves_to_the_new_one_and_keeps_
 def test_a_folder_that_was_removed_is_made_anew(
     folder: Path, store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_IDENTITY_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(database, "_IDENTITY_CHECK_SECONDS", 0.0)
     assert store.claim_slot("host:1:5:aa") == 0
     shutil.rmtree(folder)
     assert store.claim_slot("host:1:5:aa") == 0
@@ -573,7 +577,7 @@ def test_what_was_known_and_what_is_learnt_meanwhile_survive_an_outage(
 
 def read_only(monkeypatch: pytest.MonkeyPatch, store: ResilientStore) -> None:
     """Let every connection from now on be one that cannot write."""
-    monkeypatch.setattr(strict_cache, "_PRAGMAS", (*strict_cache._PRAGMAS, "query_only = 1"))
+    monkeypatch.setattr(connection, "_PRAGMAS", (*connection._PRAGMAS, "query_only = 1"))
     store.close()
 
 
@@ -604,23 +608,21 @@ def test_a_disk_that_became_read_only_is_said_once_and_not_taken_for_recovered(
     assert warnings_in(caplog) == [warning]
 
 
-class ReadableOnly(MemoryStore):
-    """A store that can be read while it cannot be written."""
+class ReadableOnly(MemoryBackend):
+    """Rows that can be read while they cannot be written."""
 
     writable = False
 
-    @contextmanager
-    def _atomic(self) -> Iterator[None]:
+    def update(self, keys: Sequence[str], change: Change) -> list[Row]:
         if not self.writable:
             msg = "no space left"
             raise StateUnavailableError(msg)
-        with super()._atomic():
-            yield
+        return super().update(keys, change)
 
 
 def test_a_store_that_can_only_be_read_has_not_recovered(clock: FakeClock) -> None:
     primary = ReadableOnly()
-    store = ResilientStore(primary, clock)
+    store = ResilientStore(Ledger(Replica(primary)), clock)
     store.begin_request("a", clock.time(), RULES, require_token=True)
     for _ in range(3):
         clock.advance(MAX_RETRY_SECONDS)
@@ -637,7 +639,7 @@ def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
 ) -> None:
     store = resilient(folder, clock)
     with monkeypatch.context() as full:
-        full.setattr(strict_cache, "_PRAGMAS", (*strict_cache._PRAGMAS, "max_page_count = 30"))
+        full.setattr(connection, "_PRAGMAS", (*connection._PRAGMAS, "max_page_count = 30"))
         written = 0
         while store.status().shared:
             store.write_note(f"n{written}", {"text": "x" * 3000})
@@ -659,7 +661,7 @@ def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
 def test_a_full_disk_is_a_typed_error_that_says_so(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write_token("a", "old", None, "f")
     store.close()
-    monkeypatch.setattr(strict_cache, "_PRAGMAS", (*strict_cache._PRAGMAS, "max_page_count = 1"))
+    monkeypatch.setattr(connection, "_PRAGMAS", (*connection._PRAGMAS, "max_page_count = 1"))
 
     def fill() -> None:
         for number in range(100):
@@ -742,17 +744,19 @@ import os, random, signal, sqlite3, sys, time
 from pathlib import Path
 from support import answer
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import encode
+from litellm_antigravity.state.kinds import NOTE
 
 class Pairs(DiskStore):
     def write(self, number):
-        with self._atomic():
-            self._put("note/left", encode({"number": number}), watched=False)
-            self._put("note/right", encode({"number": number}), watched=False)
+        self.replica.update_all(NOTE, ["left", "right"], lambda rows: dict.fromkeys(rows, {"number": number}))
 
     def read(self):
-        with self._atomic():
-            return [(self.read_note(name) or {}).get("number") for name in ("left", "right")]
+        read = []
+        def look(rows):
+            read[:] = [(note or {}).get("number") for note in rows.values()]
+            return {}
+        self.replica.update_all(NOTE, ["left", "right"], look)
+        return read
 
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])
 chance = random.Random(seed)
@@ -1027,11 +1031,11 @@ def test_a_token_is_in_its_own_row_only_and_in_no_message(
     store.extend_cooldown(Cooldown("b", model_pool("m"), NOW + 5.0, "quota", NOW))
     store.extend_cooldown(Cooldown("b", WHOLE_ACCOUNT, NOW + 5.0, "auth", NOW, credential="f00"))
     store.write_token("a", canary, None, "f00")
-    with closing(sqlite3.connect(database(folder))) as connection:
-        keys = [key for key, value in connection.execute("SELECT key, value FROM Cache") if canary in str(value)]
+    with closing(sqlite3.connect(database_file(folder))) as opened:
+        keys = [key for key, value in opened.execute("SELECT key, value FROM Cache") if canary in str(value)]
     assert keys == ["token/a"]
     store.close()
-    monkeypatch.setattr(strict_cache, "_PRAGMAS", (*strict_cache._PRAGMAS, "query_only = 1"))
+    monkeypatch.setattr(connection, "_PRAGMAS", (*connection._PRAGMAS, "query_only = 1"))
     with pytest.raises(StateUnavailableError) as caught:
         store.write_token("a", canary, None, "f00")
     assert canary not in f"{caught.value!r} {caught.value.__cause__!r} {row!r} {caplog.text} {store.status()!r}"

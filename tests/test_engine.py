@@ -16,6 +16,7 @@ import pytest
 from serving import settings_of
 from support import FakeClock, run_python
 
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import RequestRefusedError, StateUnavailableError
 from litellm_antigravity.refusals import RefusalKind
@@ -23,7 +24,6 @@ from litellm_antigravity.selection import availability
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import Cooldown
 
 pytestmark = pytest.mark.once
 

@@ -23,6 +23,7 @@ from support import NOW, FakeClock
 
 import litellm_antigravity
 from litellm_antigravity.accounts import Account, StaticToken, static_accounts
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.models import MAX_NAME_CHARS, canonical_model, family_of
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.refusals import Refusal, RefusalKind
@@ -30,9 +31,9 @@ from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence, model_pool
-from litellm_antigravity.state.store import RowStore
+from litellm_antigravity.state.rows import Presence
 from litellm_antigravity.state.view import KEPT_CAPACITY, KEPT_NAMES
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -63,7 +64,7 @@ def not_available(account_id: str, name: str, now: float) -> Cooldown:
     return Cooldown(account_id, model_pool(name), now + 600.0, RefusalKind.NOT_AVAILABLE.value, now)
 
 
-def invent(store: RowStore, count: int, now: float = NOW, account_id: str = "a", word: str = "made-up") -> None:
+def invent(store: Ledger, count: int, now: float = NOW, account_id: str = "a", word: str = "made-up") -> None:
     for number in range(count):
         store.extend_cooldown(not_available(account_id, f"{word}-{number}", now))
 
@@ -118,21 +119,21 @@ def test_a_process_that_only_reads_forgets_what_another_one_deletes(store: DiskS
 @pytest.mark.parametrize("kind", ["disk", "memory"])
 def test_models_without_capacity_do_not_grow_it_either(kind: str, folder: Path) -> None:
     """There was a row for each of them."""
-    store: RowStore = DiskStore(folder) if kind == "disk" else MemoryStore()
+    store: Ledger = DiskStore(folder) if kind == "disk" else MemoryStore()
     for number in range(MANY):
         store.hold_capacity(f"made-up-{number}", NOW, 10.0)
     known = store.refresh().capacity
     assert list(known) == [f"made-up-{number}" for number in range(MANY - KEPT_CAPACITY, MANY)]
-    kept = rows(folder)["capacity"] if kind == "disk" else len(store._data)  # type: ignore[attr-defined]
+    kept = rows(folder)["capacity"] if kind == "disk" else len(store.replica.backend.rows(""))
     assert kept <= KEPT_CAPACITY + SPARE
-    store.close()  # type: ignore[attr-defined]
+    store.close()
 
 
 def test_memory_that_stands_in_for_the_disk_is_bounded_too() -> None:
     """It held each of them twice."""
     store = MemoryStore()
     invent(store, MANY)
-    assert len(store._data) <= KEPT_NAMES + SPARE
+    assert len(store.replica.backend.rows("")) <= KEPT_NAMES + SPARE
     assert len(store.refresh().cooldowns["a"]) == KEPT_NAMES
 
 

@@ -13,7 +13,7 @@ from support import NOW
 
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
-from litellm_antigravity.selection.hybrid import Scoreboard
+from litellm_antigravity.selection.scoreboard import Scoreboard
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
 pytestmark = pytest.mark.once

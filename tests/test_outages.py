@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from support import NOW, FakeClock
 from litellm_antigravity import AccountPool, Settings
 from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.vitals import Failures, Vitals, VitalsRules
+from litellm_antigravity.state.backend import Change, Row
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.drift import VitalsDrift
-from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
+from litellm_antigravity.state.memory import MemoryBackend
+from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.resilient import MAX_RETRY_SECONDS, RETRY_SECONDS, ResilientStore
-from litellm_antigravity.state.rows import Cooldown, Presence
-from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS
+from litellm_antigravity.state.rows import Presence
 
 pytestmark = pytest.mark.once
 
@@ -44,7 +47,7 @@ class Shared:
         self.clock = clock
         self.away = folder.with_name("away")
         self._former: list[DiskStore] = []  # a store that is gone holds no slot
-        self.ours = ResilientStore(DiskStore(folder), clock)
+        self.ours = ResilientStore(DiskStore(folder), clock, rules=RULES)
         self.others = DiskStore(folder)
 
     def break_for_us(self) -> None:
@@ -173,27 +176,24 @@ def test_notes_probes_and_presence_are_told(shared: Shared) -> None:
 
 
 def test_a_hand_over_that_fails_half_way_counts_nothing_twice(clock: FakeClock) -> None:
-    class Fragile(MemoryStore):
+    class Fragile(MemoryBackend):
         fails_at: int | None = 0
 
-        def merge_vitals(self, *arguments: Any) -> None:
-            if self.fails_at is not None:
+        def update(self, keys: Sequence[str], change: Change) -> list[Row]:
+            if self.fails_at is not None and keys[0].startswith("vitals/"):
                 self.fails_at -= 1
                 if self.fails_at < 0:
                     msg = "gone again"
                     raise StateUnavailableError(msg)
-            super().merge_vitals(*arguments)
+            return super().update(keys, change)
 
-        def begin_request(self, *_: Any, **__: Any) -> bool:
-            msg = "gone"
-            raise StateUnavailableError(msg)
-
-    primary = Fragile()
-    store = ResilientStore(primary, clock)
+    backend = Fragile()
+    primary = Ledger(Replica(backend))
+    store = ResilientStore(primary, clock, rules=RULES)
     for account in ("a", "b", "c"):
         begin(store, 4, account)
     for fails_at in (1, 1, None):
-        primary.fails_at = fails_at
+        backend.fails_at = fails_at
         clock.advance(MAX_RETRY_SECONDS)
         store.refresh()
     assert store.status().problem is None
@@ -204,13 +204,13 @@ def test_a_hand_over_that_fails_half_way_counts_nothing_twice(clock: FakeClock) 
 def test_tries_come_after_a_second_and_then_less_often(clock: FakeClock) -> None:
     tries: list[float] = []
 
-    class Gone(MemoryStore):
-        def _atomic(self) -> Any:
+    class Gone(MemoryBackend):
+        def update(self, *_: object) -> list[Row]:
             tries.append(clock.monotonic())
             msg = "gone"
             raise StateUnavailableError(msg)
 
-    store = ResilientStore(Gone(), clock)
+    store = ResilientStore(Ledger(Replica(Gone())), clock)
     began = clock.monotonic()
     store.write_note("n", {})
     while clock.monotonic() < began + 20.0:
@@ -313,20 +313,18 @@ def test_nobody_waits_for_the_thread_that_tries_again() -> None:
     """Before, one request in five seconds did, for as long as a try took."""
     tries, release = threading.Event(), threading.Event()
 
-    class Slow(MemoryStore):
+    class Slow(MemoryBackend):
         failed = False
 
-        @contextmanager
-        def _atomic(self) -> Iterator[None]:
+        def update(self, *_: object) -> list[Row]:
             if self.failed:
                 tries.set()
                 release.wait(60.0)
             self.failed = True
             msg = "gone"
             raise StateUnavailableError(msg)
-            yield
 
-    store = ResilientStore(Slow(), SystemClock(), background=True)
+    store = ResilientStore(Ledger(Replica(Slow())), SystemClock(), background=True)
     store.write_note("n", {"text": "x"})
     assert tries.wait(60.0)
     for _ in range(3):

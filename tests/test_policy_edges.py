@@ -11,6 +11,7 @@ from support import NOW
 
 from litellm_antigravity.accounts import Account, RefreshToken, static_accounts
 from litellm_antigravity.accounts.account import FileCooldown
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals import (
     Failover,
@@ -19,7 +20,7 @@ from litellm_antigravity.refusals import (
     Refusal,
     RefusalKind,
     RetrySameAccount,
-    record_for,
+    cooldown_for,
     timeout_refusal,
 )
 from litellm_antigravity.refusals.failed import (
@@ -32,14 +33,13 @@ from litellm_antigravity.refusals.failed import (
     may_become_error,
 )
 from litellm_antigravity.refusals.words import clean, https_url
-from litellm_antigravity.selection.availability import active_cooldowns, availability
-from litellm_antigravity.selection.hybrid import Scoreboard
+from litellm_antigravity.selection.availability import Availability, active_cooldowns
 from litellm_antigravity.selection.patience import FirstBytes, RequestKind, turn_seconds
 from litellm_antigravity.selection.retry_budget import RetryBudget
+from litellm_antigravity.selection.scoreboard import Scoreboard
 from litellm_antigravity.selection.turns import SPAN_SECONDS, STEP_SECONDS, next_turn
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import Cooldown
 
 pytestmark = pytest.mark.once
 
@@ -215,8 +215,8 @@ def test_two_silences_bench_an_account_only_while_others_answer(
     silent: bool, answered: bool, failures: int, is_benched: bool
 ) -> None:
     refusal = timeout_refusal("the first byte", silent=silent)
-    record = record_for(refusal, family="claude", model=MODEL, consecutive_failures=failures, others_answered=answered)
-    assert (record.until_delay is not None) is is_benched
+    cooling = cooldown_for(refusal, family="claude", model=MODEL, failures=failures, others_answered=answered)
+    assert (cooling is not None) is is_benched
 
 
 # What is said of addresses
@@ -293,40 +293,38 @@ def test_what_the_accounts_file_says_counts_like_what_upstream_said() -> None:
 
 def test_an_availability_holds_until_the_first_cooldown_ends_or_anything_changes() -> None:
     store, accounts = MemoryStore(), [account("one"), account("two"), account("gone", enabled=False)]
-    roster = static_accounts(*accounts).current()
+    snapshot = static_accounts(*accounts).current()
     for each, seconds in zip(accounts, (30.0, 50.0, 10.0), strict=True):
         store.extend_cooldown(cooldown(each, "claude", seconds))
     store.extend_cooldown(Cooldown("a stranger's", "claude", NOW + 5.0, "quota", NOW, fact=True))
     view = store.refresh()
-    found = availability(roster, view, MODEL, "claude", NOW)
+    found = Availability.of(MODEL, snapshot, view, NOW)
     assert found.free == ()
     assert set(found.benched) == {accounts[0].id, accounts[1].id}
     assert found.valid_until == NOW + 30.0
-    assert [found.holds(roster, view, NOW + after) for after in (-1.0, 0.0, 29.9, 30.0)] == [False, True, True, False]
+    assert [found.holds(snapshot, view, NOW + after) for after in (-1.0, 0.0, 29.9, 30.0)] == [False, True, True, False]
     assert not found.holds(static_accounts(*accounts).current(), view, NOW)
     store.extend_cooldown(cooldown(accounts[0], "gemini"))
-    assert not found.holds(roster, store.refresh(), NOW)
-    other = availability(roster, store.refresh(), "gemini-3-flash", "gemini", NOW)
+    assert not found.holds(snapshot, store.refresh(), NOW)
+    other = Availability.of("gemini-3-flash", snapshot, store.refresh(), NOW)
     assert other.free == (accounts[1].id,)
 
 
 def test_a_model_s_own_cooldown_is_that_model_s() -> None:
     store, one, two = MemoryStore(), account("one"), account("two")
-    roster = static_accounts(one, two).current()
+    snapshot = static_accounts(one, two).current()
     store.extend_cooldown(cooldown(one, f"model:{MODEL}"))
-    free = {
-        name: availability(roster, store.refresh(), name, "claude", NOW).free for name in (MODEL, "claude-opus-4-6")
-    }
+    free = {name: Availability.of(name, snapshot, store.refresh(), NOW).free for name in (MODEL, "claude-opus-4-6")}
     assert free == {MODEL: (two.id,), "claude-opus-4-6": (one.id, two.id)}
 
 
 def test_what_connections_did_to_everybody_benches_nobody_and_to_one_it_does() -> None:
     store, one, two = MemoryStore(), account("one"), account("two")
-    roster = static_accounts(one, two).current()
+    snapshot = static_accounts(one, two).current()
     store.extend_cooldown(cooldown(one, reason="transport"))
-    assert availability(roster, store.refresh(), MODEL, "claude", NOW).free == (two.id,)
+    assert Availability.of(MODEL, snapshot, store.refresh(), NOW).free == (two.id,)
     store.extend_cooldown(cooldown(two, reason="broken reply"))
-    everybody = availability(roster, store.refresh(), MODEL, "claude", NOW)
+    everybody = Availability.of(MODEL, snapshot, store.refresh(), NOW)
     assert everybody.free == (one.id, two.id)
     assert everybody.valid_until == math.inf
 

@@ -38,11 +38,12 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
 )
 from litellm_antigravity.models import family_of
-from litellm_antigravity.pool import SERVED, Lease, Wait
+from litellm_antigravity.pool import SERVED, Lease, LeaseRequest, Wait
 from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.selection.turns import next_turn
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.store import StateStore
 
 pytestmark = pytest.mark.once
 
@@ -67,10 +68,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.model = Reference()
         self.pools: list[AccountPool] = []
-        self.stores: list[StateStore] = []
+        self.stores: list[Ledger] = []
         self.current: dict[tuple[int, str], str] = {}
         self.turns: dict[tuple[int, str], tuple[tuple[str, ...], list[str]]] = {}
         self.probes: dict[tuple[str, str], tuple[float, bool]] = {}
+        self.woken: dict[str, float] = {}
 
     # Setting up
 
@@ -132,7 +134,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def acquired(self, who: int, model: str, tried: Sequence[str], *, patient: bool) -> Any:
         try:
-            taken = self.pools[who].try_acquire(model, tried=tried)
+            taken = self.pools[who].try_acquire(LeaseRequest(model, tried))
         except AntigravityError as error:
             self.check_error(error, model, tried)
             return multiple()
@@ -143,7 +145,7 @@ class PoolMachine(RuleBasedStateMachine):
         if not patient:
             return multiple()
         self.clock.advance(taken.seconds)
-        lease = self.pools[who].try_acquire(model, tried=tried, waited=taken.seconds)
+        lease = self.pools[who].try_acquire(LeaseRequest(model, tried, waited=taken.seconds))
         assert isinstance(lease, Lease), "who has waited as long as it was told is served"
         self.check_lease(who, lease, tried, waited=taken.seconds)
         return (who, self.pools[who], lease)
@@ -230,7 +232,7 @@ class PoolMachine(RuleBasedStateMachine):
         """Another process finds nobody to probe while this one does."""
         others = [one for one in self.model.accounts if one != lease.account.id]
         with pytest.raises(AntigravityError):
-            self.pools[(who + 1) % PROCESSES].try_acquire(lease.model, tried=others, patience=0.0)
+            self.pools[(who + 1) % PROCESSES].try_acquire(LeaseRequest(lease.model, others, patience=0.0))
 
     def check_wait(self, who: int, wait: Wait, model: str, tried: Sequence[str]) -> None:
         free, benched = self.look(model)
@@ -239,12 +241,18 @@ class PoolMachine(RuleBasedStateMachine):
         current = self.current.get((who, family_of(model)))
         sticky = self.settings.account_selection_strategy == "sticky" and current in back and current not in tried
         if sticky and 0 < back[str(current)] + WAKE_MARGIN <= self.settings.sticky_wait_seconds:
-            assert wait.seconds == pytest.approx(back[str(current)] + WAKE_MARGIN)
+            self.check_turn(model, wait, back[str(current)], self.settings.sticky_wait_seconds)
             return
         assert {*free} <= {*tried}, "a wait though an account is free"
         earliest = min(seconds for account, seconds in back.items() if account not in tried)
-        assert wait.seconds == pytest.approx(earliest + WAKE_MARGIN)
+        self.check_turn(model, wait, earliest, self.settings.max_rate_limit_wait_seconds)
         assert wait.seconds <= self.settings.max_rate_limit_wait_seconds
+
+    def check_turn(self, model: str, wait: Wait, back: float, limit: float) -> None:
+        """Those who wait for the same account wake up one after the other."""
+        now, family = self.clock.time(), family_of(model)
+        self.woken[family] = next_turn(self.woken.get(family), now + back + WAKE_MARGIN, now + limit)
+        assert wait.seconds == pytest.approx(self.woken[family] - now)
 
     def check_error(self, error: AntigravityError, model: str, tried: Sequence[str]) -> None:
         free, benched = self.look(model)

@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from leaks import Searcher
 
 from litellm_antigravity.accounts import RefreshToken, StaticToken
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import AllAccountsLimitedError, CredentialError, RequestRefusedError, SettingsError
 from litellm_antigravity.masking import header_value, shown
 from litellm_antigravity.redaction import HIDDEN, PART, SECRETS, SHORTEST, KnownSecrets
 from litellm_antigravity.refusals import Refusal, RefusalKind, parse_refusal, refusal_in_reply
-from litellm_antigravity.state.rows import Cooldown, encode_cooldown
+from litellm_antigravity.state.rows import encode_cooldown
 
 pytestmark = pytest.mark.once
 

@@ -10,17 +10,18 @@ import litellm
 import pytest
 from support import NOW
 
-from litellm_antigravity.litellm.outcomes import refusal_of
+from litellm_antigravity.litellm.other_providers import refusal_of
 from litellm_antigravity.refusals import (
+    Cooling,
     Failover,
     NextAccount,
     Refusal,
     RefusalKind,
     connection_refusal,
+    cooldown_for,
     not_json_refusal,
     parse_duration,
     parse_refusal,
-    record_for,
     refusal_in_reply,
     truncated_stream,
 )
@@ -151,12 +152,12 @@ def test_the_seconds_of_a_duration_message_are_a_count(seconds: object, expected
 @pytest.mark.parametrize(("hint", "seconds"), [(None, 10.0), (4.0, 4.0), (10.0, 10.0), (60.0, 10.0)])
 def test_a_refused_request_benches_its_account_for_ten_seconds_at_most(hint: float | None, seconds: float) -> None:
     refusal = Refusal(RefusalKind.REFUSED_REQUEST, 429, "x", retry_after=hint)
-    assert record_for(refusal, family="claude", model="claude-sonnet-4-6").until_delay == seconds
+    assert cooldown_for(refusal, family="claude", model="claude-sonnet-4-6") == Cooling("claude", seconds)
 
 
 def test_without_failures_in_a_row_a_quota_without_a_hint_takes_the_first_step() -> None:
     refusal = Refusal(RefusalKind.QUOTA, 429, "x")
-    assert record_for(refusal, family="claude", model="claude-sonnet-4-6").until_delay == 60.0
+    assert cooldown_for(refusal, family="claude", model="claude-sonnet-4-6") == Cooling("claude", 60.0)
 
 
 @pytest.mark.parametrize(("length", "is_read"), [(100, True), (101, False)])

@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litellm_antigravity.refusals import (
+    Cooling,
     Failover,
     GiveUp,
     NextAccount,
-    Record,
     Refusal,
     RefusalKind,
     RetrySameAccount,
-    record_for,
+    cooldown_for,
+    penalty_for,
+    refunds_token,
     retry_cost,
 )
 
@@ -33,41 +35,57 @@ def refusal(kind: RefusalKind, retry_after: float | None = None) -> Refusal:
     return Refusal(kind, 500, "No.", retry_after=retry_after)
 
 
-def record(kind: RefusalKind, hint: float | None = None, failures: int = 0) -> Record:
-    return record_for(refusal(kind, hint), family="claude", model=MODEL, consecutive_failures=failures)
+def cooling(kind: RefusalKind, hint: float | None = None, failures: int = 0) -> Cooling | None:
+    return cooldown_for(refusal(kind, hint), family="claude", model=MODEL, failures=failures)
+
+
+def seconds_of(kind: RefusalKind, hint: float | None = None, failures: int = 0) -> float | None:
+    found = cooling(kind, hint, failures)
+    return None if found is None else found.seconds
+
+
+OF_CREDENTIAL = Cooling("*", INF, fact=True, of_credential=True)
 
 
 @pytest.mark.parametrize(
-    ("kind", "hint", "expected"),
+    ("kind", "hint", "expected", "penalty"),
     [
-        (K.QUOTA, 9000.0, Record("claude", 9000.0, True, "rate", True, None)),
-        (K.QUOTA, None, Record("claude", 60.0, False, "rate", True, None)),
-        (K.RATE, 4.5, Record("claude", 4.5, True, "rate", True, None)),
-        (K.RATE, None, Record("claude", 30.0, False, "rate", True, None)),
-        (K.REFUSED_REQUEST, None, Record("claude", 10.0, False, None, True, None)),
-        (K.REFUSED_REQUEST, 3600.0, Record("claude", 10.0, False, None, True, None)),
-        (K.CAPACITY, 39.0, Record(None, None, False, None, True, 10.0)),
-        (K.TRANSPORT, None, Record("claude", None, False, "failure", True, None)),
-        (K.TRANSPORT, 99.0, Record("claude", None, False, "failure", True, None)),
-        (K.BROKEN_REPLY, None, Record("claude", None, False, "failure", True, None)),
-        (K.AUTH, None, Record("*", 600.0, False, "failure", True, None)),
-        (K.REVOKED, None, Record("*", INF, True, None, True, None)),
-        (K.VERIFICATION, 5.0, Record("*", INF, True, None, True, None)),
-        (K.BANNED, None, Record("*", INF, True, None, True, None)),
-        (K.NOT_AVAILABLE, None, Record(POOL_OF_MODEL, 600.0, False, None, True, None)),
-        (K.CALLER, None, Record(None, None, False, None, True, None)),
+        (K.QUOTA, 9000.0, Cooling("claude", 9000.0, fact=True), "rate"),
+        (K.QUOTA, None, Cooling("claude", 60.0), "rate"),
+        (K.RATE, 4.5, Cooling("claude", 4.5, fact=True), "rate"),
+        (K.RATE, None, Cooling("claude", 30.0), "rate"),
+        (K.REFUSED_REQUEST, None, Cooling("claude", 10.0), None),
+        (K.REFUSED_REQUEST, 3600.0, Cooling("claude", 10.0), None),
+        (K.CAPACITY, 39.0, Cooling(None, 10.0), None),
+        (K.TRANSPORT, None, None, "failure"),
+        (K.TRANSPORT, 99.0, None, "failure"),
+        (K.BROKEN_REPLY, None, None, "failure"),
+        (K.AUTH, None, Cooling("*", 600.0, of_credential=True), "failure"),
+        (K.REVOKED, None, OF_CREDENTIAL, None),
+        (K.VERIFICATION, 5.0, OF_CREDENTIAL, None),
+        (K.BANNED, None, Cooling("*", INF, fact=True), None),
+        (K.NOT_AVAILABLE, None, Cooling(POOL_OF_MODEL, 600.0), None),
+        (K.CALLER, None, None, None),
+        (K.FAILED_REPLY, None, None, None),
     ],
 )
-def test_every_class_leaves_its_record(kind: RefusalKind, hint: float | None, expected: Record) -> None:
-    assert record(kind, hint) == expected
+def test_every_class_has_its_cooldown_and_its_penalty(
+    kind: RefusalKind, hint: float | None, expected: Cooling | None, penalty: str | None
+) -> None:
+    assert cooling(kind, hint) == expected
+    assert penalty_for(refusal(kind, hint)) == penalty
+
+
+def test_a_token_comes_back_for_what_upstream_has_not_served() -> None:
+    assert {kind for kind in K if not refunds_token(refusal(kind))} == {K.FAILED_REPLY}
 
 
 @pytest.mark.parametrize(
     ("failures", "seconds"), [(0, 60), (1, 60), (2, 300), (3, 1800), (4, 7200), (5, 7200), (1000, 7200)]
 )
 def test_quota_without_a_hint_cools_longer_with_each_failure(failures: int, seconds: float) -> None:
-    assert record(K.QUOTA, failures=failures).until_delay == seconds
-    assert record(K.QUOTA, 5.0, failures).until_delay == 5.0
+    assert seconds_of(K.QUOTA, failures=failures) == seconds
+    assert seconds_of(K.QUOTA, 5.0, failures) == 5.0
 
 
 @pytest.mark.parametrize("kind", [K.TRANSPORT, K.BROKEN_REPLY])
@@ -75,17 +93,18 @@ def test_quota_without_a_hint_cools_longer_with_each_failure(failures: int, seco
 def test_an_account_cools_for_transport_only_after_repeated_failures(
     kind: RefusalKind, failures: int, seconds: float | None
 ) -> None:
-    assert record(kind, failures=failures).until_delay == seconds
+    assert seconds_of(kind, failures=failures) == seconds
 
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-6", "antigravity/Claude-Sonnet-4-6", " claude-sonnet-4-6 "])
 def test_a_model_is_recorded_under_one_name_whatever_its_spelling(model: str) -> None:
-    known = record_for(refusal(K.NOT_AVAILABLE), family="claude", model=model)
-    assert known.pool == POOL_OF_MODEL
+    known = cooldown_for(refusal(K.NOT_AVAILABLE), family="claude", model=model)
+    assert known == Cooling(POOL_OF_MODEL, 600.0)
 
 
 def test_a_drained_family_is_no_other_family() -> None:
-    assert record_for(refusal(K.QUOTA), family="gemini", model="gemini-3-flash").pool == "gemini"
+    known = cooldown_for(refusal(K.QUOTA), family="gemini", model="gemini-3-flash")
+    assert known == Cooling("gemini", 60.0)
 
 
 # What the request does next

@@ -11,11 +11,11 @@ import pytest
 from command_line import entry, new_home, run, save
 
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import Cooldown
 
 pytestmark = pytest.mark.once
 

@@ -26,9 +26,9 @@ from litellm_antigravity.errors import AntigravityError, RequestRefusedError
 from litellm_antigravity.selection.retry_budget import MAX_TOKENS, RETRY_COST, SUCCESS_GAIN, RetryBudget
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.resilient import ResilientStore
-from litellm_antigravity.state.store import StateStore
 
 MODEL = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
@@ -64,7 +64,7 @@ def asked(simulator: Simulator) -> list[str]:
     return [entry.email or "" for entry in simulator.log if entry.model is not None]
 
 
-def drain(store: StateStore, now: float) -> None:
+def drain(store: Ledger, now: float) -> None:
     store.take_retry(store.refresh().retry_budget.now(now), now)
     assert not store.take_retry(RETRY_COST, now)
 
@@ -132,7 +132,7 @@ def test_what_one_process_spends_and_earns_another_one_sees(tmp_path: Path) -> N
 @pytest.mark.parametrize("text", ["", "[]", '{"tokens":"many","at":1}', '{"tokens":1e999,"at":1}', '{"tokens":5}'])
 def test_a_row_that_is_none_of_ours_is_a_full_bucket(text: str) -> None:
     store = MemoryStore()
-    store._put("retries", text, watched=True)
+    store.replica.backend.update(["retries"], lambda _: {"retries": text})
     assert store.refresh().retry_budget.now(NOW) == MAX_TOKENS
     assert store.take_retry(RETRY_COST, NOW)
 
@@ -213,7 +213,7 @@ def test_the_healthy_path_writes_no_budget(new_dispatcher: NewDispatcher) -> Non
         dispatcher.complete(request())
     store = dispatcher.pool.store
     assert isinstance(store, MemoryStore)
-    assert store._get("retries") is None
+    assert store.replica.backend.read("retries") is None
 
 
 # What is not subject to it

@@ -11,7 +11,8 @@ from litellm_antigravity.models import canonical_model, family_of
 from litellm_antigravity.selection import round_robin
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
-from litellm_antigravity.selection.sticky import first_available, pid_offset, start_index
+from litellm_antigravity.selection.starts import pid_offset, start_index
+from litellm_antigravity.selection.sticky import first_available
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
 pytestmark = pytest.mark.once

@@ -6,8 +6,8 @@ import pytest
 from support import NOW
 
 from litellm_antigravity.selection import round_robin
-from litellm_antigravity.selection.hybrid import Scoreboard, base_score
-from litellm_antigravity.selection.sticky import pid_offset, start_index
+from litellm_antigravity.selection.scoreboard import Scoreboard, base_score
+from litellm_antigravity.selection.starts import pid_offset, start_index
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
 pytestmark = pytest.mark.once

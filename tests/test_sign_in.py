@@ -22,13 +22,13 @@ from signing_in import EMAILS, Browser, User, browser, run, user, visit
 from support import free_port
 
 from litellm_antigravity.accounts import AccountsFile, RefreshToken
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.login.callback import PATH, listening
 from litellm_antigravity.login.clients import NO_CLIENT
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator.people import agree, decline
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown
 
 __all__ = ["browser", "user"]  # fixtures
 

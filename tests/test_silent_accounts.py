@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from serving import settings_of
 
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import RequestRefusedError
-from litellm_antigravity.refusals import record_for, timeout_refusal
+from litellm_antigravity.refusals import cooldown_for, penalty_for, timeout_refusal
 from litellm_antigravity.selection.patience import FirstBytes, RequestKind, turn_seconds
 from litellm_antigravity.selection.retry_budget import MAX_TOKENS
 from litellm_antigravity.simulator import Simulator
-from litellm_antigravity.state.rows import Cooldown
 
 MODEL = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
@@ -236,15 +236,10 @@ def test_nobody_is_left_when_the_budget_allows_no_other_try(
 def test_two_silences_in_a_row_bench_an_account_when_others_answer(
     silent: bool, others_answered: bool, failures: int, seconds: float | None
 ) -> None:
-    record = record_for(
-        timeout_refusal("it was expected to answer", silent=silent),
-        family="claude",
-        model=MODEL,
-        consecutive_failures=failures,
-        others_answered=others_answered,
-    )
-    assert record.until_delay == seconds
-    assert record.counts_as_failure == "failure"
+    refusal = timeout_refusal("it was expected to answer", silent=silent)
+    cooling = cooldown_for(refusal, family="claude", model=MODEL, failures=failures, others_answered=others_answered)
+    assert (None if cooling is None else cooling.seconds) == seconds
+    assert penalty_for(refusal) == "failure"
 
 
 def test_an_account_that_is_silent_twice_is_benched_and_asked_by_one_request_at_a_time_afterwards(

@@ -14,10 +14,12 @@ from support import NOW, FakeClock
 from litellm_antigravity import AccountPool, Settings
 from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.errors import AllAccountsLimitedError, StateUnavailableError
-from litellm_antigravity.pool import SERVED, Lease, Wait
+from litellm_antigravity.pool import SERVED, Lease, LeaseRequest, Wait
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.rows import decode_capacity
 
 pytestmark = pytest.mark.once
@@ -79,20 +81,21 @@ def test_threads_that_waited_behind_one_that_failed_fail_with_it(folder: Path) -
     stuck = sqlite3.connect(folder.parent / "unused.db")
     have_come = threading.Semaphore(0)
 
-    class Watched(DiskStore):
+    class Watched(Replica):
         def begin_turn(self, came: float) -> None:
             have_come.release()
             super().begin_turn(came)
 
-        def failed(self, message: str) -> None:
-            for _ in range(CROWD):
+        def end_turn(self, error: BaseException | None) -> None:
+            for _ in range(CROWD if error is not None else 0):
                 assert have_come.acquire(timeout=60)
-            super().failed(message)
-            stuck.close()
+            super().end_turn(error)
+            if error is not None:
+                stuck.close()
 
     with closing(DiskStore(folder)) as opener:
         assert opener.next_cursor_start() == 0
-    store = Watched(folder, busy_timeout=0.2)
+    store = Ledger(Watched(DiskStore(folder, busy_timeout=0.2).replica.backend))
     store.refresh()
     assert have_come.acquire(timeout=60)  # that was ours
     stuck.close()
@@ -139,10 +142,10 @@ def limited(one: AccountPool, seconds: float) -> str:
 def test_sticky_waits_for_its_account_when_that_takes_exactly_as_long_as_it_may(clock: FakeClock) -> None:
     one = pool(clock, sticky_wait_seconds=20.01)
     first = limited(one, 20.0)
-    wait = one.try_acquire(MODEL)
+    wait = one.try_acquire(LeaseRequest(MODEL))
     assert isinstance(wait, Wait)
     clock.advance(wait.seconds)
-    lease = one.try_acquire(MODEL, waited=wait.seconds)
+    lease = one.try_acquire(LeaseRequest(MODEL, waited=wait.seconds))
     assert isinstance(lease, Lease)
     assert lease.account.id == first
 
@@ -156,7 +159,7 @@ def test_sticky_does_not_wait_for_a_moment_longer(clock: FakeClock) -> None:
 def test_what_a_request_has_waited_already_counts(clock: FakeClock) -> None:
     one = pool(clock, sticky_wait_seconds=30.0)
     first = limited(one, 20.0)
-    lease = one.try_acquire(MODEL, waited=10.0)
+    lease = one.try_acquire(LeaseRequest(MODEL, waited=10.0))
     assert isinstance(lease, Lease)
     assert lease.account.id != first
     assert not clock.slept
@@ -170,13 +173,13 @@ def test_everybody_limited_is_waited_for_up_to_the_limit_and_no_longer(
     limited(one, 20.0)
     limited(one, 900.0)
     if waits:
-        assert isinstance(one.try_acquire(MODEL), Wait)
-        assert isinstance(one.try_acquire(MODEL, patience=20.01), Wait)
+        assert isinstance(one.try_acquire(LeaseRequest(MODEL)), Wait)
+        assert isinstance(one.try_acquire(LeaseRequest(MODEL, patience=20.01)), Wait)
         with pytest.raises(AllAccountsLimitedError):
-            one.try_acquire(MODEL, patience=20.0)
+            one.try_acquire(LeaseRequest(MODEL, patience=20.0))
     else:
         with pytest.raises(AllAccountsLimitedError) as caught:
-            one.try_acquire(MODEL)
+            one.try_acquire(LeaseRequest(MODEL))
         assert caught.value.retry_after == 20.0
 
 

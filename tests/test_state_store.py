@@ -15,26 +15,20 @@ from typing import TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from losing import LosingBackend
 from support import NOW, Child, FakeClock, run_together
 
+from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.vitals import Failures, Vitals, VitalsRules
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, Ledger
+from litellm_antigravity.state.memory import MemoryBackend, MemoryStore
+from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.resilient import ResilientStore
-from litellm_antigravity.state.rows import (
-    MAX_COOLDOWN_SECONDS,
-    WHOLE_ACCOUNT,
-    Cooldown,
-    Presence,
-    decode_cooldown,
-    decode_vitals,
-    encode_cooldown,
-    encode_vitals,
-    model_pool,
-)
-from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, StateStore
+from litellm_antigravity.state.rows import Presence, decode_cooldown, decode_vitals, encode_cooldown, encode_vitals
+from litellm_antigravity.state.sqlite import SqliteStore
 
 pytestmark = pytest.mark.once
 
@@ -43,36 +37,37 @@ HOUR, DAY = 3600.0, 86_400.0
 _T = TypeVar("_T")
 
 
+ON_DISK: dict[str, Callable[[Path], Ledger]] = {"diskcache": DiskStore, "sqlite": SqliteStore}
+
+
 @dataclass
 class Place:
-    """Where state is kept: `open` gives another store on it, as another process would have."""
+    """Where state is kept: `open` gives another ledger on it, as another process would have."""
 
     kind: str
-    open: Callable[[], StateStore]
-    directory: Path | None
+    open: Callable[[], Ledger]
 
 
-@pytest.fixture(params=["memory", "disk", "resilient"])
+@pytest.fixture(params=["memory", "diskcache", "sqlite", "losing", "resilient"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
-    opened: list[StateStore] = []
-    memory = MemoryStore()
+    opened: list[Ledger] = []
+    backend = LosingBackend() if request.param == "losing" else MemoryBackend()
 
-    def new() -> StateStore:
-        if request.param == "memory":
-            return memory
-        disk = DiskStore(tmp_path / "state")
-        store: StateStore = disk if request.param == "disk" else ResilientStore(disk, clock)
-        opened.append(store)
-        return store
+    def new() -> Ledger:
+        if request.param in ("memory", "losing"):
+            return Ledger(Replica(backend))
+        store: Ledger = ON_DISK.get(request.param, DiskStore)(tmp_path / "state")
+        opened.append(ResilientStore(store, clock) if request.param == "resilient" else store)
+        return opened[-1]
 
-    yield Place(request.param, new, None if request.param == "memory" else tmp_path / "state")
+    yield Place(request.param, new)
     for store in opened:
         assert store.status().shared
         store.close()
 
 
 @pytest.fixture
-def store(place: Place) -> StateStore:
+def store(place: Place) -> Ledger:
     return place.open()
 
 
@@ -101,7 +96,7 @@ def in_threads(count: int, work: Callable[[int], _T]) -> list[_T]:
 # Cooldowns
 
 
-def test_nothing_is_known_at_first(store: StateStore) -> None:
+def test_nothing_is_known_at_first(store: Ledger) -> None:
     view = store.refresh()
     assert (dict(view.cooldowns), dict(view.capacity), view.vitals) == ({}, {}, {})
     assert store.read_token("a") is None
@@ -109,7 +104,7 @@ def test_nothing_is_known_at_first(store: StateStore) -> None:
     assert store.processes() == []
 
 
-def test_a_later_reset_time_wins(store: StateStore) -> None:
+def test_a_later_reset_time_wins(store: Ledger) -> None:
     store.extend_cooldown(cooldown(60.0))
     assert store.extend_cooldown(cooldown(600.0)).until == NOW + 600.0
     known = store.refresh().cooldown("a", "claude")
@@ -118,7 +113,7 @@ def test_a_later_reset_time_wins(store: StateStore) -> None:
 
 
 @pytest.mark.parametrize("seconds", [30.0, 599.9, 0.0, -5.0])
-def test_an_earlier_reset_time_never_shortens_a_cooldown(store: StateStore, seconds: float) -> None:
+def test_an_earlier_reset_time_never_shortens_a_cooldown(store: Ledger, seconds: float) -> None:
     store.extend_cooldown(cooldown(600.0))
     assert store.extend_cooldown(cooldown(seconds)).until == NOW + 600.0
     assert store.extend_cooldown(cooldown(seconds - 200.0, since=NOW + 100.0)).until == NOW + 600.0
@@ -127,7 +122,7 @@ def test_an_earlier_reset_time_never_shortens_a_cooldown(store: StateStore, seco
     assert known.until == NOW + 600.0
 
 
-def test_a_cooldown_without_an_end_stays_whatever_comes_later(store: StateStore) -> None:
+def test_a_cooldown_without_an_end_stays_whatever_comes_later(store: Ledger) -> None:
     store.extend_cooldown(cooldown(math.inf, pool=WHOLE_ACCOUNT))
     store.extend_cooldown(cooldown(10.0, pool=WHOLE_ACCOUNT))
     known = store.refresh().cooldown("a", WHOLE_ACCOUNT)
@@ -135,13 +130,13 @@ def test_a_cooldown_without_an_end_stays_whatever_comes_later(store: StateStore)
     assert known.remaining(NOW + 1000 * DAY) == math.inf
 
 
-def test_a_cooldown_about_a_credential_gives_way_to_one_about_its_successor(store: StateStore) -> None:
+def test_a_cooldown_about_a_credential_gives_way_to_one_about_its_successor(store: Ledger) -> None:
     store.extend_cooldown(cooldown(math.inf, pool=WHOLE_ACCOUNT, credential="old"))
     replaced = store.extend_cooldown(cooldown(600.0, pool=WHOLE_ACCOUNT, credential="new"))
     assert (replaced.until, replaced.credential) == (NOW + 600.0, "new")
 
 
-def test_a_ban_outlives_a_new_credential(store: StateStore) -> None:
+def test_a_ban_outlives_a_new_credential(store: Ledger) -> None:
     store.extend_cooldown(cooldown(math.inf, pool=WHOLE_ACCOUNT))
     store.extend_cooldown(cooldown(600.0, pool=WHOLE_ACCOUNT, credential="new"))
     known = store.refresh().cooldown("a", WHOLE_ACCOUNT)
@@ -149,7 +144,7 @@ def test_a_ban_outlives_a_new_credential(store: StateStore) -> None:
     assert known.until == math.inf
 
 
-def test_a_drained_pool_leaves_its_siblings_alone(store: StateStore) -> None:
+def test_a_drained_pool_leaves_its_siblings_alone(store: Ledger) -> None:
     store.extend_cooldown(cooldown(600.0, pool="claude"))
     store.extend_cooldown(cooldown(60.0, pool=model_pool("publishers/x/gemini-3-pro")))
     view = store.refresh()
@@ -190,7 +185,7 @@ def test_a_cooldown_that_is_ended_is_over_for_everybody(place: Place) -> None:
     assert store.extend_cooldown(cooldown(5.0, since=NOW + 11.0)).until == NOW + 16.0
 
 
-def test_ending_a_cooldown_that_is_not_there_does_nothing(store: StateStore) -> None:
+def test_ending_a_cooldown_that_is_not_there_does_nothing(store: Ledger) -> None:
     before = store.refresh().cooldown_version
     store.end_cooldown("a", "claude", NOW)
     view = store.refresh()
@@ -198,7 +193,7 @@ def test_ending_a_cooldown_that_is_not_there_does_nothing(store: StateStore) -> 
     assert view.cooldown_version == before
 
 
-def test_the_version_of_a_view_changes_with_every_cooldown(store: StateStore) -> None:
+def test_the_version_of_a_view_changes_with_every_cooldown(store: Ledger) -> None:
     before = store.refresh().cooldown_version
     store.extend_cooldown(cooldown(60.0))
     after = store.refresh().cooldown_version
@@ -206,7 +201,7 @@ def test_the_version_of_a_view_changes_with_every_cooldown(store: StateStore) ->
     assert store.refresh().cooldown_version == after
 
 
-def test_of_many_threads_that_record_a_cooldown_the_latest_end_wins(store: StateStore) -> None:
+def test_of_many_threads_that_record_a_cooldown_the_latest_end_wins(store: Ledger) -> None:
     in_threads(8, lambda number: store.extend_cooldown(cooldown(60.0 + number * 37 % 8)))
     known = store.refresh().cooldown("a", "claude")
     assert known is not None
@@ -227,7 +222,7 @@ def test_wherever_the_clock_jumps_a_cooldown_never_grows(seconds: float, jump: f
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR, DAY, -DAY])
 def test_wherever_the_clock_jumps_the_bucket_stays_within_its_bounds(
-    store: StateStore, clock: FakeClock, jump: float
+    store: Ledger, clock: FakeClock, jump: float
 ) -> None:
     for _ in range(3):
         store.begin_request("a", clock.time(), RULES, require_token=False)
@@ -238,7 +233,7 @@ def test_wherever_the_clock_jumps_the_bucket_stays_within_its_bounds(
         assert 0.0 <= tokens <= 50.0
 
 
-def test_a_broken_clock_cannot_bench_an_account_for_years(store: StateStore) -> None:
+def test_a_broken_clock_cannot_bench_an_account_for_years(store: Ledger) -> None:
     store.extend_cooldown(cooldown(100 * 365 * DAY))
     known = store.refresh().cooldown("a", "claude")
     assert known is not None
@@ -248,14 +243,14 @@ def test_a_broken_clock_cannot_bench_an_account_for_years(store: StateStore) -> 
 # Health, bucket, failures
 
 
-def test_exactly_as_many_requests_are_admitted_by_threads_as_there_are_tokens(store: StateStore) -> None:
+def test_exactly_as_many_requests_are_admitted_by_threads_as_there_are_tokens(store: Ledger) -> None:
     rules = VitalsRules(bucket=BucketRules(50.0, 6.0, 13.0))
     admitted = in_threads(8, lambda _: sum(store.begin_request("a", NOW, rules, require_token=True) for _ in range(4)))
     assert sum(admitted) == 13
     assert store.refresh().vitals["a"].tokens_now(NOW, rules) == 0.0
 
 
-def test_a_request_that_needs_no_token_is_always_admitted(store: StateStore) -> None:
+def test_a_request_that_needs_no_token_is_always_admitted(store: Ledger) -> None:
     rules = VitalsRules(bucket=BucketRules(1.0, 0.0, 1.0))
     assert store.begin_request("a", NOW, rules, require_token=True)
     assert not store.begin_request("a", NOW + 1.0, rules, require_token=True)
@@ -265,7 +260,7 @@ def test_a_request_that_needs_no_token_is_always_admitted(store: StateStore) -> 
     assert (vitals.last_used, vitals.tokens_now(NOW + 2.0, rules)) == (NOW + 2.0, 0.0)
 
 
-def test_a_token_that_is_given_back_can_be_taken_again(store: StateStore) -> None:
+def test_a_token_that_is_given_back_can_be_taken_again(store: Ledger) -> None:
     rules = VitalsRules(bucket=BucketRules(1.0, 0.0, 1.0))
     store.begin_request("a", NOW, rules, require_token=True)
     store.refund_token("a", NOW, rules)
@@ -274,7 +269,7 @@ def test_a_token_that_is_given_back_can_be_taken_again(store: StateStore) -> Non
     assert store.begin_request("a", NOW, rules, require_token=True)
 
 
-def test_one_refusal_seen_by_many_threads_is_one_failure_and_gives_every_token_back(store: StateStore) -> None:
+def test_one_refusal_seen_by_many_threads_is_one_failure_and_gives_every_token_back(store: Ledger) -> None:
     for _ in range(8):
         store.begin_request("a", NOW, RULES, require_token=True)
 
@@ -289,7 +284,7 @@ def test_one_refusal_seen_by_many_threads_is_one_failure_and_gives_every_token_b
     assert vitals.tokens_now(NOW + 2.0, RULES) == 50.0
 
 
-def test_failures_in_a_row_add_up_until_there_is_an_answer(store: StateStore) -> None:
+def test_failures_in_a_row_add_up_until_there_is_an_answer(store: Ledger) -> None:
     def fail(moment: float) -> int:
         return store.record_failure("a", "claude", moment, RULES, penalty=None, refund=False)
 
@@ -299,7 +294,7 @@ def test_failures_in_a_row_add_up_until_there_is_an_answer(store: StateStore) ->
     assert fail(NOW + 20.0 + 3601.0) == 1
 
 
-def test_an_answer_of_an_account_in_full_health_writes_nothing(store: StateStore) -> None:
+def test_an_answer_of_an_account_in_full_health_writes_nothing(store: Ledger) -> None:
     rules = VitalsRules(HealthRules(initial=99.0))
     store.record_success("a", "claude", NOW, rules)
     view = store.refresh()
@@ -312,7 +307,7 @@ def test_an_answer_of_an_account_in_full_health_writes_nothing(store: StateStore
     assert view.vitals["a"].health_at == NOW
 
 
-def test_an_answer_does_not_shorten_a_fact(store: StateStore) -> None:
+def test_an_answer_does_not_shorten_a_fact(store: Ledger) -> None:
     store.extend_cooldown(cooldown(600.0))
     store.record_success("a", "claude", NOW + 1.0, RULES)
     known = store.refresh().cooldown("a", "claude")
@@ -341,12 +336,9 @@ def test_a_guess_holds_only_as_long_as_nobody_else_writes(place: Place) -> None:
     mine, other = place.open(), place.open()
     mine.begin_request("a", NOW, RULES, require_token=False)
     mine.refresh()
-    if place.directory is None:  # memory looks for nothing
-        assert mine.guess() is None
-        assert not mine.begin_if_current("a", NOW, RULES, require_token=False)
-        return
     assert mine.guess() is mine.known()
-    assert mine.begin_if_current("a", NOW + 1.0, RULES, require_token=True)
+    while not mine.begin_if_current("a", NOW + 1.0, RULES, require_token=True):
+        assert place.kind == "losing"
     other.extend_cooldown(cooldown(HOUR))
     assert not mine.begin_if_current("a", NOW + 2.0, RULES, require_token=False)
     assert mine.guess() is None
@@ -357,17 +349,17 @@ def test_a_guess_holds_only_as_long_as_nobody_else_writes(place: Place) -> None:
     assert mine.guess() is mine.known()
 
 
-def test_beside_other_writers_a_request_takes_no_transaction(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_beside_other_writers_a_request_takes_no_transaction(kind: str, tmp_path: Path) -> None:
     """It took one of six statements as soon as anybody had written anything."""
-    one, other = DiskStore(tmp_path / "state"), DiskStore(tmp_path / "state")
+    one, other = (ON_DISK[kind](tmp_path / "state") for _ in range(2))
     for store in (one, other):
         store.begin_request("a", NOW, RULES, require_token=True)
         store.begin_request("b", NOW, RULES, require_token=True)
     one.refresh()
     other.begin_request("b", NOW, RULES, require_token=True)
-    assert one._cache is not None
     statements: list[str] = []
-    one._cache._con.set_trace_callback(statements.append)
+    one.replica.backend._connection.raw.set_trace_callback(statements.append)  # type: ignore[attr-defined]
     assert one.begin_request("a", NOW, RULES, require_token=True)
     one.record_success("a", "claude", NOW, RULES)
     assert not [statement for statement in statements if statement.startswith("BEGIN")]
@@ -389,7 +381,7 @@ def test_a_guess_takes_no_token_that_is_not_there_and_makes_no_row(place: Place)
     assert store.refresh().vitals.keys() == {"a"}
 
 
-def test_a_view_says_whose_vitals_changed_since_a_position(store: StateStore) -> None:
+def test_a_view_says_whose_vitals_changed_since_a_position(store: Ledger) -> None:
     store.begin_request("a", NOW, RULES, require_token=False)
     view = store.refresh()
     position = view.position
@@ -442,7 +434,7 @@ def test_known_is_what_the_last_refresh_saw(place: Place) -> None:
     assert store.known().cooldown("a", "claude") is not None
 
 
-def test_a_fast_failure_for_a_model_is_only_ever_prolonged(store: StateStore) -> None:
+def test_a_fast_failure_for_a_model_is_only_ever_prolonged(store: Ledger) -> None:
     store.hold_capacity("m", NOW, 10.0)
     store.hold_capacity("m", NOW + 1.0, 2.0)
     assert store.refresh().capacity["m"].until == NOW + 10.0
@@ -453,7 +445,7 @@ def test_a_fast_failure_for_a_model_is_only_ever_prolonged(store: StateStore) ->
 # Probes
 
 
-def test_one_request_an_hour_may_probe_a_long_cooldown(store: StateStore) -> None:
+def test_one_request_an_hour_may_probe_a_long_cooldown(store: Ledger) -> None:
     long = cooldown(DAY)
     assert not store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS - 1.0)
     first = NOW + PROBE_INTERVAL_SECONDS
@@ -463,13 +455,13 @@ def test_one_request_an_hour_may_probe_a_long_cooldown(store: StateStore) -> Non
     assert store.claim_probe(long, first + 5.0 + PROBE_INTERVAL_SECONDS)
 
 
-def test_a_probe_is_not_claimed_twice_by_someone_who_read_the_clock_a_moment_earlier(store: StateStore) -> None:
+def test_a_probe_is_not_claimed_twice_by_someone_who_read_the_clock_a_moment_earlier(store: Ledger) -> None:
     long = cooldown(DAY)
     assert store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS + 1.0)
     assert not store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS + 0.5)
 
 
-def test_a_prober_that_never_came_back_blocks_the_next_one_for_a_lease_only(store: StateStore) -> None:
+def test_a_prober_that_never_came_back_blocks_the_next_one_for_a_lease_only(store: Ledger) -> None:
     long = cooldown(DAY)
     first = NOW + PROBE_INTERVAL_SECONDS
     assert store.claim_probe(long, first)
@@ -477,14 +469,14 @@ def test_a_prober_that_never_came_back_blocks_the_next_one_for_a_lease_only(stor
     assert store.claim_probe(long, first + PROBE_LEASE_SECONDS)
 
 
-def test_a_probe_of_one_pool_leaves_the_other_pools_alone(store: StateStore) -> None:
+def test_a_probe_of_one_pool_leaves_the_other_pools_alone(store: Ledger) -> None:
     at = NOW + PROBE_INTERVAL_SECONDS
     assert store.claim_probe(cooldown(DAY, pool="claude"), at)
     assert store.claim_probe(cooldown(DAY, pool="gemini"), at)
     assert store.claim_probe(replace(cooldown(DAY, pool="gemini"), account_id="b"), at)
 
 
-def test_an_extended_cooldown_is_not_probed_at_once(store: StateStore) -> None:
+def test_an_extended_cooldown_is_not_probed_at_once(store: Ledger) -> None:
     at = NOW + PROBE_INTERVAL_SECONDS
     assert store.claim_probe(cooldown(DAY), at)
     store.finish_probe("a", "claude", at)
@@ -512,7 +504,7 @@ def test_a_note_is_read_as_it_was_written(place: Place) -> None:
     assert place.open().read_note("project/a") == {"project": "née-\ud800", "at": 1.5, "tiers": ["x"]}
 
 
-def test_every_thread_gets_a_cursor_start_of_its_own(store: StateStore) -> None:
+def test_every_thread_gets_a_cursor_start_of_its_own(store: Ledger) -> None:
     numbers = in_threads(8, lambda _: [store.next_cursor_start() for _ in range(5)])
     assert sorted(itertools.chain(*numbers)) == list(range(40))
 
@@ -527,7 +519,7 @@ def test_owners_get_the_lowest_free_slots_and_keep_them(place: Place) -> None:
     assert [store.claim_slot(owner) for store, owner in zip(stores, owners, strict=True)] == [0, 1, 2]
 
 
-def test_threads_of_one_owner_share_its_slot(store: StateStore) -> None:
+def test_threads_of_one_owner_share_its_slot(store: Ledger) -> None:
     assert in_threads(6, lambda _: store.claim_slot("host:1:77:aa")) == [0] * 6
 
 
@@ -557,7 +549,7 @@ def test_a_lock_is_held_by_one_at_a_time(place: Place) -> None:
         assert held_now
 
 
-def test_a_lock_is_let_go_when_its_holder_fails(store: StateStore) -> None:
+def test_a_lock_is_let_go_when_its_holder_fails(store: Ledger) -> None:
     def fail() -> None:
         with store.exclusive("refresh/a", 1.0) as held:
             assert held
@@ -570,7 +562,7 @@ def test_a_lock_is_let_go_when_its_holder_fails(store: StateStore) -> None:
         assert held_again
 
 
-def test_threads_hold_a_lock_one_after_the_other(store: StateStore) -> None:
+def test_threads_hold_a_lock_one_after_the_other(store: Ledger) -> None:
     inside: list[int] = []
 
     def work(_: int) -> int:
@@ -602,17 +594,26 @@ from pathlib import Path
 from support import answer, ready
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.vitals import VitalsRules
-from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import Cooldown, Presence
-from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS
-store = DiskStore(Path(sys.argv[1]))
+from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.state.rows import Presence
+from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS
+if Path(sys.argv[1]).name == "sqlite":
+    from litellm_antigravity.state.sqlite import SqliteStore as Store
+else:
+    from litellm_antigravity.state.disk import DiskStore as Store
+store = Store(Path(sys.argv[1]))
 NOW = 1_700_000_000.0
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+@pytest.fixture(params=ON_DISK)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return a folder that is called like the backend whose state is in it."""
+    return tmp_path / str(request.param)
+
+
+def on(folder: Path) -> Ledger:
+    return ON_DISK[folder.name](folder)
 
 
 def test_processes_and_their_threads_share_every_counter_exactly(folder: Path) -> None:
@@ -647,7 +648,7 @@ answer(lines)
     assert sorted(cursor for one in answers for cursor in one["cursors"]) == list(range(40))
     assert sum(one["probes"] for one in answers) == 1
     assert {failures for one in answers for failures in one["failures"]} == {1}
-    store = DiskStore(folder)
+    store = on(folder)
     view = store.refresh()
     assert view.vitals["c"].health == 60.0
     row = store.read_token("d")
@@ -656,7 +657,7 @@ answer(lines)
 
 
 def test_a_change_made_by_one_process_is_in_the_next_refresh_of_another(folder: Path) -> None:
-    store = DiskStore(folder)
+    store = on(folder)
     store.refresh()
     code = (
         OPEN
@@ -697,7 +698,7 @@ ready(slot)
 def test_a_killed_processs_slot_is_free_at_once_and_it_is_no_longer_listed(folder: Path) -> None:
     with Child(SLOT, folder, "host:1:5:aa") as first, Child(SLOT, folder, "host:1:5:bb") as second:
         assert {first.wait_ready(), second.wait_ready()} == {"0", "1"}
-        store = DiskStore(folder)
+        store = on(folder)
         assert [presence.owner for presence in store.processes()] == ["host:1:5:aa", "host:1:5:bb"]
         (victim, slot) = (first, 0) if store.processes()[0].slot == 0 else (second, 0)
         victim.kill()
@@ -725,11 +726,11 @@ ready(f"{slot} {pid}")
         slot, forked = owner.wait_ready().split()
         try:
             assert slot == "0"
-            store = DiskStore(folder)
+            store = on(folder)
             assert store.claim_slot("host:1:5:bb") == 1
             os.kill(owner.pid, signal.SIGKILL)
             os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
-            assert DiskStore(folder).claim_slot("host:1:5:cc") == 0
+            assert on(folder).claim_slot("host:1:5:cc") == 0
         finally:
             os.kill(int(forked), signal.SIGKILL)
 
@@ -768,7 +769,7 @@ with store.exclusive("refresh/a", 5.0) as held:
     ready(held)
 """
     )
-    store = DiskStore(folder)
+    store = on(folder)
     with Child(code, folder) as holder:
         assert holder.wait_ready() == "True"
         with store.exclusive("refresh/a", 0.0) as held:

@@ -24,10 +24,10 @@ from litellm_antigravity.cli.status_facts import StatusReader, StatusReport, gat
 from litellm_antigravity.cli.status_summary import summed_up
 from litellm_antigravity.cli.status_view import status_lines
 from litellm_antigravity.cli.status_watch import watch_status
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.rows import Cooldown
 
 pytestmark = pytest.mark.once
 

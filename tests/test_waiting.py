@@ -17,15 +17,15 @@ from serving import fields_of, settings_of
 from support import FakeClock
 
 from litellm_antigravity import Settings
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError, RequestRefusedError
 from litellm_antigravity.lease import Wait
-from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.pool import AccountPool, LeaseRequest
 from litellm_antigravity.selection.turns import STEP_SECONDS, next_turn
 from litellm_antigravity.simulator import LoggedRequest, Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import Cooldown
 
 MODEL = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
@@ -159,7 +159,7 @@ def test_those_who_wait_wake_up_one_after_the_other_across_processes(tmp_path: P
     for account in pools[0].accounts.current().enabled:
         limit = Cooldown(account.id, "claude", clock.time() + 3, "rate", clock.time(), fact=True)
         pools[0].store.extend_cooldown(limit)
-    taken = [pools[number % 3].try_acquire(MODEL) for number in range(12)]
+    taken = [pools[number % 3].try_acquire(LeaseRequest(MODEL)) for number in range(12)]
     waits = [one.seconds for one in taken if isinstance(one, Wait)]
     assert len(waits) == 12
     assert 3 <= waits[0] < 3.1

@@ -8,15 +8,16 @@ from typing import Any
 
 from litellm_antigravity.accounts import Account, AccountsFile, AccountsSnapshot, RefreshToken
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
 from litellm_antigravity.credentials.clients import NEEDS_CLIENT, SWITCHED_OFF, client_for
 from litellm_antigravity.logs import spell_duration
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import FAMILIES
-from litellm_antigravity.pool import AccountPool, AccountState
+from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.settings import Settings
+from litellm_antigravity.standing import AccountState
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown
 
 
 @dataclass(frozen=True, slots=True)

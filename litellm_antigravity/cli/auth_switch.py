@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from litellm_antigravity.accounts import Account, AccountsFile, AccountsSnapshot
+    from litellm_antigravity.cooldowns import Cooldown
     from litellm_antigravity.pool import AccountPool
-    from litellm_antigravity.state.rows import Cooldown
 
 _FAMILIES = ("claude", "gemini")  # of `models`, which a command that shows its help has no time for
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-STRATEGIES = ("sticky", "round-robin", "hybrid")
+from litellm_antigravity.selection.strategies import STRATEGIES
 
 
 @click.command()

@@ -16,6 +16,7 @@ from litellm_antigravity.cli.demo_progress import ShownProgress, shown_progress
 from litellm_antigravity.cli.demo_view import show_heading, show_round, show_starts
 from litellm_antigravity.cli.stopping import stopped_by_signals
 from litellm_antigravity.errors import SettingsError
+from litellm_antigravity.selection.strategies import strategy_named
 from litellm_antigravity.settings import user_config_dir
 from litellm_antigravity.simulator import Simulator
 
@@ -57,11 +58,12 @@ def run_demo(console: Console, strategies: Sequence[str], requests: int) -> int:
             crew.wait_ready(progress.advance, progress.waits)
         for number, strategy in enumerate(strategies, 1):
             title = f"Strategy {number} of {len(strategies)}"
-            show_heading(console, title, strategy)
+            kind = strategy_named(strategy)
+            show_heading(console, title, kind)
             with shown_progress(console, title, WORKERS * requests) as progress:
                 facts, failures = _round(simulator, crew, folder / f"round-{number}", strategy, requests, progress)
             emails = [account.email for account in simulator.accounts]
-            if strategy == "sticky":
+            if kind.keeps_account:
                 show_starts(console, crew.pids, ACCOUNTS, facts)
             show_round(console, emails, WORKERS, facts)
             failed += len(failures)
@@ -87,7 +89,7 @@ def _round(
         {
             "settings": {
                 "account_selection_strategy": strategy,
-                "pid_offset_enabled": strategy == "sticky",
+                "pid_offset_enabled": strategy_named(strategy).keeps_account,
                 "accounts_file": str(accounts_file),
                 "state_dir": str(folder / "state"),
                 "user_agent": user_agent_of(worker),

@@ -10,27 +10,22 @@ from rich.table import Table
 from rich.text import Text
 
 from litellm_antigravity.cli.demo_facts import Refused, RoundFacts
+from litellm_antigravity.selection.strategy import Strategy
 
 _BAR_WIDTH = 14
 
-_EXPLANATIONS = {
-    "sticky": "Each worker keeps one account; its process id says which one it begins with (pid_offset_enabled)",
-    "round-robin": "Each request goes to the next account; each worker begins with another one",
-    "hybrid": "Each request goes to the account with the best mix of health, tokens left and rest",
-}
 
-
-def show_heading(console: Console, title: str, strategy: str) -> None:
+def show_heading(console: Console, title: str, strategy: type[Strategy]) -> None:
     """Print what comes next.
 
     Args:
         console: where to.
         title: such as ``Strategy 1 of 3``.
-        strategy: its name.
+        strategy: which one.
     """
     console.print()
-    console.print(Text(f"{title}: {strategy}", "bold"))
-    console.print(f"{_EXPLANATIONS[strategy]}.")
+    console.print(Text(f"{title}: {strategy.name}", "bold"))
+    console.print(f"{strategy.summary}.")
 
 
 def show_starts(console: Console, pids: Mapping[int, int], accounts: int, facts: RoundFacts) -> None:

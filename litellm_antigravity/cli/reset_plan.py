@@ -9,11 +9,12 @@ import click
 
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.cli.choosing import chosen
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.models import FAMILIES, canonical_model
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.selection.vitals import Vitals
 from litellm_antigravity.state.drift import VitalsDrift
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence, model_pool
+from litellm_antigravity.state.rows import Presence
 
 WHOLE_ACCOUNT_NAME = "account"
 """What ``--pool`` calls the whole account."""

@@ -9,16 +9,18 @@ from typing import Any, Literal, TypeAlias
 
 from litellm_antigravity.cli.choosing import chosen, name_of
 from litellm_antigravity.clock import Clock, SystemClock
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.credentials.clients import NEEDS_CLIENT, SWITCHED_OFF, clients_missing
 from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, FAMILIES, ModelFamily, canonical_model, family_of
-from litellm_antigravity.pool import AccountPool, AccountState
+from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.settings import Settings
+from litellm_antigravity.standing import AccountState
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, Presence, model_pool
-from litellm_antigravity.state.store import StateView
+from litellm_antigravity.state.rows import Presence
+from litellm_antigravity.state.view import StateView
 
 FORMAT = 1
 """Of the JSON. It rises when something is taken away or changes its meaning; what is added leaves it as it is."""

@@ -12,8 +12,8 @@ from litellm_antigravity.cli.layout import beside, flow, joined, rows
 from litellm_antigravity.cli.status_facts import AccountReport, Holder, PoolReport, SharedStateReport, StatusReport
 from litellm_antigravity.cli.status_summary import summed_up
 from litellm_antigravity.cli.words import about, listed
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.logs import spell_duration
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT
 
 _STYLES = {
     "ready": "green",

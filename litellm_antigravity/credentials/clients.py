@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Final
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot, FileCooldown, OAuthClient, RefreshToken
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.errors import CredentialError
 from litellm_antigravity.models import FAMILIES
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT
 
 NEEDS_CLIENT: Final = "needs an OAuth client"
 """The reason of an account that is out because nothing names a client for its refresh token."""

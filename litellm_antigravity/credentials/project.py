@@ -11,9 +11,9 @@ from litellm_antigravity.accounts import Account
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.errors import CredentialError, RequestRefusedError
 from litellm_antigravity.redaction import SECRETS
-from litellm_antigravity.refusals import RefusalKind, timeout_refusal
+from litellm_antigravity.refusals import Fault, timeout_refusal
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.wire.cloudcode import LOAD_CODE_ASSIST, CloudCode
 from litellm_antigravity.wire.http import HttpClients
 
@@ -30,7 +30,7 @@ _METADATA = {
 class Projects:
     """Finds projects: from the account, else what another process found, else from upstream, once per host."""
 
-    def __init__(self, settings: Settings, store: StateStore, clients: HttpClients, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Ledger, clients: HttpClients, clock: Clock) -> None:
         self._store = store
         self._upstream = CloudCode(settings, clients, clock)
         self._clock = clock
@@ -79,7 +79,7 @@ class Projects:
             fields = self._upstream.ask(LOAD_CODE_ASSIST, {"metadata": _METADATA}, token, timeout=timeout)
         except RequestRefusedError as error:
             # What would be the request's or the model's is the account's here.
-            if error.refusal.kind not in (RefusalKind.CALLER, RefusalKind.CAPACITY):
+            if error.refusal.kind.meaning.fault not in (Fault.REQUEST, Fault.UPSTREAM):
                 raise
             msg = f"{account.label}: upstream does not tell its project: {error.refusal.message}"
             raise CredentialError(msg) from None

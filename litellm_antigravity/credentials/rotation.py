@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, RefreshToken
 from litellm_antigravity.accounts.credential import may_be_token
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
 
 _LONGEST_CHAIN = 8
 
@@ -34,7 +34,7 @@ class RotatedTokens:
         store: where they are kept.
     """
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: Ledger) -> None:
         self._store = store
         self._memory: dict[str, dict[str, RefreshToken]] = {}  # successors: by account, by fingerprint
 

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, AccountSource, RefreshToken, StaticToken
 from litellm_antigravity.clock import Clock
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
 from litellm_antigravity.credentials.rotation import RotatedTokens
 from litellm_antigravity.credentials.sources import Grant, fetch
 from litellm_antigravity.errors import AccountsFileError, AntigravityError, CredentialError, GrantRevokedError
@@ -23,8 +24,8 @@ from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown, TokenRow
-from litellm_antigravity.state.store import StateStore
+from litellm_antigravity.state.ledger import Ledger
+from litellm_antigravity.state.rows import TokenRow
 from litellm_antigravity.wire.http import HttpClients
 
 logger = logging.getLogger("litellm_antigravity")
@@ -75,7 +76,7 @@ class SharedTokens(ForkAware):
     _fork_rank = 1
 
     def __init__(
-        self, settings: Settings, accounts: AccountSource, store: StateStore, clients: HttpClients, clock: Clock
+        self, settings: Settings, accounts: AccountSource, store: Ledger, clients: HttpClients, clock: Clock
     ) -> None:
         self._settings = settings
         self._accounts = accounts

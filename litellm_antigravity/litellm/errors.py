@@ -21,7 +21,7 @@ from litellm_antigravity.errors import (
 from litellm_antigravity.litellm.seams.proxy import rate_limit_error
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, plugins_name, problem_with_name
-from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.refusals import Fault, Refusal, RefusalKind, Then
 from litellm_antigravity.refusals.words import clean
 
 ACCOUNT_HEADER: Final = "x-litellm-antigravity-account"
@@ -47,12 +47,12 @@ def as_litellm(error: AntigravityError, model: str, longest_wait: float | None =
     """
     _forget_contexts(error)
     if isinstance(error, PoolStoppedError):
-        return _make(litellm.PermissionDeniedError, 403, str(error), model, num_retries=0)
+        return _make("PermissionDeniedError", 403, str(error), model, num_retries=0)
     if isinstance(error, AllAccountsLimitedError):
         if error.forbidden:  # no 401, for which clients ask people to sign in, and LiteLLM benches the deployment
-            return _make(litellm.PermissionDeniedError, 403, str(error), model, num_retries=0)
+            return _make("PermissionDeniedError", 403, str(error), model, num_retries=0)
         if error.retry_after is None:
-            return _make(litellm.AuthenticationError, 401, str(error), model)
+            return _make("AuthenticationError", 401, str(error), model)
         return _rate_limit(str(error), told_wait(error.retry_after, longest_wait), model)
     if isinstance(error, RequestRefusedError):
         raised = _refused(error, model, longest_wait)
@@ -60,9 +60,9 @@ def as_litellm(error: AntigravityError, model: str, longest_wait: float | None =
             raised.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it
         return raised
     if isinstance(error, (SettingsError, UnsupportedLiteLLMError)):
-        return _make(litellm.InternalServerError, 500, str(error), model)
+        return _make("InternalServerError", 500, str(error), model)
     # No accounts file, no OAuth client, no token: LiteLLM says 401 where credentials are missing.
-    return _make(litellm.AuthenticationError, 401, str(error), model)
+    return _make("AuthenticationError", 401, str(error), model)
 
 
 def bad_request(message: str, model: str) -> Exception:
@@ -72,7 +72,7 @@ def bad_request(message: str, model: str) -> Exception:
         message: why; it may quote the request, which is cleaned like what upstream says.
         model: that was asked for.
     """
-    return _make(litellm.BadRequestError, 400, clean(message), model)
+    return _make("BadRequestError", 400, clean(message), model)
 
 
 def check_name(model: str) -> None:
@@ -88,7 +88,7 @@ def check_name(model: str) -> None:
     problem = problem_with_name(model)
     if problem is not None:
         name = shown(model, _LONGEST_MODEL)
-        raise _make(litellm.BadRequestError, 400, f"The model's name {problem}: {PROVIDER}/{name}", name)
+        raise _make("BadRequestError", 400, f"The model's name {problem}: {PROVIDER}/{name}", name)
     meant = plugins_name(model)
     if meant is not None:
         raise written_as_plugins(model, meant)
@@ -103,7 +103,7 @@ def written_as_plugins(model: str, meant: str, listed_by: str = "litellm-antigra
         listed_by: what lists the models for whoever asked.
     """
     message = f"There is no model {model}: {prefix_is_plugins(meant)} (`{listed_by}` lists all.)"
-    return _make(litellm.NotFoundError, 404, message, model)
+    return _make("NotFoundError", 404, message, model)
 
 
 def prefix_is_plugins(meant: str) -> str:
@@ -123,7 +123,7 @@ def not_offered(what: str, model: str) -> Exception:
         f"{what} on {PROVIDER}/{model}: not offered by this provider. It offers chat: completion, text_completion and "
         f"responses, streamed or not, with these models: {', '.join(BUILT_IN_MODELS)}."
     )
-    return _make(litellm.BadRequestError, 400, message, model)
+    return _make("BadRequestError", 400, message, model)
 
 
 def told_wait(retry_after: float | None, longest_wait: float | None) -> float | None:
@@ -136,30 +136,28 @@ def _refused(error: RequestRefusedError, model: str, longest_wait: float | None)
     message = refusal.message if error.account is None else f"{refusal.message} (account {error.account})"
     if error.retries_spent:
         message += " Not tried again: too much of what this host asked has failed lately."
-    if refusal.kind in (RefusalKind.QUOTA, RefusalKind.RATE, RefusalKind.REFUSED_REQUEST):
+    meaning = refusal.kind.meaning
+    if meaning.error == "RateLimitError":
         return _rate_limit(message, wait, model)
-    if refusal.kind is RefusalKind.CALLER:
+    if meaning.fault is Fault.REQUEST:
         return _callers(refusal, message, model)
-    if refusal.kind is RefusalKind.CAPACITY:
-        return _make(litellm.ServiceUnavailableError, 503, message, model, retry_after=wait)
-    if refusal.kind in (RefusalKind.AUTH, RefusalKind.REVOKED):
-        return _make(litellm.AuthenticationError, 401, message, model)
-    if refusal.kind in (RefusalKind.VERIFICATION, RefusalKind.BANNED):
+    if meaning.fault is Fault.UPSTREAM:
+        return _make(meaning.error, meaning.status, message, model, retry_after=wait)
+    if meaning.fault is Fault.MODEL:  # it was asked twice already
+        return _make(meaning.error, meaning.status, message, model, num_retries=0)
+    if meaning.fault is Fault.TRANSIT and refusal.status == 408:
+        return _make("Timeout", 408, message, model)
+    if meaning.page and refusal.url:
         # Not the address itself: whoever opens it acts for the account, and callers are not its owners.
-        where = " Its owner finds the address to open in `litellm-antigravity status`." if refusal.url else ""
-        # The Router would go on with another account, and a ban is no reason to.
-        final = {"num_retries": 0} if refusal.kind is RefusalKind.BANNED else {}
+        message += " Its owner finds the address to open in `litellm-antigravity status`."
+    if meaning.then is Then.TELL_CALLER:  # the Router would go on with another account, and a ban is no reason to
         means = "" if error.afterwards is None else f" {error.afterwards}"
-        return _make(litellm.PermissionDeniedError, 403, message + where + means, model, **final)
+        return _make(meaning.error, meaning.status, message + means, model, num_retries=0)
     if refusal.kind is RefusalKind.NOT_AVAILABLE:
         if refusal.status == 403:
-            return _make(litellm.PermissionDeniedError, 403, message, model)
-        return _make(litellm.NotFoundError, 404, f"{message} {_known_models(model)}", model)
-    if refusal.kind is RefusalKind.FAILED_REPLY:  # it was asked twice already
-        return _make(litellm.InternalServerError, 500, message, model, num_retries=0)
-    if refusal.status == 408:
-        return _make(litellm.Timeout, 408, message, model)
-    return _make(litellm.InternalServerError, 500, message, model)
+            return _make("PermissionDeniedError", 403, message, model)
+        message += f" {_known_models(model)}"
+    return _make(meaning.error, meaning.status, message, model)
 
 
 def _known_models(model: str) -> str:
@@ -195,24 +193,26 @@ _FILTERED: Final = re.compile(r"the response was blocked|output blocked by conte
 
 def _callers(refusal: Refusal, message: str, model: str) -> Exception:
     if _TOO_LONG.search(refusal.message):
-        return _make(litellm.ContextWindowExceededError, 400, message, model)
+        return _make("ContextWindowExceededError", 400, message, model)
     if _FILTERED.search(refusal.message):
-        return _make(litellm.ContentPolicyViolationError, 400, message, model)
+        return _make("ContentPolicyViolationError", 400, message, model)
     if refusal.status == 422:
-        return _make(litellm.UnprocessableEntityError, 422, message, model)
-    return _make(litellm.BadRequestError, 400, message, model)
+        return _make("UnprocessableEntityError", 422, message, model)
+    return _make("BadRequestError", 400, message, model)
 
 
 def _rate_limit(message: str, retry_after: float | None, model: str) -> Exception:
-    return _make(rate_limit_error(), 429, message, model, retry_after=retry_after, num_retries=0)
+    return _make("RateLimitError", 429, message, model, retry_after=retry_after, num_retries=0)
 
 
 def _make(
-    kind: Any, status: int, message: str, model: str, *, retry_after: float | None = None, **more: object
+    name: str, status: int, message: str, model: str, *, retry_after: float | None = None, **more: object
 ) -> Exception:
+    """Return an exception of LiteLLM's, by its name there."""
+    kind: Any = rate_limit_error() if name == "RateLimitError" else getattr(litellm, name)
     headers = {} if retry_after is None else {"retry-after": str(max(1, math.ceil(retry_after)))}
     message, model = shown(message), shown(model, _LONGEST_MODEL)
-    if kind is litellm.Timeout:  # the only one that cannot be given a response
+    if name == "Timeout":  # the only one that cannot be given a response
         error = kind(message=message, model=model, llm_provider=PROVIDER, **more)
     else:
         response = httpx.Response(status, headers=headers, request=_REQUEST)

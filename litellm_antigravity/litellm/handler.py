@@ -87,7 +87,11 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
                     dispatcher = Dispatcher(self._settings)
                     settings = dispatcher.settings  # after `register`; in the proxy the first that is known of them
                     register_models(model_costs(settings.model_costs))
-                    THOUGHTS.share(settings.state_dir / "thoughts", on_network=settings.state_dir_on_network)
+                    THOUGHTS.share(
+                        settings.state_dir / "thoughts",
+                        on_network=settings.state_dir_on_network,
+                        backend=settings.state_backend,
+                    )
                     self._dispatcher = dispatcher
         return dispatcher
 
@@ -170,19 +174,14 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         if name is None:
             return None, None
         known = self.routing.member_of(info)
-        if known is not None:
-            group, member = known
-            account_id = group.account_id(member.deployment_id)
-            if account_id is not None:
-                return account_id, group.pool
+        account_id = None if known is None else known[0].account_id(known[1].deployment_id)
+        if known is not None and account_id is not None:
+            return account_id, known[0].pool
         accounts = self.dispatcher.pool.accounts.current()
         account = find_account(accounts.accounts, name)
         if account is None:
-            msg = (
-                f"a deployment names the account {mask_email(name)!r}, which is not in {accounts.path}; "
-                "correct model_info.account, or sign in with that account"
-            )
-            raise AccountsFileError(msg)
+            named = f"a deployment names the account {mask_email(name)!r}, which is not in {accounts.path}"
+            raise AccountsFileError(f"{named}; correct model_info.account, or sign in with that account")
         return account.id, None
 
     def _raised(self, error: AntigravityError, model: str, call: dict[str, Any]) -> Exception:
@@ -194,7 +193,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         info = served_by(call)
         may_go_on = getattr(raised, "status_code", None) == 429 and not getattr(error, "retries_spent", False)
         if account_named(info) is not None and may_go_on:
-            if (limits := self.routing.limits_after(info)) is not None:
+            if (limits := self.routing.limited_error_after(info)) is not None:
                 return as_litellm(limits, model, self.longest_wait)
             if self.routing.member_of(info) is not None:
                 raised.num_retries = None  # type: ignore[attr-defined]  # LiteLLM's exceptions have it

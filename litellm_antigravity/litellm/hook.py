@@ -13,7 +13,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request, told_wait, written_as_plugins
 from litellm_antigravity.litellm.handler import AntigravityLLM
-from litellm_antigravity.litellm.outcomes import first_report, give_up, refusal_of
+from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing.group import Group
 from litellm_antigravity.litellm.routing.member import Member
 from litellm_antigravity.litellm.seams.requests import Deployment, info_of, params_of, served_by
@@ -103,7 +103,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
     ) -> Sequence[Deployment]:
         if deployments:
             return self._handler.routing.narrow(model, deployments, request_kwargs, unfit=unfit)
-        error = self._handler.routing.limits_of(model)
+        error = self._handler.routing.limited_error_of(model)
         if error is not None:
             raise error
         return deployments
@@ -198,8 +198,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             self._report(found, kwargs, refusal)
         if refusal.kind is RefusalKind.BANNED:
             error.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it; the Router obeys it
-        if refusal.status == 429 and (limits := self._handler.routing.limits_after(_pinned_by(found[1]))) is not None:
-            give_up(error, limits, told_wait(limits.retry_after, self._handler.longest_wait))
+        routing = self._handler.routing
+        if refusal.status == 429 and (limited := routing.limited_error_after(_pinned_by(found[1]))) is not None:
+            give_up(error, limited, told_wait(limited.retry_after, self._handler.longest_wait))
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
         group, member = found

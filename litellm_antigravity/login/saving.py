@@ -9,13 +9,13 @@ from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, OAuthClient, RefreshToken
 from litellm_antigravity.clock import Clock
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.credentials.project import Projects
 from litellm_antigravity.errors import CredentialError, RequestRefusedError, StateUnavailableError
 from litellm_antigravity.login.exchange import TIMEOUT_SECONDS, SignedIn
 from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT
 from litellm_antigravity.wire.http import HttpClients
 
 _CURED = frozenset({RefusalKind.REVOKED.value, RefusalKind.AUTH.value})

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS
+from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS
 
 MIN_DELAY_SECONDS: Final = 1.0
 """Shorter hints are rounded up to this: with no floor clients loop on "available in 0 s", with one of 2 s their

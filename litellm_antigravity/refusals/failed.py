@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
+from litellm_antigravity.refusals.kinds import RefusalKind
+from litellm_antigravity.refusals.refusal import Refusal
 
 KIND: Final = RefusalKind.FAILED_REPLY
 

@@ -1,4 +1,4 @@
-"""Classifies what upstream refuses (DESIGN, section 7). Reasons beat status codes; status codes beat texts."""
+"""Classifies what upstream refuses (docs/failover.md). Reasons beat status codes; status codes beat texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from litellm_antigravity.refusals.body import (
     text_of,
 )
 from litellm_antigravity.refusals.durations import first_delay, text_delay
-from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
+from litellm_antigravity.refusals.kinds import RefusalKind
+from litellm_antigravity.refusals.refusal import Refusal
 from litellm_antigravity.refusals.words import clean, clean_name, https_url
 
 # The graver first: it decides when a body has several (UPSTREAM, F1).
@@ -80,8 +81,6 @@ _HTTP_STATUS: Final = {
     "DEADLINE_EXCEEDED": 504,
 }
 
-_URLS: Final = {RefusalKind.VERIFICATION: "validation_url", RefusalKind.BANNED: "appeal_url"}
-
 
 def parse_refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Refusal:
     """Classify a response that is not a reply. Never raises, whatever the body.
@@ -126,7 +125,7 @@ def refusal_from(error: ErrorBody, status: int, headers: Mapping[str, str], now:
         now=now,
     )
     kind = _kind(error, status, delay)
-    urls = map(https_url, error.named(_URLS.get(kind, "")))
+    urls = map(https_url, error.named(kind.meaning.page))
     return Refusal(
         kind=kind,
         status=status,

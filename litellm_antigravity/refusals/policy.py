@@ -1,33 +1,29 @@
-"""What follows from a refusal: what to record for others, and what this request does next (DESIGN, section 7)."""
+"""What follows from a refusal: what to record for others, and what this request does next (docs/failover.md)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, model_pool
 from litellm_antigravity.models import ModelFamily, canonical_model
 from litellm_antigravity.refusals.failed import is_another_accounts_turn
-from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
+from litellm_antigravity.refusals.kinds import (
+    REPEATED_FAILURES,
+    REPEATED_SILENCES,
+    Cools,
+    Fault,
+    Hint,
+    RefusalKind,
+    Then,
+)
+from litellm_antigravity.refusals.refusal import Refusal
 from litellm_antigravity.selection.retry_budget import RETRY_COST, TIMEOUT_COST
 from litellm_antigravity.selection.vitals import Penalty
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, model_pool
 
-# Seconds, all from DESIGN, section 7.
-QUOTA_LADDER: Final = (60.0, 300.0, 1800.0, 7200.0)
-RATE_SECONDS: Final = 30.0
-REFUSED_REQUEST_SECONDS: Final = 10.0
-TRANSPORT_SECONDS: Final = 20.0
-OUT_SECONDS: Final = 600.0
-CAPACITY_SECONDS: Final = 10.0
 CAPACITY_RETRIES: Final = (1.0, 2.0, 4.0)
-
-REPEATED_FAILURES: Final = 3
-"""So many failures in a row make a transport problem one of the account."""
-
-REPEATED_SILENCES: Final = 2
-"""So many are enough when the last was silence that cost a request its time, and other accounts answered meanwhile."""
+"""Seconds before each of the short retries; jitter comes to them."""
 
 ACCOUNTS_IN_AN_OUTAGE: Final = 2
 """So many accounts a request asks when each of them fails and every other one has just failed as well."""
@@ -36,109 +32,67 @@ _JITTER: Final = 0.2
 _SAME_ACCOUNT_SECONDS: Final = 1.0  # the pause before the same account is asked again, when there is no hint
 _LONGEST_SAME_ACCOUNT_SECONDS: Final = 5.0  # a longer hint is not worth waiting for with another account free
 
-_FAMILY_KINDS: Final = frozenset(
-    {
-        RefusalKind.QUOTA,
-        RefusalKind.RATE,
-        RefusalKind.REFUSED_REQUEST,
-        RefusalKind.TRANSPORT,
-        RefusalKind.BROKEN_REPLY,
-    }
-)
-_ACCOUNT_KINDS: Final = frozenset({RefusalKind.AUTH, RefusalKind.REVOKED, RefusalKind.VERIFICATION, RefusalKind.BANNED})
-_UNTIL_SOMEBODY_ACTS: Final = frozenset({RefusalKind.REVOKED, RefusalKind.VERIFICATION, RefusalKind.BANNED})
-_TROUBLE_IN_TRANSIT: Final = frozenset({RefusalKind.TRANSPORT, RefusalKind.BROKEN_REPLY})
-_UPSTREAM_IN_TROUBLE: Final = _TROUBLE_IN_TRANSIT | {RefusalKind.CAPACITY}
-_LIMITS: Final = frozenset({RefusalKind.QUOTA, RefusalKind.RATE})
-_PENALTIES: Final[dict[RefusalKind, Penalty]] = {
-    RefusalKind.QUOTA: "rate",
-    RefusalKind.RATE: "rate",
-    RefusalKind.TRANSPORT: "failure",
-    RefusalKind.BROKEN_REPLY: "failure",
-    RefusalKind.AUTH: "failure",
-}
-"""Not what is a fact until somebody acts: health is inference, and would still be low when the account is back."""
+
+def penalty_for(refusal: Refusal) -> Penalty | None:
+    """Return what a refusal costs the account's health; ``None`` when it is no failure of the account's."""
+    return refusal.kind.meaning.penalty
+
+
+def refunds_token(refusal: Refusal) -> bool:
+    """Return whether the account's bucket gets its token back: upstream has not served the request."""
+    return refusal.kind.meaning.fault is not Fault.MODEL
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What a refusal leaves in the shared state.
+class Cooling:
+    """What is not to be used for a while.
 
     Attributes:
-        pool: what cools down: a family, an account x model pool, or the whole account; ``None`` for nothing.
-        until_delay: seconds that it cools down; ``math.inf`` until somebody acts; ``None`` for not at all.
+        pool: of the account: a family, account x model, or all of it; ``None`` for the model, whoever asks. That one
+            is only to be recorded once the short retries are used up.
+        seconds: how long; ``math.inf`` until somebody acts.
         fact: upstream said so, rather than this package inferring it.
-        counts_as_failure: what it costs the account's health; ``None`` when it is not the account's.
-        refund_token: whether the account's bucket gets its token back: the request was not served.
-        capacity_delay: seconds that every request for the model fails fast; only to be reported once the short
-            retries are used up.
+        of_credential: whether it lapses when the account has another credential.
     """
 
     pool: str | None
-    until_delay: float | None
-    fact: bool
-    counts_as_failure: Penalty | None
-    refund_token: bool
-    capacity_delay: float | None
+    seconds: float
+    fact: bool = False
+    of_credential: bool = False
 
 
-def record_for(
-    refusal: Refusal,
-    *,
-    family: ModelFamily,
-    model: str,
-    consecutive_failures: int = 0,
-    others_answered: bool = False,
-) -> Record:
-    """Return what to record of a refusal (DESIGN, section 7).
+def cooldown_for(
+    refusal: Refusal, *, family: ModelFamily, model: str, failures: int = 0, others_answered: bool = False
+) -> Cooling | None:
+    """Return what cools down after a refusal, and for how long; ``None`` for nothing.
 
     Args:
         refusal: what upstream said.
         family: the quota family of the model.
         model: the model that was asked for.
-        consecutive_failures: the account's failures in a row in the family, this one included.
+        failures: the account's failures in a row in the family, this one included.
         others_answered: whether another account was seen to answer since the failure before this one.
     """
-    kind = refusal.kind
-    return Record(
-        pool=_pool(kind, family, model),
-        until_delay=_cooldown_seconds(refusal, consecutive_failures, others_answered=others_answered),
-        fact=kind in _UNTIL_SOMEBODY_ACTS or (_takes_hint(kind) and refusal.retry_after is not None),
-        counts_as_failure=_PENALTIES.get(kind),
-        # Upstream refused, or could not be reached; a failed reply it served, and counted.
-        refund_token=kind is not RefusalKind.FAILED_REPLY,
-        capacity_delay=CAPACITY_SECONDS if kind is RefusalKind.CAPACITY else None,
-    )
+    meaning, hint = refusal.kind.meaning, refusal.retry_after
+    if meaning.cools is Cools.NOTHING:
+        return None
+    if refusal.silent and others_answered:
+        failures += REPEATED_FAILURES - REPEATED_SILENCES
+    seconds = meaning.seconds[min(max(failures, 1), len(meaning.seconds)) - 1]
+    if hint is not None and meaning.hint is not Hint.IGNORED:
+        seconds = hint if meaning.is_limit else min(hint, seconds)
+    if seconds <= 0:
+        return None
+    fact = meaning.until_somebody_acts or (meaning.is_limit and hint is not None)
+    return Cooling(_pool(meaning.cools, family, model), seconds, fact, meaning.cools is Cools.CREDENTIAL)
 
 
-def _pool(kind: RefusalKind, family: ModelFamily, model: str) -> str | None:
-    if kind in _FAMILY_KINDS:
+def _pool(cools: Cools, family: ModelFamily, model: str) -> str | None:
+    if cools is Cools.FAMILY:
         return family
-    if kind in _ACCOUNT_KINDS:
-        return WHOLE_ACCOUNT
-    return model_pool(canonical_model(model)) if kind is RefusalKind.NOT_AVAILABLE else None
-
-
-def _takes_hint(kind: RefusalKind) -> bool:
-    return kind in (RefusalKind.QUOTA, RefusalKind.RATE)
-
-
-def _cooldown_seconds(refusal: Refusal, failures: int, *, others_answered: bool) -> float | None:
-    kind, hint = refusal.kind, refusal.retry_after
-    if kind in _UNTIL_SOMEBODY_ACTS:
-        return math.inf
-    if _takes_hint(kind) and hint is not None:
-        return hint
-    if kind is RefusalKind.QUOTA:
-        return QUOTA_LADDER[min(max(failures, 1), len(QUOTA_LADDER)) - 1]
-    if kind is RefusalKind.RATE:
-        return RATE_SECONDS
-    if kind is RefusalKind.REFUSED_REQUEST:
-        return REFUSED_REQUEST_SECONDS if hint is None else min(hint, REFUSED_REQUEST_SECONDS)
-    if kind in (RefusalKind.TRANSPORT, RefusalKind.BROKEN_REPLY):
-        enough = REPEATED_SILENCES if refusal.silent and others_answered else REPEATED_FAILURES
-        return TRANSPORT_SECONDS if failures >= enough else None
-    return OUT_SECONDS if kind in (RefusalKind.AUTH, RefusalKind.NOT_AVAILABLE) else None
+    if cools is Cools.ACCOUNT_MODEL:
+        return model_pool(canonical_model(model))
+    return None if cools is Cools.MODEL else WHOLE_ACCOUNT
 
 
 def retry_cost(refusal: Refusal) -> float:
@@ -147,7 +101,7 @@ def retry_cost(refusal: Refusal) -> float:
     Subject to it is what tells of an upstream in trouble: errors of connections and servers, broken replies, and a
     lack of capacity. Limits, quota and what is wrong with one account are not: to rotate is the answer to them.
     """
-    if refusal.kind not in _UPSTREAM_IN_TROUBLE:
+    if not refusal.kind.meaning.is_trouble_of_upstream:
         return 0.0
     return TIMEOUT_COST if refusal.status == 408 else RETRY_COST
 
@@ -223,17 +177,17 @@ class Failover:
             account_id: the account that was refused.
             refusal: what upstream said.
         """
-        kind = refusal.kind
-        if kind in (RefusalKind.BANNED, RefusalKind.CALLER):
+        then = refusal.kind.meaning.then
+        if then is Then.TELL_CALLER:
             return GiveUp()
-        if kind is RefusalKind.CAPACITY:
+        if then is Then.SHORT_RETRIES:
             return self._short_retry()
-        if kind is RefusalKind.FAILED_REPLY:
+        if then is Then.ONE_MORE_REPLY:
             return self._one_more_reply(account_id, refusal)
-        if kind is RefusalKind.REFUSED_REQUEST:
+        if then is Then.ONE_MORE_ACCOUNT:
             refused_before, self._refused_before = self._refused_before, True
             return GiveUp() if refused_before else self._next(account_id)
-        if kind is RefusalKind.AUTH and account_id not in self._refreshed:
+        if then is Then.TOKEN_THEN_ANOTHER and account_id not in self._refreshed:
             self._refreshed.add(account_id)
             return RetrySameAccount(0.0, refresh_token=True)
         if self._insists(account_id, refusal):
@@ -242,9 +196,9 @@ class Failover:
         if self._is_waited_for(account_id, refusal):
             self._waited_for.add(account_id)
             return NextAccount()  # not tried for good: the pool waits for it rather than lose its prompt cache
-        if kind in _LIMITS:
+        if refusal.is_limit:
             self.limited.add(account_id)
-        if kind in _TROUBLE_IN_TRANSIT:
+        if refusal.kind.meaning.fault is Fault.TRANSIT:
             self._failures_in_transit += 1
         self.silences += refusal.silent
         return self._next(account_id)
@@ -260,7 +214,7 @@ class Failover:
         self.limited.clear()
 
     def _is_waited_for(self, account_id: str, refusal: Refusal) -> bool:
-        limited = refusal.kind in _LIMITS and refusal.retry_after is not None
+        limited = refusal.is_limit and refusal.retry_after is not None
         return limited and (refusal.retry_after or 0.0) <= self._sticky_wait and account_id not in self._waited_for
 
     def _next(self, account_id: str) -> NextAccount:

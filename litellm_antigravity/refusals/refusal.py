@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 from litellm_antigravity.redaction import HIDDEN
+from litellm_antigravity.refusals.kinds import RefusalKind
 from litellm_antigravity.refusals.words import clean, https_url
 
 ADDRESS = "(an address that `litellm-antigravity status` shows)"
 """What stands in a message in the place of a page to open."""
 
 _MAX_NAME = 256  # as long as a model's name may be
-
-
-class RefusalKind(str, Enum):
-    """The classes of DESIGN, section 7; the values are the words that people read in ``status`` and messages."""
-
-    QUOTA = "quota"
-    RATE = "rate"
-    REFUSED_REQUEST = "refused request"
-    CAPACITY = "capacity"
-    TRANSPORT = "transport"
-    AUTH = "auth"
-    REVOKED = "revoked"
-    VERIFICATION = "verification"
-    BANNED = "banned"
-    NOT_AVAILABLE = "not available"
-    CALLER = "caller"
-    BROKEN_REPLY = "broken reply"
-    FAILED_REPLY = "failed reply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +48,11 @@ class Refusal:
         Seen: "Corrupted thought signature." (Gemini) and "Invalid `signature` in `thinking` block" (Claude).
         """
         return self.kind is RefusalKind.CALLER and self.status == 400 and "signature" in self.message.lower()
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether the account has had its share, and will be back."""
+        return self.kind.meaning.is_limit
 
     def __post_init__(self) -> None:
         # Here rather than in the parser: it goes into logs, exceptions and the store whoever made it.

@@ -7,8 +7,9 @@ from typing import Any
 from litellm_antigravity.masking import mask_emails
 from litellm_antigravity.refusals.body import error_in
 from litellm_antigravity.refusals.failed import begins_known_error, error_as_text
+from litellm_antigravity.refusals.kinds import RefusalKind
 from litellm_antigravity.refusals.parser import not_json_message, refusal_from
-from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
+from litellm_antigravity.refusals.refusal import Refusal
 from litellm_antigravity.refusals.words import clean
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from litellm_antigravity.accounts import AccountsSnapshot
-from litellm_antigravity.refusals.refusal import RefusalKind
-from litellm_antigravity.state.rows import WHOLE_ACCOUNT, Cooldown
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
+from litellm_antigravity.refusals.kinds import RefusalKind
 from litellm_antigravity.state.view import StateView
 
 BANS_WITHIN_SECONDS: Final = 3600.0

@@ -1,32 +1,17 @@
-"""Sticky selection: stay with the current account; where a process starts; who comes next (DESIGN, section 5)."""
+"""Sticky: stay with the current account, for the sake of its prompt cache (docs/selection.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-
-def pid_offset(pid: int, count: int) -> int:
-    """Return the PID offset of a process among ``count`` accounts: ``pid % count``.
-
-    Raises:
-        ValueError: if there is no account.
-    """
-    if count < 1:
-        msg = "a PID offset needs at least one account"
-        raise ValueError(msg)
-    return pid % count
-
-
-def start_index(base: int, offset: int, count: int) -> int:
-    """Return where a process starts in the list of enabled accounts: ``(base + offset) % count``.
-
-    Raises:
-        ValueError: if there is no account.
-    """
-    if count < 1:
-        msg = "a start index needs at least one account"
-        raise ValueError(msg)
-    return (base + offset) % count
+from litellm_antigravity.accounts import AccountsSnapshot
+from litellm_antigravity.lease import LeaseRequest
+from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.selection.availability import Availability
+from litellm_antigravity.selection.starts import Starts
+from litellm_antigravity.selection.strategy import WAKE_MARGIN_SECONDS, Choice, Chosen, Hold, Strategy
+from litellm_antigravity.settings import Settings
+from litellm_antigravity.state.view import StateView
 
 
 def first_available(order: Sequence[str], start: int, available: Callable[[str], bool]) -> str | None:
@@ -37,3 +22,60 @@ def first_available(order: Sequence[str], start: int, available: Callable[[str],
         if available(account_id):
             return account_id
     return None
+
+
+class OnCurrent(Strategy):
+    """A strategy whose process is on one account in each family, and goes on to the one that comes after it."""
+
+    def __init__(self, settings: Settings, starts: Starts) -> None:  # noqa: ARG002 - every strategy is made like this
+        self._starts = starts
+        self._current: dict[ModelFamily, str] = {}
+
+    def current(self, family: ModelFamily) -> str | None:
+        """Return the id of the account that the last request of the family went to."""
+        return self._current.get(family)
+
+    def taken(self, account_id: str, family: ModelFamily) -> None:
+        """Stay with this account from now on."""
+        self._current[family] = account_id
+
+    def current_or_next(self, candidates: Collection[str], snapshot: AccountsSnapshot, family: ModelFamily) -> str:
+        """Return the current account if it is a candidate; else the next one in file order."""
+        current = self.current(family)
+        if current is not None and current in candidates:
+            return current
+        last = None if current is None else snapshot.by_id.get(current)
+        if last is None:
+            start = self._starts.index(snapshot, family)
+        else:  # perhaps disabled meanwhile: then the next one in the file
+            start = sum(account.position <= last.position for account in snapshot.enabled)
+        chosen = first_available([one.id for one in snapshot.enabled], start, set(candidates).__contains__)
+        if chosen is None:  # pragma: no cover - there is at least one candidate
+            raise AssertionError
+        return chosen
+
+
+class Sticky(OnCurrent):
+    """Stays with one account until it is limited, and waits for it if it is back soon."""
+
+    name = "sticky"
+    summary = "Each worker keeps one account; its process id says which one it begins with (pid_offset_enabled)"
+    keeps_account = True
+
+    def __init__(self, settings: Settings, starts: Starts) -> None:
+        super().__init__(settings, starts)
+        self.patience = settings.sticky_wait_seconds
+
+    def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:  # noqa: ARG002 - the protocol's signature
+        """Return the current account, or the next one in the file; see `Strategy.choose`."""
+        current = self.current(asked.family)
+        if current is not None and current not in asked.tried:
+            if availability.is_free(current):
+                return Chosen(current)
+            at_most = self.patience - asked.waited
+            if current in availability.benched and at_most > 0:
+                wait = availability.remaining(current, now) + WAKE_MARGIN_SECONDS
+                if wait <= min(at_most, asked.patience):
+                    return Hold(wait, at_most)
+        candidates = availability.candidates(asked.tried)
+        return Chosen(self.current_or_next(candidates, availability.snapshot, asked.family)) if candidates else None

@@ -30,6 +30,7 @@ from litellm_antigravity.settings.types import (
 
 Strategy: TypeAlias = Literal["sticky", "round-robin", "hybrid"]
 OffsetSource: TypeAlias = Literal["pid", "slot"]
+StateBackend: TypeAlias = Literal["diskcache", "sqlite"]
 
 
 class _Group(BaseModel):
@@ -127,6 +128,9 @@ class Settings(BaseModel):
     )
     state_dir_on_network: Boolean = Field(
         default=False, description="use state_dir even on a network file system, where a database may break"
+    )
+    state_backend: Annotated[StateBackend, Allowed("'diskcache' or 'sqlite'")] = Field(
+        default="diskcache", description="what keeps the shared state: diskcache, or SQLite alone; each has its files"
     )
     max_rate_limit_wait_seconds: NonNegative = Field(
         default=5.0,

@@ -1,4 +1,4 @@
-"""Which rows of the shared state are over and may go: pure policy; `RowStore` sweeps a few rows with every write.
+"""Which rows of the shared state are over and may go: pure policy; `Replica.sweep` deletes them.
 
 A view that never hears of a deletion must come to no harm, so a row goes only when what a view may still hold under
 its key counts for nothing: it ends by itself, or is worth as much as an absent one.
@@ -10,16 +10,15 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from litellm_antigravity.cooldowns import ENDED, MAX_COOLDOWN_SECONDS
 from litellm_antigravity.state.rows import (
-    ENDED,
-    MAX_COOLDOWN_SECONDS,
     decode,
     decode_capacity,
     decode_cooldown,
     decode_presence,
     decode_token,
     decode_vitals,
-    split_cooldown_key,
+    split_cooldown_name,
 )
 from litellm_antigravity.state.view import StateView
 
@@ -54,7 +53,7 @@ def is_over(key: str, text: str, now: float, view: StateView, is_alive: Callable
 
 
 def _is_cooldown_over(rest: str, text: str, now: float, view: StateView) -> bool:
-    account_id, pool = split_cooldown_key(rest)
+    account_id, pool = split_cooldown_name(rest)
     cooldown = decode_cooldown(account_id, pool, text)
     # That somebody ended a cooldown is told for ever: a view may know it from before, and without an end.
     if cooldown is None or cooldown.reason == ENDED:

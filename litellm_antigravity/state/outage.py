@@ -1,197 +1,124 @@
-"""This process's memory for the time when the shared state cannot be used: it knows what to tell the others later."""
+"""This process's memory for the time when the shared state cannot be used: it knows what to tell the others later.
+
+For each row that was changed it keeps how that was before. When the shared state is back, the row is merged three ways
+(before, ours, theirs), by one pure change of the shared row.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import TypeVar
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from litellm_antigravity.errors import StateUnavailableError
-from litellm_antigravity.models import ModelFamily
-from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
+from litellm_antigravity.selection.vitals import Vitals, VitalsRules
+from litellm_antigravity.state.backend import Row
 from litellm_antigravity.state.drift import VitalsDrift
-from litellm_antigravity.state.memory import MemoryStore
-from litellm_antigravity.state.rows import Capacity, Cooldown, Presence, TokenRow
-from litellm_antigravity.state.store import ENDED, StateStore, StateView
+from litellm_antigravity.state.kinds import BUDGET, CAPACITY, COOLDOWN, CURSOR, SLOT, VITALS, Kind
+from litellm_antigravity.state.memory import MemoryBackend
+from litellm_antigravity.state.replica import Replica
+from litellm_antigravity.state.rows import cooldown_name
+from litellm_antigravity.state.view import StateView
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
+_T = TypeVar("_T")
 
 
-class OutageMemory(MemoryStore):
+@dataclass(slots=True)
+class _Changed:
+    """A row that was changed here: what it was when it was told last, and of vitals the tokens spent since."""
+
+    kind: Kind[Any]
+    name: str
+    before: Any
+    spent: float = 0.0
+
+
+class _OutageBackend(MemoryBackend):
+    def __init__(self) -> None:
+        super().__init__()
+        self.owners: set[str] = set()
+
+    def stay_alive(self, owner: str) -> None:
+        self.owners.add(owner)
+
+
+class OutageReplica(Replica):
     """Begins with what was known of the shared state, and notes what has been learnt since.
+
+    Args:
+        known: of the shared state.
+        rules: by which vitals change.
 
     Attributes:
         claimed: whether slots or numbers were given out here, which others may hold as well.
     """
 
-    def __init__(self, known: StateView) -> None:
-        super().__init__()
-        self.adopt(known)
+    def __init__(self, known: StateView, rules: VitalsRules) -> None:
+        self._memory = _OutageBackend()
+        super().__init__(self._memory)
+        self._memory.update((), lambda _: _texts_of(known))
+        self.refresh()
         self.claimed = False
-        self._cooldowns: Mapping[str, Mapping[str, Cooldown]] = self._view.cooldowns
-        self._capacity: Mapping[str, Capacity] = self._view.capacity
-        self._vitals_told: dict[str, Vitals] = dict(self._view.vitals)
-        self._spent: dict[str, float] = {}
-        self._rules = VitalsRules()
-        self._tokens: dict[str, TokenRow] = {}
-        self._notes: dict[str, Mapping[str, object]] = {}
-        self._probed: dict[tuple[str, str], float] = {}
-        self._presences: dict[str, Presence] = {}
-
-    # What is noted
-
-    def begin_request(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
-        """Take a token; see `StateStore.begin_request`."""
-        with self._lock:
-            begun = super().begin_request(account_id, now, rules, require_token=require_token)
-            self._count(account_id, 1.0 if begun else 0.0, rules)
-            return begun
-
-    def record_success(self, account_id: str, family: ModelFamily, now: float, rules: VitalsRules) -> None:
-        """Reward the account; see `StateStore.record_success`."""
-        with self._lock:
-            super().record_success(account_id, family, now, rules)
-            self._count(account_id, 0.0, rules)
-
-    def record_failure(
-        self,
-        account_id: str,
-        family: ModelFamily,
-        now: float,
-        rules: VitalsRules,
-        *,
-        penalty: Penalty | None,
-        refund: bool,
-    ) -> int:
-        """Note a failure; see `StateStore.record_failure`."""
-        with self._lock:
-            self._count(account_id, -1.0 if refund else 0.0, rules)
-            return super().record_failure(account_id, family, now, rules, penalty=penalty, refund=refund)
-
-    def refund_token(self, account_id: str, now: float, rules: VitalsRules) -> None:
-        """Give a token back."""
-        with self._lock:
-            self._count(account_id, -1.0, rules)
-            super().refund_token(account_id, now, rules)
-
-    def _count(self, account_id: str, tokens: float, rules: VitalsRules) -> None:
         self._rules = rules
-        self._spent[account_id] = self._spent.get(account_id, 0.0) + tokens
+        self._changed: dict[str, _Changed] = {}
 
-    def finish_probe(self, account_id: str, pool: str, now: float) -> None:
-        """Note that a probe was answered."""
-        super().finish_probe(account_id, pool, now)
-        self._probed[account_id, pool] = now
+    def _wrote(self, kind: Kind[_T], name: str, before: _T | None, after: _T) -> None:
+        self.claimed = self.claimed or kind is SLOT or kind is CURSOR
+        changed = self._changed.setdefault(kind.key(name), _Changed(kind, name, before))
+        if isinstance(after, Vitals):
+            # Counted, not read off: a bucket that is full again looks as if nothing had been taken.
+            known = before if isinstance(before, Vitals) else Vitals.fresh(self._rules)
+            changed.spent += known.tokens_now(after.tokens_at, self._rules) - after.tokens
 
-    def claim_slot(self, owner: str) -> int:
-        """Claim the lowest slot that is free here; see `StateStore.claim_slot`."""
-        self.claimed = True
-        return super().claim_slot(owner)
+    def delete(self, rows: Iterable[Row]) -> None:
+        """Delete rows, and forget that they were changed."""
+        with self._lock:
+            rows = list(rows)
+            super().delete(rows)
+            for row in rows:
+                if self._memory.read(row.key) is None:
+                    self._changed.pop(row.key, None)
 
-    def next_cursor_start(self) -> int:
-        """Return the next number of a counter of our own."""
-        self.claimed = True
-        return super().next_cursor_start()
-
-    def write_token(self, account_id: str, token: str, expires_at: float | None, credential: str) -> TokenRow:
-        """Cache an access token; see `StateStore.write_token`."""
-        row = super().write_token(account_id, token, expires_at, credential)
-        self._tokens[account_id] = row
-        return row
-
-    def write_note(self, name: str, fields: Mapping[str, object]) -> None:
-        """Keep a small record by name."""
-        super().write_note(name, fields)
-        self._notes[name] = fields
-
-    def announce(self, presence: Presence) -> None:
-        """Say which account this process is on."""
-        super().announce(presence)
-        self._presences[presence.owner] = presence
-
-    # What is told
-
-    def hand_over(self, shared: StateStore, now: float) -> None:
+    def hand_over(self, shared: Replica, now: float) -> None:
         """Tell the shared state what has been learnt since the last time.
 
         Raises:
             StateUnavailableError: when it cannot be used again; nothing is told twice that would count twice.
         """
-        view = shared.refresh()
-        self._tell_cooldowns(shared, view, now)
-        self._tell_capacity(shared, now)
-        for account_id in list(self._spent):
-            self._tell_vitals(shared, account_id, now)
-        for (account_id, pool), at in _taken(self._probed):
-            shared.finish_probe(account_id, pool, at)
-        for account_id, row in _taken(self._tokens):
-            if _is_newer(row, shared.read_token(account_id), now):
-                shared.write_token(account_id, row.token, row.expires_at, row.credential)
-        for name, fields in _taken(self._notes):
-            if shared.read_note(name) is None:
-                shared.write_note(name, fields)
-        for _, presence in _taken(self._presences):
-            shared.announce(replace(presence, slot=None))  # it is claimed anew
-
-    def _tell_cooldowns(self, shared: StateStore, view: StateView, now: float) -> None:
-        learnt = self._view.cooldowns
-        for account_id, pools in learnt.items():
-            for pool, cooldown in pools.items():
-                before = self._cooldowns.get(account_id, {}).get(pool)
-                if cooldown == before:
-                    continue
-                current = view.cooldown(account_id, pool)
-                if cooldown.remaining(now) > 0:
-                    other_credential = current is not None and current.credential not in (None, cooldown.credential)
-                    if current is not None and other_credential and current.since > cooldown.since:
-                        continue  # somebody has met a newer credential
-                    # As of now: the store compares ends at the moment a cooldown was recorded.
-                    shared.extend_cooldown(replace(cooldown, since=min(now, cooldown.until)))
-                elif cooldown.reason == ENDED and current == before:
-                    shared.end_cooldown(account_id, pool, now)
-        self._cooldowns = learnt
-
-    def _tell_capacity(self, shared: StateStore, now: float) -> None:
-        learnt = self._view.capacity
-        for model, capacity in learnt.items():
-            if capacity != self._capacity.get(model) and (left := capacity.remaining(now)) > 0:
-                shared.hold_capacity(model, now, left)
-        self._capacity = learnt
-
-    def _tell_vitals(self, shared: StateStore, account_id: str, now: float) -> None:
-        with self._lock:
-            spent, rules = self._spent.pop(account_id), self._rules
-            before = self._vitals_told.get(account_id)
-            after = self._vitals(account_id, rules)
-            self._vitals_told[account_id] = after
-        drift = VitalsDrift.between(before or Vitals.fresh(rules), after, spent, now, rules)
-        try:
-            shared.merge_vitals(account_id, drift, now, rules)
-        except StateUnavailableError:
+        for owner in list(self._memory.owners):
+            shared.backend.stay_alive(owner)
+        for key in list(self._changed):
             with self._lock:
-                self._spent[account_id] = self._spent.get(account_id, 0.0) + spent
-                if before is None:
-                    del self._vitals_told[account_id]
-                else:
-                    self._vitals_told[account_id] = before
-            raise
+                changed = self._changed.pop(key, None)
+                ours = None if changed is None else changed.kind.decode(changed.name, self._memory.read(key))
+            if changed is None or ours is None or ours == changed.before:
+                continue
+            try:
+                shared.update(changed.kind, changed.name, functools.partial(self._merged, changed, ours, now))
+            except StateUnavailableError:
+                with self._lock:  # perhaps it was changed again meanwhile
+                    again = self._changed.setdefault(key, changed)
+                    if again is not changed:
+                        again.before, again.spent = changed.before, again.spent + changed.spent
+                raise
+
+    def _merged(self, changed: _Changed, ours: Any, now: float, theirs: Any) -> Any:
+        if not isinstance(ours, Vitals):
+            return changed.kind.merge(changed.before, ours, theirs, now)
+        fresh = Vitals.fresh(self._rules)
+        drift = VitalsDrift.between(changed.before or fresh, ours, changed.spent, now, self._rules)
+        return drift.added_to(theirs or fresh, now, self._rules)
 
 
-def _taken(told: dict[_K, _V]) -> Iterator[tuple[_K, _V]]:
-    """Return the entries; each is gone once it has been told, unless there is a newer one by then."""
-    for key, value in list(told.items()):
-        yield key, value
-        if told.get(key) is value:
-            del told[key]
+def _texts_of(view: StateView) -> dict[str, str]:
+    """Return the rows that make a view."""
+    texts = {VITALS.key(name): VITALS.encode(row) for name, row in dict(view.vitals).items()}
+    for pools in view.cooldowns.values():
+        for row in pools.values():
+            texts[COOLDOWN.key(cooldown_name(row.account_id, row.pool))] = COOLDOWN.encode(row)
+    texts |= {CAPACITY.key(model): CAPACITY.encode(row) for model, row in view.capacity.items()}
+    return texts | {BUDGET.key(""): BUDGET.encode(view.retry_budget)}
 
 
-def _is_newer(row: TokenRow, known: TokenRow | None, now: float) -> bool:
-    if known is None or _end(known) <= now:
-        return True
-    return known.credential == row.credential and _end(row) > _end(known)
-
-
-def _end(row: TokenRow) -> float:
-    return math.inf if row.expires_at is None else row.expires_at
+__all__ = ["OutageReplica"]

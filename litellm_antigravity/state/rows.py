@@ -1,4 +1,4 @@
-"""What the state store keeps, and how a row is written and read: plain JSON text that any process can check.
+"""How the rows of the shared state are written and read: plain JSON text that any process can check.
 
 A row that does not have exactly the shape it should have is treated as absent: state is shared by processes of
 several versions, and somebody else may have written to the file.
@@ -12,98 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, Capacity, Cooldown
 from litellm_antigravity.masking import shown
 from litellm_antigravity.redaction import SECRETS
+from litellm_antigravity.selection.retry_budget import MAX_TOKENS, RetryBudget
 from litellm_antigravity.selection.vitals import Failures, Vitals
-
-MAX_COOLDOWN_SECONDS = 31 * 24 * 3600.0
-"""No quota window upstream is longer than a week; anything beyond a month is not a cooldown but a broken clock."""
-
-CLOCK_TOLERANCE_SECONDS = 300.0
-"""A row written further in the future than this comes from a clock that was wrong."""
-
-WHOLE_ACCOUNT = "*"
-"""The pool of a cooldown that benches an account altogether."""
-
-
-ENDED = "ended"
-"""The reason on record when a cooldown was ended before its time."""
-
-_MODEL = "model:"
-_LONGEST_BY_NAME_SECONDS = 3600.0
-
-
-def model_pool(model: str) -> str:
-    """Return the pool of account x model for a canonical model name."""
-    return f"{_MODEL}{model}"
-
-
-@dataclass(frozen=True, slots=True)
-class Cooldown:
-    """An account's pool is not to be used until a moment in time.
-
-    Attributes:
-        account_id: whose.
-        pool: a model family, ``model:<name>``, or ``*`` for the whole account.
-        until: epoch seconds; ``math.inf`` until somebody acts.
-        reason: one of the refusal kinds, or upstream's word from the accounts file.
-        since: when it was recorded or last extended, in epoch seconds.
-        fact: upstream said so, rather than this package inferring it.
-        credential: fingerprint of the credential it is about; the cooldown lapses when the credential changes.
-        url: what the user has to open to end it; in no ``repr``.
-        message: upstream's own words, for ``status``.
-    """
-
-    account_id: str
-    pool: str
-    until: float
-    reason: str
-    since: float
-    fact: bool = False
-    credential: str | None = None
-    url: str | None = field(default=None, repr=False)
-    message: str | None = None
-
-    def remaining(self, now: float) -> float:
-        """Return the seconds left at ``now``; 0 when it is over.
-
-        Never more than the cooldown's whole length, so that a clock that goes back cannot prolong it; one recorded
-        well in the future is void, because the clock that wrote it was wrong.
-        """
-        if math.isinf(self.until):
-            return math.inf
-        if self.since - now > CLOCK_TOLERANCE_SECONDS:
-            return 0.0
-        return max(0.0, min(self.until - now, self.until - self.since))
-
-    @property
-    def key(self) -> str:
-        """The key of its row."""
-        return cooldown_key(self.account_id, self.pool)
-
-    @property
-    def is_by_name(self) -> bool:
-        """Whether it merely spares asking again for a model's name, which may be anybody's invention.
-
-        Nothing is lost when it is forgotten, unlike with what upstream said, what is long, and what somebody ended.
-        """
-        short = self.until - self.since <= _LONGEST_BY_NAME_SECONDS
-        return self.pool.startswith(_MODEL) and short and not self.fact and self.reason != ENDED
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """A model has no capacity for anybody until a moment in time (epoch seconds)."""
-
-    model: str
-    until: float
-    since: float
-
-    def remaining(self, now: float) -> float:
-        """Return the seconds left at ``now``, bounded as `Cooldown.remaining` is."""
-        if self.since - now > CLOCK_TOLERANCE_SECONDS:
-            return 0.0
-        return max(0.0, min(self.until - now, self.until - self.since))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +41,23 @@ class Presence:
     current: Mapping[str, str] = field(default_factory=dict)
 
 
-def cooldown_key(account_id: str, pool: str) -> str:
-    """Return the key of a cooldown's row; a slash in the account's id (e-mail addresses may have one) is escaped."""
-    return f"cooldown/{account_id.replace('%', '%25').replace('/', '%2F')}/{pool}"
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """That a long cooldown is being probed, or was: when (epoch seconds), and whether the prober has its answer."""
+
+    at: float
+    done: bool
 
 
-def split_cooldown_key(rest: str) -> tuple[str, str]:
-    """Return account id and pool of what follows ``cooldown/`` in a key."""
-    account_id, _, pool = rest.partition("/")
+def cooldown_name(account_id: str, pool: str) -> str:
+    """Return what a cooldown's row is called; a slash in the account's id (e-mails may have one) is escaped."""
+    return f"{account_id.replace('%', '%25').replace('/', '%2F')}/{pool}"
+
+
+def split_cooldown_name(name: str) -> tuple[str, str]:
+    """Return account id and pool of what a cooldown's row is called."""
+    account_id, _, pool = name.partition("/")
     return account_id.replace("%2F", "/").replace("%25", "%"), pool
-
-
-def vitals_key(account_id: str) -> str:
-    """Return the key of an account's vitals."""
-    return f"vitals/{account_id}"
-
-
-def capacity_key(model: str) -> str:
-    """Return the key of a model's capacity row."""
-    return f"capacity/{model}"
 
 
 def encode(fields: Mapping[str, object]) -> str:
@@ -328,3 +239,41 @@ def decode_presence(text: object) -> Presence | None:
         return None
     named = {str(family): account for family, account in current.items() if isinstance(account, str)}
     return Presence(owner, int(pid), strategy, seen_at, None if slot is None else int(slot), named)
+
+
+def encode_probe(probe: Probe) -> str:
+    """Return the text of a probe's row."""
+    return encode({"at": probe.at, "done": probe.done})
+
+
+def decode_probe(text: object) -> Probe | None:
+    """Return a probe's row; ``None`` for a malformed one."""
+    fields = decode(text)
+    at = number_in(fields, "at")
+    return None if fields is None or at is None else Probe(at, fields.get("done") is True)
+
+
+def encode_budget(budget: RetryBudget) -> str:
+    """Return the text of the retry budget's row."""
+    return encode({"tokens": budget.tokens, "at": budget.at})
+
+
+def decode_budget(text: object) -> RetryBudget | None:
+    """Return the retry budget in a row, within its bounds; ``None`` for a malformed row."""
+    fields = decode(text)
+    tokens, at = number_in(fields, "tokens"), number_in(fields, "at")
+    if tokens is None or at is None:
+        return None
+    return RetryBudget(min(max(tokens, 0.0), MAX_TOKENS), at)
+
+
+def decode_next(text: object) -> int:
+    """Return the next number of the counter; 0 for a malformed row, as for none."""
+    value = (decode(text) or {}).get("next", 0)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
+
+
+def decode_owner(text: object) -> str | None:
+    """Return who holds a slot; ``None`` for a malformed row."""
+    owner = (decode(text) or {}).get("owner")
+    return owner if isinstance(owner, str) else None

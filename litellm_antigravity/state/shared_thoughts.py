@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -21,14 +22,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-import diskcache
 import filelock
 
 from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.settings.model import StateBackend
+from litellm_antigravity.state.connection import Connection, is_corrupt
 from litellm_antigravity.state.file_systems import refuse_network
-from litellm_antigravity.state.opening import DATABASE, Layout, opened
+from litellm_antigravity.state.opening import Layout, opened
 from litellm_antigravity.state.private_files import identity_of, prepare_directory
-from litellm_antigravity.state.strict_cache import OneConnectionCache, StrictDisk, is_corrupt
+from litellm_antigravity.state.sqlite import PlainLayout
 
 logger = logging.getLogger("litellm_antigravity")
 
@@ -45,17 +47,57 @@ PATIENCE_SECONDS: Final = 0.25
 REST_SECONDS: Final = 60.0
 """How long a file that cannot be used is left alone; one that is only busy, for a second."""
 
-_SETTINGS: Final = {"eviction_policy": "least-recently-stored", "cull_limit": 10, "statistics": 0}
+_MAX_CHARS: Final = 1024 * 1024  # a thought is as long as its budget, and its signature longer
+_SWEPT_AT_ONCE: Final = 10
+_PRAGMAS: Final = ("auto_vacuum = FULL",)
 
 Blocks = list[dict[str, str]]
 
 
-class _Disk(StrictDisk):
-    max_chars = 1024 * 1024  # a thought is as long as its budget, and its signature longer
+class _Table:
+    """The statements on the table of thoughts.
+
+    Args:
+        layout: of the file.
+        name: of the table, with columns ``key``, ``value``, ``store_time`` and ``expire_time``.
+        ours: the condition that a row is not somebody else's, as far as other columns tell.
+        upsert: the statement that writes a row: key, value, and both times.
+    """
+
+    def __init__(self, layout: Layout, name: str, ours: str, upsert: str) -> None:
+        some = f"DELETE FROM {name} WHERE key IN (SELECT key FROM {name}"  # noqa: S608 - constants
+        self.layout = layout
+        self.upsert = upsert
+        self.read = (
+            f"SELECT value FROM {name} WHERE key = ? AND expire_time > ? AND {ours}"  # noqa: S608
+            f" AND typeof(value) = 'text' AND length(value) <= {_MAX_CHARS}"
+        )
+        self.sweep = f"{some} WHERE expire_time < ? LIMIT {_SWEPT_AT_ONCE})"
+        self.evict = f"{some} ORDER BY store_time LIMIT {_SWEPT_AT_ONCE})"
 
 
-class _Cache(OneConnectionCache):
-    more_pragmas = ("auto_vacuum = FULL",)  # diskcache goes by the size of the file
+def _diskcache_table(max_bytes: int) -> _Table:
+    from litellm_antigravity.state.disk import OURS, CacheLayout  # diskcache is only imported when it is used
+
+    settings = {"eviction_policy": "least-recently-stored", "cull_limit": 10, "statistics": 0, "size_limit": max_bytes}
+    return _Table(
+        CacheLayout(settings, keeps_corrupt=False, pragmas=_PRAGMAS),
+        "Cache",
+        OURS,
+        "INSERT INTO Cache(key, value, store_time, expire_time, raw, mode) VALUES (?, ?, ?, ?, 1, 1)"
+        " ON CONFLICT(key, raw) DO UPDATE SET value = excluded.value, store_time = excluded.store_time,"
+        " expire_time = excluded.expire_time, mode = 1, filename = NULL, size = 0",
+    )
+
+
+def _sqlite_table(_: int) -> _Table:
+    columns = {"key": "TEXT NOT NULL PRIMARY KEY", "value": "TEXT", "store_time": "REAL", "expire_time": "REAL"}
+    return _Table(
+        PlainLayout("thoughts.db", "thoughts", columns, "store_time", keeps_corrupt=False, pragmas=_PRAGMAS),
+        "thoughts",
+        "TRUE",
+        "INSERT OR REPLACE INTO thoughts(key, value, store_time, expire_time) VALUES (?, ?, ?, ?)",
+    )
 
 
 class SharedThoughts(ForkAware):
@@ -68,6 +110,7 @@ class SharedThoughts(ForkAware):
         kept_seconds: for how long.
         max_bytes: of the file.
         on_network: use the folder though it is on a network file system; else nothing is shared there.
+        backend: what keeps them; see the setting ``state_backend``.
     """
 
     def __init__(
@@ -77,8 +120,10 @@ class SharedThoughts(ForkAware):
         kept_seconds: float = KEPT_SECONDS,
         max_bytes: int = MAX_BYTES,
         on_network: bool = False,
+        backend: StateBackend = "diskcache",
     ) -> None:
         self.directory = directory
+        self.backend = backend
         self._kept_seconds = kept_seconds
         self._max_bytes = max_bytes
         self.on_network = on_network
@@ -94,7 +139,7 @@ class SharedThoughts(ForkAware):
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
-        self._cache: _Cache | None = None
+        self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._pending = threading.BoundedSemaphore(MAX_PENDING)
@@ -117,29 +162,35 @@ class SharedThoughts(ForkAware):
             if cipher is None:
                 return
             text = cipher.encrypt(zlib.compress(json.dumps(blocks).encode())).decode()
-            if len(text) <= _Disk.max_chars:
+            if len(text) <= _MAX_CHARS:
                 with self._lock:
-                    self._opened().set(_row(call_id), text, expire=self._kept_seconds)
+                    self._put(_row(call_id), text, time.time())
         except Exception as error:  # noqa: BLE001 - nobody is to fail because of this
             self._failed(error)
         finally:
             pending.release()
 
+    def _put(self, key: str, text: str, now: float) -> None:
+        connection = self._opened()
+        connection.sql(self._table.upsert, (key, text, now, now + self._kept_seconds))
+        connection.sql(self._table.sweep, (now,))
+        if _size(connection) > self._max_bytes:
+            connection.sql(self._table.evict)
+
     def read(self, call_id: str) -> Blocks:
         """Return the thoughts before a tool call that any process has written, or none."""
-        file = self.directory / DATABASE
-        if self._rests or not file.exists() or not self._lock.acquire(timeout=PATIENCE_SECONDS):
+        if self._rests or not self._file.exists() or not self._lock.acquire(timeout=PATIENCE_SECONDS):
             return []
         try:
-            text = self._opened().get(_row(call_id))
+            found = self._opened().sql(self._table.read, (_row(call_id), time.time())).fetchone()
         except Exception as error:  # noqa: BLE001 - see `_write`
             self._lock.release()
             self._failed(error)
             return []
         self._lock.release()
         try:
-            cipher = _cipher(call_id) if isinstance(text, str) else None
-            return [] if cipher is None else _blocks(json.loads(zlib.decompress(cipher.decrypt(text.encode()))))
+            cipher = None if found is None else _cipher(call_id)
+            return [] if cipher is None else _blocks(json.loads(zlib.decompress(cipher.decrypt(found[0].encode()))))
         except Exception as error:  # noqa: BLE001 - see `_write`; somebody else's row tells nothing of the file
             logger.debug("A shared thought cannot be read: %s.", type(error).__name__)
             return []
@@ -150,35 +201,40 @@ class SharedThoughts(ForkAware):
 
     def _failed(self, error: Exception) -> None:
         logger.debug("Thoughts are not shared with other processes for a while: %s.", type(error).__name__)
-        busy = isinstance(error, (diskcache.Timeout, filelock.Timeout)) or "locked" in str(error)
+        busy = isinstance(error, filelock.Timeout) or "locked" in str(error)
         with self._lock, contextlib.suppress(OSError):
             corrupt = isinstance(error, (sqlite3.DatabaseError, IsADirectoryError)) and is_corrupt(error)
-            file = self.directory / DATABASE
-            if corrupt and self._identity == identity_of(file):  # still the one that is corrupt
-                for path in self.directory.glob(DATABASE + "*"):
+            if corrupt and self._identity == identity_of(self._file):  # still the one that is corrupt
+                for path in self.directory.glob(self._file.name + "*"):
                     path.unlink()
             self._close()
             self._rests_until = time.monotonic() + (1.0 if busy else REST_SECONDS)
 
-    def _opened(self) -> _Cache:
-        """Return the cache, opened again if its file is another one now; under the lock."""
-        file = self.directory / DATABASE
-        if self._cache is not None and self._identity != identity_of(file):
+    @functools.cached_property
+    def _table(self) -> _Table:
+        return (_sqlite_table if self.backend == "sqlite" else _diskcache_table)(self._max_bytes)
+
+    @property
+    def _file(self) -> Path:
+        return self.directory / self._table.layout.database
+
+    def _opened(self) -> Connection:
+        """Return the connection, a new one if its file is another one now; under the lock."""
+        if self._connection is not None and self._identity != identity_of(self._file):
             self._close()
-        if self._cache is None:
+        if self._connection is None:
             if not self.on_network:
                 refuse_network(self.directory)
             prepare_directory(self.directory.parent)
             prepare_directory(self.directory)
-            layout = Layout(_Cache, _Disk, {**_SETTINGS, "size_limit": self._max_bytes}, keeps_corrupt=False)
-            self._cache, self._identity = opened(self.directory, layout, PATIENCE_SECONDS)
-        return self._cache
+            self._connection, self._identity = opened(self.directory, self._table.layout, PATIENCE_SECONDS)
+        return self._connection
 
     def _close(self) -> None:
-        cache, self._cache = self._cache, None
-        if cache is not None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             with contextlib.suppress(sqlite3.Error):
-                cache.close()
+                connection.close()
 
     def close(self) -> None:
         """Wait for what is being written, and close the file; the next thought opens it again."""
@@ -187,6 +243,13 @@ class SharedThoughts(ForkAware):
             writer.shutdown()
         with self._lock:
             self._close()
+
+
+def _size(connection: Connection) -> int:
+    """Return the bytes of the file."""
+    ((pages,),) = connection.sql("PRAGMA page_count").fetchall()
+    ((size,),) = connection.sql("PRAGMA page_size").fetchall()
+    return int(pages) * int(size)
 
 
 def _row(call_id: str) -> str:

@@ -11,16 +11,15 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from litellm_antigravity.cooldowns import Capacity, Cooldown
 from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.vitals import Vitals
-from litellm_antigravity.state.crowd import BUDGET_KEY, decode_budget
 from litellm_antigravity.state.rows import (
-    Capacity,
-    Cooldown,
+    decode_budget,
     decode_capacity,
     decode_cooldown,
     decode_vitals,
-    split_cooldown_key,
+    split_cooldown_name,
 )
 
 KEPT_NAMES: Final = 32
@@ -88,11 +87,11 @@ class StateView:
             kind, _, rest = key.partition("/")
             if kind == "vitals" and (vitals := decode_vitals(text)) is not None:
                 self.set_vitals(rest, vitals)
-            elif kind == "cooldown" and (cooldown := decode_cooldown(*split_cooldown_key(rest), text)) is not None:
+            elif kind == "cooldown" and (cooldown := decode_cooldown(*split_cooldown_name(rest), text)) is not None:
                 cooldowns.append(cooldown)
             elif kind == "capacity" and (held := decode_capacity(rest, text)) is not None:
                 capacity.append(held)
-            elif key == BUDGET_KEY and (budget := decode_budget(text)) is not None:
+            elif key == "retries" and (budget := decode_budget(text)) is not None:
                 self.retry_budget = budget
             else:
                 refused += 1

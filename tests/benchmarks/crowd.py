@@ -25,13 +25,13 @@ from pydantic import SecretStr
 from rich.table import Table
 
 from litellm_antigravity.accounts import Account, RefreshToken, StaticToken, static_accounts
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.pool import SERVED, AccountPool
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.rows import Cooldown
-from litellm_antigravity.state.store import PROBE_INTERVAL_SECONDS
+from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS
 from litellm_antigravity.wire.http import HttpClients
 
 ALLOWED = 500

@@ -52,10 +52,10 @@ class Group:
         with self._lock:
             if self._snapshot is None or in_file is not self._in_file:
                 self._in_file = in_file
-                self._snapshot = self._taken(in_file)
+                self._snapshot = self._arranged(in_file)
             return self._snapshot
 
-    def _taken(self, in_file: AccountsSnapshot | None) -> AccountsSnapshot:
+    def _arranged(self, in_file: AccountsSnapshot | None) -> AccountsSnapshot:
         accounts: dict[str, Account] = {}
         account_ids: dict[str, str] = {}
         for member in self.members.values():
@@ -70,14 +70,14 @@ class Group:
         path = in_file.path if in_file is not None else Path("the model list")
         return AccountsSnapshot(path, 4, arranged(accounts.values()))
 
-    def limits(self, model: str | None = None) -> AllAccountsLimitedError | None:
+    def limited_error(self, model: str | None = None) -> AllAccountsLimitedError | None:
         """Return the error that says why no account of the group is free; ``None`` if one is.
 
         Args:
             model: that of the first member when absent.
         """
         name = next((member.model for member in self.members.values()), "") if model is None else model
-        return self.pool.limits(name, [account.id for account in self.current().accounts])
+        return self.pool.limited_error(name, [account.id for account in self.current().accounts])
 
     def account_id(self, deployment_id: str) -> str | None:
         """Return the id of a deployment's account; ``None`` when the accounts file does not have it."""

@@ -82,12 +82,12 @@ class PinnedRouting:
         # LiteLLM leaves out those that it benches for a time of its own; they may be back before the others.
         never = {group.account_id(member.deployment_id) for one in unfit if (member := Member.of(one)) is not None}
         benched = [one.id for one in group.current().accounts if one.id not in never]
-        error = group.pool.limits(model, asked, besides=benched)
+        error = group.pool.limited_error(model, asked, besides=benched)
         if error is None:
             return deployments  # LiteLLM's own filters will say why none of them will do
         raise error
 
-    def limits_of(self, requested: str) -> AllAccountsLimitedError | None:
+    def limited_error_of(self, requested: str) -> AllAccountsLimitedError | None:
         """Return the error that says why a group has nobody, when LiteLLM has left none of its deployments.
 
         LiteLLM benches a deployment after a failure for a time of its own; what we know of the accounts says more.
@@ -98,9 +98,9 @@ class PinnedRouting:
         group = self._groups.get(requested)
         if group is None or self._is_mixed(requested, group):
             return None
-        return group.limits()
+        return group.limited_error()
 
-    def limits_after(self, model_info: object) -> AllAccountsLimitedError | None:
+    def limited_error_after(self, model_info: object) -> AllAccountsLimitedError | None:
         """Return the error that says why a group has nobody left, after a request to one of its members has failed.
 
         Args:
@@ -113,7 +113,7 @@ class PinnedRouting:
         name = next((name for name, known in self._groups.items() if known is group), None)
         if name is None or self._is_mixed(name, group):
             return None
-        return group.limits(member.model)
+        return group.limited_error(member.model)
 
     def _is_mixed(self, name: str, group: Group) -> bool:
         """Return whether a group has deployments that name no account, in a model list that has its members, too."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.litellm.seams import borrowed
+from litellm_antigravity.settings.model import StateBackend
 from litellm_antigravity.state.shared_thoughts import SharedThoughts
 
 MAX_CHARACTERS: Final = 32_000_000
@@ -56,12 +57,13 @@ class SignedThoughts(ForkAware):
         self._characters = 0
         self._absent: dict[str, float] = {}
 
-    def share(self, directory: Path, *, on_network: bool = False) -> None:
+    def share(self, directory: Path, *, on_network: bool = False, backend: StateBackend = "diskcache") -> None:
         """Share them with the processes that use the same folder; nothing is opened yet."""
         with self._lock:
             known = self._shared
-            if known is None or (known.directory, known.on_network) != (directory, on_network):
-                self._shared = SharedThoughts(directory, on_network=on_network)
+            place = (directory, on_network, backend)
+            if known is None or (known.directory, known.on_network, known.backend) != place:
+                self._shared = SharedThoughts(directory, on_network=on_network, backend=backend)
 
     def remember(self, blocks: Sequence[Mapping[str, Any]], ids: Sequence[Any], family: str | None = None) -> None:
         """Remember the signed ones of LiteLLM's thinking blocks under the first of a message's call ids.

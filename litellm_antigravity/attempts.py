@@ -13,7 +13,7 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
 )
 from litellm_antigravity.lease import Lease
-from litellm_antigravity.refusals import GiveUp, NextStep, Refusal, RefusalKind, timeout_refusal
+from litellm_antigravity.refusals import Fault, GiveUp, NextStep, Refusal, RefusalKind, Then, timeout_refusal
 
 
 def to_be_recorded(refusal: Refusal, step: NextStep, *, spent: bool) -> Refusal:
@@ -25,8 +25,9 @@ def to_be_recorded(refusal: Refusal, step: NextStep, *, spent: bool) -> Refusal:
         spent: whether the retry budget kept it from another try. Then a lack of capacity has not been shown to last,
             and must not hold up other requests for the model.
     """
-    is_requests_own = refusal.kind is RefusalKind.REFUSED_REQUEST and isinstance(step, GiveUp)
-    is_unproven = refusal.kind is RefusalKind.CAPACITY and spent
+    fault = refusal.kind.meaning.fault
+    is_requests_own = fault is Fault.UNCLEAR and isinstance(step, GiveUp)
+    is_unproven = fault is Fault.UPSTREAM and spent
     return replace(refusal, kind=RefusalKind.CALLER) if is_requests_own or is_unproven else refusal
 
 
@@ -56,8 +57,7 @@ def final(error: NoAccountLeftError | AllAccountsLimitedError, refused: RequestR
     """
     if refused is None:
         return error
-    if refused.refusal.kind is RefusalKind.AUTH and isinstance(error, AllAccountsLimitedError):
-        return refused if len(error.accounts) == 1 else error
-    if isinstance(error, AllAccountsLimitedError) and refused.refusal.kind is not RefusalKind.REFUSED_REQUEST:
-        return error
-    return refused
+    then = refused.refusal.kind.meaning.then
+    if then is Then.ONE_MORE_ACCOUNT or not isinstance(error, AllAccountsLimitedError):
+        return refused
+    return refused if then is Then.TOKEN_THEN_ANOTHER and len(error.accounts) == 1 else error

@@ -1,0 +1,70 @@
+"""What the flow of a request consists of: what belongs to the request, and the steps that a driver takes for it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from litellm_antigravity.lease import Lease, LeaseRequest
+from litellm_antigravity.models import family_of
+from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.refusals import Failover, Refusal
+from litellm_antigravity.reports import Reports
+from litellm_antigravity.request import GeminiRequest
+from litellm_antigravity.retries import Retries
+from litellm_antigravity.time_budget import Budget
+from litellm_antigravity.wire.exchange import Call
+from litellm_antigravity.wire.limits import Limits
+
+
+@dataclass(slots=True)
+class Flow:
+    """What belongs to one request, from its start to its end."""
+
+    request: GeminiRequest
+    reports: Reports
+    failover: Failover
+    budget: Budget
+    retries: Retries
+    waited: float = 0.0
+
+    @property
+    def pool(self) -> AccountPool:
+        """Whose accounts serve it, and where their outcomes are recorded."""
+        return self.reports.pool
+
+    @property
+    def asked(self) -> LeaseRequest:
+        """What it asks of the pool now."""
+        tried = self.failover.tried
+        if self.failover.may_be_an_outage:  # then not of those either that have just failed
+            tried = tried | self.pool.recorder.failed_just_now(family_of(self.request.model))
+        limited, patience = self.failover.limited, max(0.0, self.budget.left)
+        return LeaseRequest(self.request.model, tried, limited, self.waited, patience, self.request.account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Ask upstream, as an account."""
+
+    lease: Lease
+    call: Call
+    limits: Limits
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait, before the same account is asked again or because none is free."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MayBlock:
+    """What comes next may take seconds: a refresh, or waiting for another process's refresh."""
+
+
+Step: TypeAlias = "Send | Pause | MayBlock"
+Steps: TypeAlias = Generator[Step, "Refusal | None", None]
