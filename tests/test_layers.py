@@ -13,8 +13,8 @@ PACKAGE = "litellm_antigravity"
 
 LAYERS = (
     # What everything may use.
-    ("__init__", "_version", "clock", "cooldowns", "errors", "forking", "identity", "logs", "masking", "models",
-     "redaction", "threads"),
+    ("__init__", "_version", "clock", "cooldowns", "deadlines", "errors", "forking", "identity", "logs", "masking",
+     "models", "redaction", "threads", "unregistered"),
     ("settings",),
     # Rules without I/O: of one account, of a crowd of requests, of time.
     ("selection.__init__", "selection.bucket", "selection.health", "selection.patience", "selection.retry_budget",
@@ -24,11 +24,13 @@ LAYERS = (
     ("wire", "time_budget"),
     ("state",),
     ("credentials",),
+    ("login",),
     ("lease",),
     # Who is free, and who is chosen.
     ("selection",),
     ("aftermath", "presence", "recording", "standing", "wording"),
     ("pool",),
+    ("reports",),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),
     ("litellm",),
     ("simulator",),
@@ -43,6 +45,8 @@ LISTS_OF_FIELDS = {
     "Simulator.__init__": "everything that a test may want of upstream",
     "Upstream.__init__": "the same, passed on",
     "serve_forever": "the same, from the command line",
+    "add": "the options of a command",
+    "ask": "what a request of HTTP is made of",
     "simulate": "the options of a command",
     "from_gemini": "what a reply of LiteLLM's is made of",
 }

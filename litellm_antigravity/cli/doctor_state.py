@@ -12,7 +12,7 @@ from litellm_antigravity.cli.doctor_report import Finding
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.settings.places import spell_path
-from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.backends import host_ledger
 from litellm_antigravity.state.file_systems import network_type
 from litellm_antigravity.state.lock_probe import problem_with_locks
 from litellm_antigravity.state.private_files import problem_with_directory
@@ -89,8 +89,9 @@ def _content(folder: Path, settings: Settings) -> Iterator[Finding]:
         if not any(folder.iterdir()):
             yield Finding("workers", "ok", "No process has used the accounts yet.")
             return
-        with contextlib.closing(DiskStore(folder, on_network=settings.state_dir_on_network)) as store:
-            processes, dropped = store.processes(), store.status().dropped_rows
+        store = host_ledger(settings.state_backend, folder, on_network=settings.state_dir_on_network)
+        with contextlib.closing(store):
+            processes, dropped = store.processes(forget=False), store.status().dropped_rows
     except (StateUnavailableError, OSError) as error:
         yield Finding("shared state", "failed", f"{error}.", "Until then each process remembers by itself.")
         return

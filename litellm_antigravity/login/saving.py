@@ -68,9 +68,9 @@ def lift_revocation(account: Account, settings: Settings, clock: Clock) -> str |
     """
     if not _exists(settings.state_dir):
         return None
-    from litellm_antigravity.state.disk import DiskStore
+    from litellm_antigravity.state.backends import host_ledger
 
-    store = DiskStore(settings.state_dir, on_network=settings.state_dir_on_network)
+    store = host_ledger(settings.state_backend, settings.state_dir, on_network=settings.state_dir_on_network)
     try:
         cooldown = store.refresh().cooldown(account.id, WHOLE_ACCOUNT)
         if cooldown is not None and cooldown.reason in _CURED:

@@ -11,10 +11,28 @@ from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.resilient import ResilientStore
 
 
+def host_ledger(backend: StateBackend, directory: Path, *, on_network: bool) -> Ledger:
+    """Return the ledger that processes on this host share, as it is: its methods fail where it cannot be used.
+
+    Args:
+        backend: what keeps it.
+        directory: where.
+        on_network: use the folder though it is on a network file system.
+    """
+    # Imported only when it is used: whoever may not have diskcache can do without.
+    if backend == "sqlite":
+        from litellm_antigravity.state.sqlite import SqliteStore
+
+        return SqliteStore(directory, on_network=on_network)
+    from litellm_antigravity.state.disk import DiskStore
+
+    return DiskStore(directory, on_network=on_network)
+
+
 def shared_ledger(
     backend: StateBackend, directory: Path, clock: Clock, rules: VitalsRules, *, on_network: bool
 ) -> Ledger:
-    """Return the ledger that processes on this host share; nothing is opened yet.
+    """Return the ledger that processes on this host share, and that never fails a request; nothing is opened yet.
 
     Args:
         backend: what keeps it.
@@ -23,12 +41,8 @@ def shared_ledger(
         rules: by which vitals change.
         on_network: use the folder though it is on a network file system.
     """
-    # Imported only when it is used: whoever may not have diskcache can do without.
-    if backend == "sqlite":
-        from litellm_antigravity.state.sqlite import SqliteStore as Store
-    else:
-        from litellm_antigravity.state.disk import DiskStore as Store  # type: ignore[assignment]
-    return ResilientStore(Store(directory, on_network=on_network), clock, rules=rules, background=True)
+    primary = host_ledger(backend, directory, on_network=on_network)
+    return ResilientStore(primary, clock, rules=rules, background=True)
 
 
-__all__ = ["shared_ledger"]
+__all__ = ["host_ledger", "shared_ledger"]
