@@ -277,8 +277,10 @@ def test_an_import_shows_what_will_change_and_asks(path: Path, home: Path) -> No
         "  saved already: user1@gmail.com",
         "  new credential for user2@gmail.com",
         "  add user3@gmail.com",
-        "  skip entry 4: it has none of refreshToken, authorizedUserFile, serviceAccountFile, tokenCommand, "
-        "accessToken",
+        (
+            "  skip entry 4: it has none of refreshToken, authorizedUserFile, serviceAccountFile, tokenCommand, "
+            "accessToken"
+        ),
     ]
     assert emails(path) == ["user1@gmail.com", "user2@gmail.com"]
     assert "2 account(s) imported." in done("auth", "import", str(other), typed="y\n")
