@@ -110,6 +110,7 @@ def test_a_success_gives_what_there_is_room_for_and_nothing_to_a_full_budget() -
         ({"others": 3, "slowest": 0.1, "left": 60.0}, 10.0),  # nobody is left sooner
         ({"others": 3, "slowest": 0.1, "left": 20.0}, 5.0),  # where there is not so much for each
         ({"others": 1, "slowest": 0.1, "left": 10.0}, 5.0),
+        ({"others": 3, "slowest": 0.1, "left": 12.0, "stream": False}, 3.0),
     ],
 )
 def test_how_long_an_account_may_be_silent(given: dict[str, Any], seconds: float) -> None:

@@ -41,12 +41,12 @@ def told(error: BaseException, model: str) -> AntigravityError:
 
 
 def _ours(error: BaseException) -> AntigravityError | None:
-    """Return the error of this package that LiteLLM's was made of."""
+    """Return the error of this package in whose place LiteLLM's was raised."""
     known: BaseException | None = error
     for _ in range(20):
         if known is None or isinstance(known, AntigravityError):
             return known
-        known = known.__cause__
+        known = known.__cause__ or known.__context__
     return None
 
 

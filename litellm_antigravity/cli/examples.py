@@ -33,7 +33,11 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "doctor": ("doctor", "doctor --json"),
     "config show": ("config show",),
     "config proxy": ("config proxy --pool > config.yaml", "config proxy --pinned > config.yaml"),
-    "simulate": ("simulate", "simulate --accounts 2 --quota 5 --window 60"),
+    "simulate": (
+        "simulate",
+        "simulate --accounts 2 --quota 20 --window 60",
+        "simulate --script agent-session",
+    ),
     "completion": (
         "# bash, in ~/.bashrc",
         'eval "$(litellm-antigravity completion bash)"',

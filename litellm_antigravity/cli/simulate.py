@@ -80,16 +80,10 @@ def simulate(
     script_name: str | None,
     without_rules: tuple[str, ...],
 ) -> None:
-    r"""Run a stand-in for Google for your own tests.
+    """Run a stand-in for Google for your own tests.
 
     It prints the variables that point this package at it, and a line for every request, until Ctrl-C. With a script it
     plays an agent's counterpart: tool calls, thoughts, limits, bans. It is steered over HTTP while it runs.
-
-    \b
-    Examples:
-      litellm-antigravity simulate --accounts 2 --quota 20 --window 60
-      litellm-antigravity simulate --script agent-session
-      litellm-antigravity simulate --script my-day.yaml --port 0
     """
     from litellm_antigravity.simulator import Simulator
     from litellm_antigravity.simulator.rules import known_rules

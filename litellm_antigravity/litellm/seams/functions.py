@@ -203,7 +203,8 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         raise ours(litellm.UnsupportedParamsError(message=shown(msg), model=shown(model), llm_provider=PROVIDER))
     taken = dict(kwargs) | dict.fromkeys(rejected)
     # Only what was given: older LiteLLM passes on an allowed one that is None.
-    taken["allowed_openai_params"] = [*allowed, *(one for one in (*ALWAYS_ALLOWED_PARAMS, *HINTS) if one in given)]
+    known_here = {*ALWAYS_ALLOWED_PARAMS, *HINTS, *_GOOGLES_OWN}
+    taken["allowed_openai_params"] = [*allowed, *(one for one in given if one in known_here and one not in rejected)]
     if isinstance(taken.get("response_format"), type):
         # For others LiteLLM writes OpenAI's strict schema, in which everything is required.
         taken["response_format"] = VertexGeminiConfig().get_json_schema_from_pydantic_object(taken["response_format"])
