@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import NOW, Child, FakeClock, run_python, run_together
@@ -28,6 +29,7 @@ from litellm_antigravity.state.memory import MemoryBackend
 from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.resilient import MAX_RETRY_SECONDS, RETRY_SECONDS, ResilientStore
 from litellm_antigravity.state.rows import Presence
+from litellm_antigravity.state.sqlite import SqliteStore
 
 pytestmark = pytest.mark.once
 
@@ -36,14 +38,22 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="modes, owners and signals
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+EITHER = pytest.mark.parametrize("folder", ["state", "sqlite"], indirect=True)
+"""With both backends: which one a folder is for, its name says."""
 
 
 @pytest.fixture
-def store(folder: Path) -> Iterator[DiskStore]:
-    opened = DiskStore(folder)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return tmp_path / str(getattr(request, "param", "state"))
+
+
+def on(folder: Path, **fields: Any) -> Ledger:
+    return SqliteStore(folder, **fields) if folder.name == "sqlite" else DiskStore(folder, **fields)
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Ledger]:
+    opened = on(folder)
     yield opened
     opened.close()
 
@@ -53,7 +63,7 @@ def cooldown(account_id: str = "a", seconds: float = 600.0, since: float = NOW) 
 
 
 def database_file(folder: Path) -> Path:
-    return folder / "cache.db"
+    return folder / ("state.db" if folder.name == "sqlite" else "cache.db")
 
 
 def tamper(folder: Path, statement: str, *parameters: object) -> None:
@@ -81,7 +91,7 @@ class Bomb:
         return os.mkdir, (str(self._marker),)
 
 
-def exercise(store: DiskStore) -> None:
+def exercise(store: Ledger) -> None:
     """Go through every door that reads rows."""
     store.refresh()
     store.read_token("a")
@@ -104,7 +114,7 @@ READ_KEYS = ["token/a", "note/a", "vitals/a", "cooldown/a/claude", "capacity/m",
 
 
 @pytest.mark.parametrize("key", READ_KEYS)
-def test_a_pickled_row_is_never_unpickled(folder: Path, store: DiskStore, tmp_path: Path, key: str) -> None:
+def test_a_pickled_row_is_never_unpickled(folder: Path, store: Ledger, tmp_path: Path, key: str) -> None:
     store.refresh()
     marker = tmp_path / "marker"
     insert(folder, key, sqlite3.Binary(pickle.dumps(Bomb(marker))), mode=4)
@@ -115,7 +125,7 @@ def test_a_pickled_row_is_never_unpickled(folder: Path, store: DiskStore, tmp_pa
     assert marker.exists()
 
 
-def test_a_pickled_key_is_never_unpickled(folder: Path, store: DiskStore, tmp_path: Path) -> None:
+def test_a_pickled_key_is_never_unpickled(folder: Path, store: Ledger, tmp_path: Path) -> None:
     store.refresh()
     marker = tmp_path / "marker"
     insert(folder, sqlite3.Binary(pickle.dumps(Bomb(marker))), "{}", raw=0)
@@ -129,7 +139,7 @@ def test_a_pickled_key_is_never_unpickled(folder: Path, store: DiskStore, tmp_pa
 @pytest.mark.parametrize("key", READ_KEYS)
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
 def test_a_row_that_names_a_file_neither_reads_nor_deletes_it(
-    folder: Path, store: DiskStore, tmp_path: Path, key: str, mode: int
+    folder: Path, store: Ledger, tmp_path: Path, key: str, mode: int
 ) -> None:
     store.refresh()
     outside = tmp_path / "secret.txt"
@@ -173,14 +183,14 @@ NESTED = "[" * 30_000 + "]" * 30_000
         (b"vitals/a", "{}"),
     ],
 )
-def test_a_malformed_row_is_dropped_and_counted(folder: Path, store: DiskStore, key: object, value: object) -> None:
+def test_a_malformed_row_is_dropped_and_counted(folder: Path, store: Ledger, key: object, value: object) -> None:
     store.extend_cooldown(cooldown("b"))
     insert(folder, key, value)
     view = store.refresh()
     assert store.status().dropped_rows >= 1
     assert (view.vitals, dict(view.capacity), list(view.cooldowns)) == ({}, {}, ["b"])
     exercise(store)
-    fresh = DiskStore(folder)
+    fresh = on(folder)
     assert fresh.refresh().vitals["a"].health == 71.0
     fresh.close()
 
@@ -189,11 +199,11 @@ def test_a_malformed_row_is_dropped_and_counted(folder: Path, store: DiskStore, 
     "statement", ["UPDATE Cache SET value = CAST(x'7bff7d' AS TEXT)", "UPDATE Cache SET tag = 'x'"]
 )
 def test_a_row_that_sqlite_itself_would_not_write_does_not_stop_the_sharing(
-    folder: Path, store: DiskStore, statement: str
+    folder: Path, store: Ledger, statement: str
 ) -> None:
     store.extend_cooldown(cooldown("a"))
     tamper(folder, statement)
-    other = DiskStore(folder)
+    other = on(folder)
     assert other.refresh().cooldown("a", "claude") is None
     store.extend_cooldown(cooldown("b"))
     assert other.refresh().cooldown("b", "claude") is not None
@@ -201,16 +211,16 @@ def test_a_row_that_sqlite_itself_would_not_write_does_not_stop_the_sharing(
 
 
 @pytest.mark.parametrize("tag", [1e15, -1, "high", 2**63 - 1])
-def test_a_row_with_a_forged_position_does_not_hide_later_changes(folder: Path, store: DiskStore, tag: object) -> None:
+def test_a_row_with_a_forged_position_does_not_hide_later_changes(folder: Path, store: Ledger, tag: object) -> None:
     store.extend_cooldown(cooldown("a"))
     insert(folder, "vitals/x", "{}", tag=tag)
-    with closing(DiskStore(folder)) as other:
+    with closing(on(folder)) as other:
         other.refresh()
         store.extend_cooldown(cooldown("b"))
         assert other.refresh().cooldown("b", "claude") is not None
 
 
-def test_a_cooldown_in_the_year_9999_is_clamped(folder: Path, store: DiskStore) -> None:
+def test_a_cooldown_in_the_year_9999_is_clamped(folder: Path, store: Ledger) -> None:
     store.refresh()
     insert(folder, "cooldown/a/claude", json.dumps({"until": 253_402_300_799, "reason": "quota", "since": NOW}))
     insert(
@@ -244,7 +254,7 @@ def test_a_cooldown_in_the_year_9999_is_clamped(folder: Path, store: DiskStore) 
     ],
 )
 def test_settings_in_the_file_change_nothing_and_nothing_is_ever_evicted(
-    folder: Path, store: DiskStore, name: str, value: object
+    folder: Path, store: Ledger, name: str, value: object
 ) -> None:
     store.refresh()
     store.close()
@@ -257,9 +267,7 @@ def test_settings_in_the_file_change_nothing_and_nothing_is_ever_evicted(
 
 
 @pytest.mark.parametrize("key", [7, None, b"\xff"])
-def test_a_settings_table_that_diskcache_did_not_write_is_set_aside(
-    folder: Path, store: DiskStore, key: object
-) -> None:
+def test_a_settings_table_that_diskcache_did_not_write_is_set_aside(folder: Path, store: Ledger, key: object) -> None:
     store.refresh()
     store.close()
     tamper(folder, "DROP TABLE Settings")
@@ -272,9 +280,10 @@ def test_a_settings_table_that_diskcache_did_not_write_is_set_aside(
 # Modes, owners, links
 
 
+@EITHER
 @POSIX
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_the_folder_is_0700_and_every_file_0600(folder: Path, store: DiskStore, umask: int) -> None:
+def test_the_folder_is_0700_and_every_file_0600(folder: Path, store: Ledger, umask: int) -> None:
     before = os.umask(umask)
     try:
         exercise(store)
@@ -282,14 +291,15 @@ def test_the_folder_is_0700_and_every_file_0600(folder: Path, store: DiskStore, 
             modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in [folder, *folder.rglob("*")]}
     finally:
         os.umask(before)
-    assert {path.name for path in modes} >= {"cache.db", "cache.db-wal", "cache.db-shm", "open.lock", "locks", "owners"}
+    files = {database_file(folder).name + ending for ending in ("", "-wal", "-shm")}
+    assert {path.name for path in modes} >= {*files, "open.lock", "locks", "owners"}
     for path, mode in modes.items():
         assert mode == (0o700 if path.is_dir() else 0o600), path
 
 
 @POSIX
 def test_a_folder_that_is_open_to_others_is_closed_with_a_warning(
-    folder: Path, store: DiskStore, caplog: pytest.LogCaptureFixture
+    folder: Path, store: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.mkdir()
     folder.chmod(0o777)
@@ -302,7 +312,7 @@ def test_a_folder_that_is_open_to_others_is_closed_with_a_warning(
 
 
 @POSIX
-def test_a_symbolic_link_in_place_of_the_folder_is_refused(folder: Path, store: DiskStore, tmp_path: Path) -> None:
+def test_a_symbolic_link_in_place_of_the_folder_is_refused(folder: Path, store: Ledger, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StateUnavailableError, match=r"symbolic link.*state_dir"):
@@ -312,8 +322,9 @@ def test_a_symbolic_link_in_place_of_the_folder_is_refused(folder: Path, store: 
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@EITHER
 @POSIX
-def test_a_symbolic_link_in_place_of_the_file_is_refused(folder: Path, store: DiskStore, tmp_path: Path) -> None:
+def test_a_symbolic_link_in_place_of_the_file_is_refused(folder: Path, store: Ledger, tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     database_file(folder).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StateUnavailableError, match="symbolic link"):
@@ -321,20 +332,21 @@ def test_a_symbolic_link_in_place_of_the_file_is_refused(folder: Path, store: Di
     assert not (tmp_path / "elsewhere").exists()
 
 
+@EITHER
 @POSIX
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("before", ["nothing", "closed", "open"])
 def test_a_symbolic_link_in_place_of_a_companion_is_refused_and_its_target_left_alone(
-    folder: Path, store: DiskStore, tmp_path: Path, ending: str, before: str
+    folder: Path, store: Ledger, tmp_path: Path, ending: str, before: str
 ) -> None:
     """Before, a process that had the file open already gave the link's target mode 0600."""
     folder.mkdir(mode=0o700)
-    other = DiskStore(folder)
+    other = on(folder)
     if before != "nothing":
         other.write_note("n", {"text": "x"})
     if before != "open":
         other.close()
-    target, link = tmp_path / "elsewhere", folder / f"cache.db{ending}"
+    target, link = tmp_path / "elsewhere", folder / (database_file(folder).name + ending)
     target.write_text("mine")
     target.chmod(0o644)
     link.unlink(missing_ok=True)
@@ -346,15 +358,16 @@ def test_a_symbolic_link_in_place_of_a_companion_is_refused_and_its_target_left_
     other.close()
 
 
+@EITHER
 @POSIX
-def test_a_pipe_in_place_of_the_file_is_refused(folder: Path, store: DiskStore) -> None:
+def test_a_pipe_in_place_of_the_file_is_refused(folder: Path, store: Ledger) -> None:
     folder.mkdir(mode=0o700)
     os.mkfifo(database_file(folder))
     with pytest.raises(StateUnavailableError, match="not a regular file"):
         store.refresh()
 
 
-def test_a_file_in_place_of_the_folder_is_refused(folder: Path, store: DiskStore) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(folder: Path, store: Ledger) -> None:
     folder.write_text("mine")
     with pytest.raises(StateUnavailableError, match="not a folder"):
         store.refresh()
@@ -362,7 +375,7 @@ def test_a_file_in_place_of_the_folder_is_refused(folder: Path, store: DiskStore
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_another_user_is_refused(folder: Path, store: DiskStore) -> None:
+def test_a_folder_of_another_user_is_refused(folder: Path, store: Ledger) -> None:
     folder.mkdir(mode=0o700)
     os.chown(folder, 65_534, 65_534)
     with pytest.raises(StateUnavailableError, match="another user"):
@@ -396,7 +409,9 @@ def other_text(file: Path) -> None:
 def other_database(file: Path) -> None:
     file.unlink()
     with closing(sqlite3.connect(file)) as connection:
-        connection.execute("CREATE TABLE Cache (rowid INTEGER PRIMARY KEY, something)")
+        for table in ("Cache", "ledger"):
+            connection.execute(f"CREATE TABLE {table} (rowid INTEGER PRIMARY KEY, something)")
+            connection.execute(f"CREATE INDEX {table}_tag ON {table} (something)")
         connection.commit()
 
 
@@ -429,7 +444,10 @@ STARTER = """
 import sys
 from pathlib import Path
 from support import answer, ready
-from litellm_antigravity.state.disk import DiskStore
+if Path(sys.argv[1]).name == "sqlite":
+    from litellm_antigravity.state.sqlite import SqliteStore as DiskStore
+else:
+    from litellm_antigravity.state.disk import DiskStore
 store = DiskStore(Path(sys.argv[1]))
 ready()
 store.refresh()
@@ -438,38 +456,41 @@ answer(number)
 """
 
 
+@EITHER
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_a_broken_file_is_set_aside_once_though_four_processes_start_on_it(folder: Path, name: str) -> None:
     breakage, times = BREAKAGES[name]
-    with closing(DiskStore(folder)) as store:
+    with closing(on(folder)) as store:
         for number in range(40):
             store.write_note(f"n{number}", {"text": "x" * 1000})
     breakage(database_file(folder))
     numbers = run_together(STARTER, [(folder,)] * 4)
     assert sorted(numbers) == [0, 1, 2, 3]
     assert len(list(folder.glob("corrupt-*"))) == times
-    with closing(DiskStore(folder)) as store:
+    with closing(on(folder)) as store:
         assert store.next_cursor_start() == 4
 
 
+@EITHER
 def test_setting_a_broken_file_aside_is_said_aloud_and_keeps_the_file(
-    folder: Path, store: DiskStore, caplog: pytest.LogCaptureFixture
+    folder: Path, store: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.mkdir(mode=0o700)
     database_file(folder).write_text("evidence")
     store.refresh()
     (kept,) = folder.glob("corrupt-*")
-    assert (kept / "cache.db").read_text() == "evidence"
+    assert (kept / database_file(folder).name).read_text() == "evidence"
     assert [record.levelname for record in caplog.records if "corrupt" in record.getMessage()] == ["WARNING"]
 
 
+@EITHER
 def test_a_process_that_had_the_broken_file_open_moves_to_the_new_one_and_keeps_what_it_knows(
-    folder: Path, store: DiskStore, monkeypatch: pytest.MonkeyPatch
+    folder: Path, store: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_IDENTITY_CHECK_SECONDS", 0.0)
     store.extend_cooldown(cooldown("a"))
     zero_header(database_file(folder))
-    with closing(DiskStore(folder)) as other:
+    with closing(on(folder)) as other:
         other.extend_cooldown(cooldown("b"))
         view = store.refresh()
         assert view.cooldown("a", "claude") is not None
@@ -479,15 +500,14 @@ def test_a_process_that_had_the_broken_file_open_moves_to_the_new_one_and_keeps_
     assert len(list(folder.glob("corrupt-*"))) == 1
 
 
-def test_a_folder_that_was_removed_is_made_anew(
-    folder: Path, store: DiskStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@EITHER
+def test_a_folder_that_was_removed_is_made_anew(folder: Path, store: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "_IDENTITY_CHECK_SECONDS", 0.0)
     assert store.claim_slot("host:1:5:aa") == 0
     shutil.rmtree(folder)
     assert store.claim_slot("host:1:5:aa") == 0
     store.extend_cooldown(cooldown("a"))
-    with closing(DiskStore(folder)) as other:
+    with closing(on(folder)) as other:
         assert other.refresh().cooldown("a", "claude") is not None
         assert other.claim_slot("host:1:5:bb") == 1
 
@@ -496,7 +516,7 @@ def test_a_folder_that_was_removed_is_made_anew(
 
 
 def resilient(folder: Path, clock: FakeClock) -> ResilientStore:
-    return ResilientStore(DiskStore(folder, busy_timeout=0.2), clock)
+    return ResilientStore(on(folder, busy_timeout=0.2), clock)
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -538,6 +558,7 @@ def test_a_failed_disk_is_left_alone_for_a_while(folder: Path, clock: FakeClock)
     assert store.status().shared
 
 
+@EITHER
 def test_what_was_known_and_what_is_learnt_meanwhile_survive_an_outage(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -559,7 +580,7 @@ def test_what_was_known_and_what_is_learnt_meanwhile_survive_an_outage(
         store.end_cooldown("ended meanwhile", "claude", NOW + 1.0)
         store.extend_cooldown(cooldown("prolonged by others", 650.0, since=NOW))
         clock.advance(400.0)
-    with closing(DiskStore(folder)) as other:
+    with closing(on(folder)) as other:
         other.extend_cooldown(cooldown("prolonged by others", 900.0, since=NOW + 399.0))
         other.end_cooldown("ended by others", "claude", NOW + 100.0)
         store.refresh()
@@ -634,6 +655,7 @@ def test_a_store_that_can_only_be_read_has_not_recovered(clock: FakeClock) -> No
     assert store.status().problem is None
 
 
+@EITHER
 def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
     folder: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -652,13 +674,14 @@ def test_a_full_disk_fails_no_request_and_is_left_when_there_is_space_again(
     clock.advance(MAX_RETRY_SECONDS)
     assert store.refresh().cooldown("meanwhile", "claude") is not None
     assert store.status().shared
-    with closing(DiskStore(folder)) as other:
+    with closing(on(folder)) as other:
         assert other.refresh().cooldown("meanwhile", "claude") is not None
         assert other.read_note("n0") is not None
     assert len(warnings_in(caplog)) == 1
 
 
-def test_a_full_disk_is_a_typed_error_that_says_so(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@EITHER
+def test_a_full_disk_is_a_typed_error_that_says_so(store: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write_token("a", "old", None, "f")
     store.close()
     monkeypatch.setattr(connection, "_PRAGMAS", (*connection._PRAGMAS, "max_page_count = 1"))
@@ -678,14 +701,16 @@ def test_a_full_disk_is_a_typed_error_that_says_so(store: DiskStore, monkeypatch
 BUSY = """
 import sqlite3, sys
 from support import ready
-connection = sqlite3.connect(sys.argv[1] + "/cache.db", isolation_level=None)
+name = "/state.db" if sys.argv[1].endswith("sqlite") else "/cache.db"
+connection = sqlite3.connect(sys.argv[1] + name, isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
 ready()
 """
 
 
+@EITHER
 def test_a_writer_that_hangs_is_waited_for_no_longer_than_agreed(folder: Path) -> None:
-    with closing(DiskStore(folder, busy_timeout=0.1)) as store, closing(DiskStore(folder, busy_timeout=0.1)) as late:
+    with closing(on(folder, busy_timeout=0.1)) as store, closing(on(folder, busy_timeout=0.1)) as late:
         store.extend_cooldown(cooldown("a"))
         with Child(BUSY, folder) as writer:
             writer.wait_ready()
@@ -703,7 +728,10 @@ from pathlib import Path
 from support import answer
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.errors import StateUnavailableError
-from litellm_antigravity.state.disk import DiskStore
+if Path(sys.argv[1]).name == "sqlite":
+    from litellm_antigravity.state.sqlite import SqliteStore as DiskStore
+else:
+    from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.resilient import ResilientStore
 folder = Path(sys.argv[1])
 if os.geteuid() == 0:  # modes mean nothing to root
@@ -743,7 +771,10 @@ KILLS = """
 import os, random, signal, sqlite3, sys, time
 from pathlib import Path
 from support import answer
-from litellm_antigravity.state.disk import DiskStore
+if Path(sys.argv[1]).name == "sqlite":
+    from litellm_antigravity.state.sqlite import SqliteStore as DiskStore
+else:
+    from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.kinds import NOTE
 
 class Pairs(DiskStore):
@@ -786,11 +817,12 @@ for round in range(15):
     assert os.WIFSIGNALED(status), status
     pairs.append(store.read())
     assert store.read_token("a") is None or store.read_token("a").token.startswith("token ")
-connection = sqlite3.connect(folder / "cache.db")
+connection = sqlite3.connect(folder / ("state.db" if folder.name == "sqlite" else "cache.db"))
 answer([pairs, connection.execute("PRAGMA integrity_check").fetchone()[0]])
 """
 
 
+@EITHER
 @FORKS
 def test_a_process_killed_in_the_middle_of_writing_leaves_whole_changes_only(folder: Path) -> None:
     pairs, verdict = run_python(KILLS, folder, 20_240_607)
@@ -807,7 +839,10 @@ from pathlib import Path
 from support import answer
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.selection.vitals import VitalsRules
-from litellm_antigravity.state.disk import DiskStore
+if Path(sys.argv[1]).name == "sqlite":
+    from litellm_antigravity.state.sqlite import SqliteStore as DiskStore
+else:
+    from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.resilient import ResilientStore
 rules = VitalsRules()
@@ -858,6 +893,7 @@ answer([outcomes, alive, store.status().shared])
 """
 
 
+@EITHER
 @FORKS
 def test_children_forked_from_a_process_with_busy_threads_answer_and_so_do_the_threads(folder: Path) -> None:
     outcomes, alive, shared = run_python(FORKED, folder)
@@ -911,13 +947,17 @@ answer([os.waitstatus_to_exitcode(status), made[0].next_cursor_start()])
     assert run_python(code) == [7, 0]
 
 
+@EITHER
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed in /proc on Linux only")
 def test_a_forked_child_carries_no_handle_of_its_parent(folder: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
 from support import answer
-from litellm_antigravity.state.disk import DiskStore
+if Path(sys.argv[1]).name == "sqlite":
+    from litellm_antigravity.state.sqlite import SqliteStore as DiskStore
+else:
+    from litellm_antigravity.state.disk import DiskStore
 
 def handles():
     links = [os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
@@ -942,13 +982,17 @@ answer([len(before), os.read(reader, 1000).decode()])
     assert carried == "[]"
 
 
+@EITHER
 @FORKS
 def test_a_forked_child_does_not_take_its_parents_slot_or_lock_away(folder: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
 from support import answer
-from litellm_antigravity.state.disk import DiskStore
+if Path(sys.argv[1]).name == "sqlite":
+    from litellm_antigravity.state.sqlite import SqliteStore as DiskStore
+else:
+    from litellm_antigravity.state.disk import DiskStore
 store = DiskStore(Path(sys.argv[1]))
 slot = store.claim_slot("host:1:5:parent")
 reader, writer = os.pipe()
@@ -1021,7 +1065,7 @@ answer([name for name in ("litellm", "diskcache", "sqlite3", "httpx") if name in
 
 
 def test_a_token_is_in_its_own_row_only_and_in_no_message(
-    folder: Path, store: DiskStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, store: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     canary = "ya29" + ".canary-of-the-access-token"

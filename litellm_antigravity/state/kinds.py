@@ -125,18 +125,3 @@ CURSOR: Final = Kind[int](
 TURN: Final = Kind[float](
     "turn", lambda _, text: rows.number_in(rows.decode(text), "at"), lambda at: rows.encode({"at": at})
 )
-
-__all__ = [
-    "BUDGET",
-    "CAPACITY",
-    "COOLDOWN",
-    "CURSOR",
-    "NOTE",
-    "PRESENCE",
-    "PROBE",
-    "SLOT",
-    "TOKEN",
-    "TURN",
-    "VITALS",
-    "Kind",
-]

@@ -16,21 +16,8 @@ from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.turns import next_turn
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
+from litellm_antigravity.state import kinds
 from litellm_antigravity.state.backend import Row, StoreStatus
-from litellm_antigravity.state.kinds import (
-    BUDGET,
-    CAPACITY,
-    COOLDOWN,
-    CURSOR,
-    NOTE,
-    PRESENCE,
-    PROBE,
-    SLOT,
-    TOKEN,
-    TURN,
-    VITALS,
-    Kind,
-)
 from litellm_antigravity.state.replica import Changed, Replica
 from litellm_antigravity.state.rows import Presence, Probe, TokenRow, cooldown_name
 from litellm_antigravity.state.view import StateView
@@ -58,7 +45,7 @@ class Ledger:
         """Run an operation on the rows that are to be used now."""
         return operation(self.replica)
 
-    def _update(self, kind: Kind[_T], name: str, change: Callable[[_T | None], _T | None]) -> Changed[_T]:
+    def _update(self, kind: kinds.Kind[_T], name: str, change: Callable[[_T | None], _T | None]) -> Changed[_T]:
         return self._do(lambda replica: replica.update(kind, name, change))
 
     # The view
@@ -79,7 +66,7 @@ class Ledger:
 
     def extend_cooldown(self, cooldown: Cooldown) -> Cooldown:
         """Record a cooldown; a later end that is on record already stays (``until = max(old, new)``)."""
-        changed = self._update(COOLDOWN, _name(cooldown), cooldown.over)
+        changed = self._update(kinds.COOLDOWN, _name(cooldown), cooldown.over)
         if changed.after is None:
             return changed.before or cooldown
         self._sweep(cooldown.since)
@@ -88,7 +75,7 @@ class Ledger:
     def end_cooldown(self, account_id: str, pool: str, now: float) -> None:
         """End a cooldown: a probe went through, or the user says so."""
         name = cooldown_name(account_id, pool)
-        self._update(COOLDOWN, name, lambda known: None if known is None else known.ended(now))
+        self._update(kinds.COOLDOWN, name, lambda known: None if known is None else known.ended(now))
 
     def hold_capacity(self, model: str, now: float, seconds: float) -> None:
         """Let requests for a model fail fast until ``now + seconds``."""
@@ -97,7 +84,7 @@ class Ledger:
             longer = known is None or known.remaining(now) < seconds
             return Capacity(model, now + seconds, now) if longer else None
 
-        if self._update(CAPACITY, model, hold).after is not None:
+        if self._update(kinds.CAPACITY, model, hold).after is not None:
             self._sweep(now)
 
     def claim_probe(self, cooldown: Cooldown, now: float) -> bool:
@@ -112,11 +99,11 @@ class Ledger:
             free = all(_may_probe(cooldown, known[name], now) for name, cooldown in names.items())
             return dict.fromkeys(names, Probe(now, done=False)) if free else {}
 
-        return bool(self._do(lambda replica: replica.update_all(PROBE, [*names], claim)))
+        return bool(self._do(lambda replica: replica.update_all(kinds.PROBE, [*names], claim)))
 
     def finish_probe(self, account_id: str, pool: str, now: float) -> None:
         """Note that a probe was answered: the next one may come in an hour."""
-        self._update(PROBE, _probe_name(account_id, pool), lambda _: Probe(now, done=True))
+        self._update(kinds.PROBE, _probe_name(account_id, pool), lambda _: Probe(now, done=True))
 
     # Health, bucket, failures
 
@@ -127,18 +114,20 @@ class Ledger:
             after = change(known or fresh)
             return None if after is fresh else after
 
-        done = self._update(VITALS, account_id, changed)
+        done = self._update(kinds.VITALS, account_id, changed)
         return done.after or done.before or fresh
 
     def begin_request(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
         """Take a token and set the last use; with ``require_token``, return False instead of overdrawing."""
         send = _sending(now, rules, require_token=require_token)
-        return self._update(VITALS, account_id, lambda known: send(known or Vitals.fresh(rules))).after is not None
+        return (
+            self._update(kinds.VITALS, account_id, lambda known: send(known or Vitals.fresh(rules))).after is not None
+        )
 
     def begin_if_current(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
         """Do what `begin_request` does if the view is current; if not, or if that is not certain, return False."""
         send = _sending(now, rules, require_token=require_token)
-        return self._do(lambda replica: replica.update_if_current(VITALS, account_id, send))
+        return self._do(lambda replica: replica.update_if_current(kinds.VITALS, account_id, send))
 
     def record_success(self, account_id: str, family: ModelFamily, now: float, rules: VitalsRules) -> None:
         """Reward the account's health and forget the family's failures in a row."""
@@ -170,15 +159,15 @@ class Ledger:
 
     def take_retry(self, cost: float, now: float) -> bool:
         """Take tokens for a retry from the host's budget; return False, and take none, when there are too few."""
-        return self._update(BUDGET, "", lambda known: (known or RetryBudget()).taken(cost, now)).after is not None
+        return self._update(kinds.BUDGET, "", lambda known: (known or RetryBudget()).taken(cost, now)).after is not None
 
     def give_retry(self, gain: float, now: float) -> None:
         """Give tokens to the host's retry budget: something worked. A full one stays as it is."""
-        self._update(BUDGET, "", lambda known: None if known is None else known.given(gain, now))
+        self._update(kinds.BUDGET, "", lambda known: None if known is None else known.given(gain, now))
 
     def claim_turn(self, family: ModelFamily, earliest: float, latest: float) -> float:
         """Return when a request that waits for an account wakes up; see `next_turn`."""
-        written = self._update(TURN, family, lambda last: next_turn(last, earliest, latest)).after
+        written = self._update(kinds.TURN, family, lambda last: next_turn(last, earliest, latest)).after
         return earliest if written is None else written
 
     # Claims
@@ -187,7 +176,7 @@ class Ledger:
         """Return the owner's slot: the lowest number that no living process on this host holds."""
         self._do(lambda replica: replica.backend.stay_alive(owner))
         rows = self._do(lambda replica: replica.rows("slot/"))
-        holders = {row.key.removeprefix("slot/"): SLOT.decode("", row.text) for row in rows}
+        holders = {row.key.removeprefix("slot/"): kinds.SLOT.decode("", row.text) for row in rows}
         for number in (digits for digits, holder in holders.items() if holder == owner):
             if number.isascii() and number.isdecimal():
                 return int(number)
@@ -195,7 +184,7 @@ class Ledger:
             name = str(slot)
             holder = holders.get(name)
             while holder is None or not self._is_alive(holder):  # else somebody else was faster
-                changed = self._update(SLOT, name, functools.partial(_instead_of, holder, owner))
+                changed = self._update(kinds.SLOT, name, functools.partial(_instead_of, holder, owner))
                 if owner in (changed.after, changed.before):
                     return slot
                 holder = changed.before
@@ -206,7 +195,7 @@ class Ledger:
 
     def next_cursor_start(self) -> int:
         """Return the next number of the host-wide counter: 0, 1, 2, ..."""
-        following = self._update(CURSOR, "", lambda number: (number or 0) + 1).after
+        following = self._update(kinds.CURSOR, "", lambda number: (number or 0) + 1).after
         return 0 if following is None else following - 1
 
     def claims_version(self) -> int:
@@ -217,7 +206,7 @@ class Ledger:
 
     def read_token(self, account_id: str) -> TokenRow | None:
         """Return the cached access token of an account."""
-        return self._do(lambda replica: replica.read(TOKEN, account_id))
+        return self._do(lambda replica: replica.read(kinds.TOKEN, account_id))
 
     def write_token(self, account_id: str, token: str, expires_at: float | None, credential: str) -> TokenRow:
         """Cache an access token; its generation is one above the last one's."""
@@ -225,22 +214,22 @@ class Ledger:
         def next_one(known: TokenRow | None) -> TokenRow:
             return TokenRow(token, expires_at, credential, 1 if known is None else known.generation + 1)
 
-        return self._update(TOKEN, account_id, next_one).after or next_one(None)
+        return self._update(kinds.TOKEN, account_id, next_one).after or next_one(None)
 
     def read_note(self, name: str) -> Mapping[str, Any] | None:
         """Return a small record by name, such as a discovered project."""
-        return self._do(lambda replica: replica.read(NOTE, name))
+        return self._do(lambda replica: replica.read(kinds.NOTE, name))
 
     def write_note(self, name: str, fields: Mapping[str, object]) -> None:
         """Keep a small record by name."""
-        self._update(NOTE, name, lambda _: fields)
+        self._update(kinds.NOTE, name, lambda _: fields)
 
     # Processes
 
     def announce(self, presence: Presence) -> None:
         """Say which account this process is on."""
         self._do(lambda replica: replica.backend.stay_alive(presence.owner))
-        self._update(PRESENCE, presence.owner, lambda _: presence)
+        self._update(kinds.PRESENCE, presence.owner, lambda _: presence)
         self._sweep(presence.seen_at)
 
     def processes(self) -> list[Presence]:
@@ -248,7 +237,7 @@ class Ledger:
         living: list[Presence] = []
         gone: list[Row] = []
         for row in self._do(lambda replica: replica.rows("process/")):
-            presence = PRESENCE.decode("", row.text)
+            presence = kinds.PRESENCE.decode("", row.text)
             if presence is not None and self._is_alive(presence.owner):
                 living.append(presence)
             else:

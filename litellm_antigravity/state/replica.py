@@ -31,7 +31,7 @@ SWEPT_AT_ONCE: Final = 16
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Changed(Generic[_T]):
     """What became of a row: how it was, and what was written over it; ``None`` when nothing was."""
 

@@ -62,7 +62,10 @@ def split_cooldown_name(name: str) -> tuple[str, str]:
 
 def encode(fields: Mapping[str, object]) -> str:
     """Return a row's text: ASCII, because what upstream says may hold half a surrogate pair, which SQLite refuses."""
-    return json.dumps(fields, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(fields)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # `json.dumps` would make one for each row
 
 
 def decode(text: object) -> dict[str, Any] | None:
@@ -150,14 +153,8 @@ def decode_cooldown(account_id: str, pool: str, text: object) -> Cooldown | None
 def encode_vitals(vitals: Vitals) -> str:
     """Return the text of an account's vitals: a short array, since this row is written for every request."""
     failures = {family: [known.count, known.at] for family, known in vitals.failures.items()}
-    return json.dumps(
-        {
-            "v": [vitals.health, vitals.health_at, vitals.tokens, vitals.tokens_at, vitals.last_used],
-            "f": failures,
-        },
-        separators=(",", ":"),
-        allow_nan=False,
-    )
+    numbers = [vitals.health, vitals.health_at, vitals.tokens, vitals.tokens_at, vitals.last_used]
+    return encode({"v": numbers, "f": failures})
 
 
 def decode_vitals(text: object) -> Vitals | None:
