@@ -280,6 +280,25 @@ def test_a_switch_is_seen_by_a_process_that_runs(path: Path) -> None:
     assert other.current().accounts[0].disabled_families == {"claude"}
 
 
+def test_a_companion_that_breaks_leaves_what_was_read_before_in_force(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = put(path, entry(1), entry(2))
+    source.update_entry(source.load().accounts[0].id, disabledFamilies=["claude"])
+    before = source.current()
+    assert source.current() is before
+    source.companion.write_text('{"version": 4, "acc')
+    assert source.current() is before
+    assert "The accounts read before stay in use." in caplog.text
+    with pytest.raises(AccountsFileError, match=r"litellm\.json is not valid JSON"):
+        AccountsFile(path).current()
+    with pytest.raises(AccountsFileError):
+        source.update_entry(before.accounts[1].id, label="work")
+    assert source.companion.read_text() == '{"version": 4, "acc'
+    source.companion.unlink()
+    assert not source.current().accounts[0].disabled_families
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"label": 5}, {"label": ""}, {"disabledFamilies": "claude"}, {"disabledFamilies": ["x"]}, {"retired": []}],

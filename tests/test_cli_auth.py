@@ -117,6 +117,22 @@ def test_the_list_says_what_keeps_each_account_from_serving(path: Path, home: Pa
     assert states == ["limited", "disabled", "ready", "out", "needs an OAuth client"]
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_no_word_is_broken_on_a_narrow_screen_and_an_address_stays_whole(
+    columns: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, lines ran over the edge, where terminals break them in the middle of a word."""
+    url = "https://accounts.google.com/" + "verify" * 30
+    monkeypatch.delenv("LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID")
+    save(path, entry(1), entry(2, verificationRequired=True, verificationUrl=url, oauthClient={"clientId": "x"}))
+    whole = done("auth", "list")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = done("auth", "list").splitlines()
+    assert all(len(line) <= columns or len(line.split()) == 1 for line in lines)
+    assert " ".join(" ".join(lines).split()) == " ".join(whole.split())
+    assert url in " ".join(lines)
+
+
 def test_accounts_without_any_client_are_not_listed_as_ready(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID")
     save(path, entry(1), entry(2))

@@ -39,6 +39,7 @@ def list_accounts(accounts_file: Path | None, as_json: bool) -> None:
 
     from litellm_antigravity.accounts import AccountsFile
     from litellm_antigravity.cli.auth_facts import saved_accounts
+    from litellm_antigravity.cli.prose import on_screen
     from litellm_antigravity.settings import Settings
 
     settings = Settings()
@@ -48,7 +49,7 @@ def list_accounts(accounts_file: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(document, indent=2))
         return
     for line in _lines(snapshot, saved, settings):
-        click.echo(line)
+        click.echo(on_screen(line, hang=5 if line.startswith(" ") else 2))
 
 
 def _lines(snapshot: AccountsSnapshot, saved: Sequence[Saved], settings: Settings) -> Iterator[str]:

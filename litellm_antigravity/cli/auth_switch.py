@@ -57,6 +57,7 @@ def retry(accounts: tuple[str, ...], everybody: bool) -> None:
     """
     from litellm_antigravity.accounts import AccountsFile
     from litellm_antigravity.cli.choosing import chosen
+    from litellm_antigravity.cli.prose import on_screen
     from litellm_antigravity.pool import AccountPool
 
     if everybody == bool(accounts):
@@ -73,7 +74,7 @@ def retry(accounts: tuple[str, ...], everybody: bool) -> None:
         pool.store.close()
     for account, cooldowns in ended:
         for line in _released(account, cooldowns, snapshot):
-            click.echo(line)
+            click.echo(on_screen(line))
 
 
 @click.command(epilog="\b\nExample:\n  litellm-antigravity auth remove user1@gmail.com\n")
@@ -102,6 +103,7 @@ def remove(accounts: tuple[str, ...], yes: bool) -> None:
 
 def _switch(words: Sequence[str], family: str | None, *, on: bool) -> None:
     from litellm_antigravity.cli.choosing import chosen, name_of
+    from litellm_antigravity.cli.prose import on_screen
 
     source, snapshot = _source()
     for account in chosen(snapshot, words):
@@ -115,7 +117,8 @@ def _switch(words: Sequence[str], family: str | None, *, on: bool) -> None:
         source.update_entry(account.id, disabledFamilies=[*after], enabled=len(after) < len(_FAMILIES))
         click.echo(f"{name} is {'enabled' if on else 'disabled'}{for_family}.")
         if on and not account.enabled:
-            click.echo("An OpenCode that runs since before may disable it again: enable it there, too, or restart it.")
+            again = "An OpenCode that runs since before may disable it again: enable it there, too, or restart it."
+            click.echo(on_screen(again))
 
 
 def _source() -> tuple[AccountsFile, AccountsSnapshot]:

@@ -108,13 +108,14 @@ def _entries(source: Path) -> list[dict[str, object]]:
 
 def _show(steps: Sequence[Step]) -> None:
     from litellm_antigravity.cli.choosing import name_of
+    from litellm_antigravity.cli.prose import on_screen
     from litellm_antigravity.masking import shown
 
     said = {"add": "add", "replace": "new credential for", "keep": "saved already:", "skip": "skip"}
     for number, step in enumerate(steps, 1):
         name = f"entry {number}" if step.account is None else name_of(step.account)
         why = f": {shown(step.problem)}" if step.problem else ""
-        click.echo(f"  {said[step.change]} {name}{why}")
+        click.echo(on_screen(f"  {said[step.change]} {name}{why}", hang=4))
 
 
 def _saved_entries(source: AccountsFile, words: tuple[str, ...]) -> list[dict[str, object]]:

@@ -37,6 +37,7 @@ def verify(accounts: tuple[str, ...], as_json: bool) -> None:
     from litellm_antigravity.catalog import Catalogs
     from litellm_antigravity.cli.auth_facts import saved_accounts
     from litellm_antigravity.cli.choosing import chosen
+    from litellm_antigravity.cli.prose import on_screen
     from litellm_antigravity.settings import Settings
 
     settings = Settings()
@@ -51,7 +52,7 @@ def verify(accounts: tuple[str, ...], as_json: bool) -> None:
         for check in _checked(catalogs, wanted, settings):
             checks.append(check)
             for line in () if as_json else _lines(check, numbers[check.account.id], remarks.get(check.account.id)):
-                click.echo(line)
+                click.echo(on_screen(line, hang=3))
     finally:
         catalogs.close()
     if as_json:
