@@ -64,16 +64,21 @@ class AllAccountsLimitedError(AntigravityError):
     Attributes:
         retry_after: the remaining seconds to the earliest one; ``None`` when none comes back by itself.
         accounts: one line per account: masked e-mail, reason, remaining time.
+        forbidden: whether none comes back by itself because upstream wants their owners to act, rather than because
+            none is signed in.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None, accounts: tuple[str, ...]) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None, accounts: tuple[str, ...], forbidden: bool = False
+    ) -> None:
         super().__init__(message)
+        self.forbidden = forbidden
         self.retry_after = retry_after
         self.retryable = retry_after is not None
         self.accounts = tuple(map(shown, accounts))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_limited, (str(self), self.retry_after, self.accounts)
+        return _rebuild_limited, (str(self), self.retry_after, self.accounts, self.forbidden)
 
 
 class PoolStoppedError(AllAccountsLimitedError):
@@ -117,8 +122,10 @@ class RequestRefusedError(AntigravityError):
         return _rebuild_refused, (self.refusal, self.account, self.retries_spent, self.afterwards)
 
 
-def _rebuild_limited(message: str, retry_after: float | None, accounts: tuple[str, ...]) -> AllAccountsLimitedError:
-    return AllAccountsLimitedError(message, retry_after=retry_after, accounts=accounts)
+def _rebuild_limited(
+    message: str, retry_after: float | None, accounts: tuple[str, ...], forbidden: bool = False
+) -> AllAccountsLimitedError:
+    return AllAccountsLimitedError(message, retry_after=retry_after, accounts=accounts, forbidden=forbidden)
 
 
 def _rebuild_stopped(message: str, accounts: tuple[str, ...]) -> PoolStoppedError:

@@ -86,8 +86,10 @@ def all_limited(
         tail = "None comes back by itself: see `litellm-antigravity status`."
     else:
         tail = f"The first one is free again in {spell_duration(math.ceil(retry_after))}."
+    refused = {RefusalKind.VERIFICATION.value, RefusalKind.BANNED.value}
+    forbidden = retry_after is None and any(one.reason in refused for known in benched.values() for one in known)
     return AllAccountsLimitedError(
-        f"{head}. {tail} [{'; '.join(lines)}]", retry_after=retry_after, accounts=tuple(lines)
+        f"{head}. {tail} [{'; '.join(lines)}]", retry_after=retry_after, accounts=tuple(lines), forbidden=forbidden
     )
 
 

@@ -106,6 +106,29 @@ def test_a_router_does_not_go_on_as_somebody_else(
         assert "The next one will be served by us***3@example.com." in str(raised.value)
 
 
+@every_door
+def test_when_upstream_wants_every_owner_to_act_it_is_no_matter_of_signing_in(
+    simulator: Simulator, tmp_path: Path, door: Callable[..., Any]
+) -> None:
+    """Before, it was a 401: clients asked people to sign in, and LiteLLM benched the deployment, which said 429."""
+    sticky(simulator, tmp_path)
+    simulator.refuse("verification")
+    for _ in range(2):
+        error = fail(door)
+        assert isinstance(error, litellm.PermissionDeniedError)
+        assert "None comes back by itself: see `litellm-antigravity status`." in str(error)
+    assert len(simulator.requests("generateContent")) == 3
+
+
+def test_a_router_says_so_again_and_again(simulator: Simulator, tmp_path: Path) -> None:
+    model = {"model_name": "pool", "litellm_params": {"model": MODEL}}
+    router = routed([model], simulator, tmp_path)
+    simulator.refuse("verification")
+    for _ in range(3):
+        error = fail(async_door, router=router, model="pool")
+        assert isinstance(error, litellm.PermissionDeniedError), error
+
+
 # Two bans
 
 
