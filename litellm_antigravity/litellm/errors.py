@@ -48,7 +48,7 @@ def as_litellm(error: AntigravityError, model: str, longest_wait: float | None =
         return _make("PermissionDeniedError", 403, str(error), model, num_retries=0)
     if isinstance(error, AllAccountsLimitedError):
         if error.forbidden:  # no 401, for which clients ask people to sign in, and LiteLLM benches the deployment
-            return _make(litellm.PermissionDeniedError, 403, str(error), model, num_retries=0)
+            return _make("PermissionDeniedError", 403, str(error), model, num_retries=0)
         if error.retry_after is None:
             return _make("AuthenticationError", 401, str(error), model)
         return _rate_limit(str(error), told_wait(error.retry_after, longest_wait), model)
