@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.aftermath import stopped
@@ -12,7 +13,10 @@ from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import AllAccountsLimitedError
 from litellm_antigravity.logs import spell_duration
 from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.refusals.kinds import MEANINGS
 from litellm_antigravity.selection.bans import is_stopped
+
+_FORBIDDEN: Final = frozenset(kind.value for kind, meaning in MEANINGS.items() if meaning.status == 403)
 
 
 def all_disabled(path: Path) -> str:
@@ -86,8 +90,7 @@ def all_limited(
         tail = "None comes back by itself: see `litellm-antigravity status`."
     else:
         tail = f"The first one is free again in {spell_duration(math.ceil(retry_after))}."
-    refused = {RefusalKind.VERIFICATION.value, RefusalKind.BANNED.value}
-    forbidden = retry_after is None and any(one.reason in refused for known in benched.values() for one in known)
+    forbidden = retry_after is None and any(one.reason in _FORBIDDEN for known in benched.values() for one in known)
     return AllAccountsLimitedError(
         f"{head}. {tail} [{'; '.join(lines)}]", retry_after=retry_after, accounts=tuple(lines), forbidden=forbidden
     )
