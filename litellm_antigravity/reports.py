@@ -9,7 +9,6 @@ from litellm_antigravity.deadlines import time_limit
 from litellm_antigravity.errors import StateBusyError
 from litellm_antigravity.lease import Lease, Outcome
 from litellm_antigravity.pool import AccountPool
-from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.threads import QUICK, Threads
 
 
@@ -31,7 +30,7 @@ class Reports:
 
     async def areport(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `report` does without blocking the event loop."""
-        if isinstance(outcome, Refusal) or lease.probes or self.pool.recorder.changes_anything(lease, outcome):
+        if self.pool.recorder.changes_anything(lease, outcome):
             await self._threads.run(QUICK, partial(self.report, lease, outcome, seconds))
 
     def write(self, write: Callable[[], None], seconds: float) -> None:

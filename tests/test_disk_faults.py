@@ -1016,7 +1016,8 @@ AUDIT = """
 import os, sys
 from pathlib import Path
 from support import answer
-import sqlite3, diskcache, filelock, asyncio, concurrent.futures, socket, tempfile  # what others do at import is theirs
+import sqlite3, diskcache, filelock, asyncio, concurrent.futures, pydantic, socket, tempfile  # what others do is theirs
+pydantic.create_model("First")  # it looks for plugins then
 touched = []
 def watch(event, args):
     if event == "open" and isinstance(args[0], (str, bytes, os.PathLike)):

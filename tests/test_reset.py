@@ -15,6 +15,7 @@ from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
+from litellm_antigravity.state.database import DatabaseBackend
 from litellm_antigravity.state.disk import DiskStore
 
 pytestmark = pytest.mark.once
@@ -163,7 +164,7 @@ def test_a_state_that_cannot_be_written_is_an_error(
     def refuse(*_: object, **__: object) -> None:
         raise StateUnavailableError("the disk is full")
 
-    monkeypatch.setattr(DiskStore, "end_cooldown", refuse)
+    monkeypatch.setattr(DatabaseBackend, "update", refuse)
     result = run("reset", "--all", "--yes")
     assert result.exit_code == 1
     assert "nothing has changed: the disk is full" in result.stderr
