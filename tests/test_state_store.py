@@ -23,6 +23,7 @@ from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.vitals import Failures, Vitals, VitalsRules
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, Ledger
 from litellm_antigravity.state.memory import MemoryBackend, MemoryStore
 from litellm_antigravity.state.replica import Replica
@@ -523,6 +524,30 @@ def test_threads_of_one_owner_share_its_slot(store: Ledger) -> None:
     assert in_threads(6, lambda _: store.claim_slot("host:1:77:aa")) == [0] * 6
 
 
+def test_a_slot_that_somebody_frees_goes_to_the_next_one_though_its_owner_lives(place: Place) -> None:
+    first, second, third = stores = [place.open() for _ in range(3)]
+    owners = ["host:1:77:aa", "host:1:77:bb", "host:1:77:cc"]
+    assert [store.claim_slot(owner) for store, owner in zip(stores[:2], owners[:2], strict=True)] == [0, 1]
+    assert third.slot_owners() == {0: owners[0], 1: owners[1]}
+    third.free_slot(0)
+    third.free_slot(7)  # which nobody has
+    assert third.slot_owners() == second.slot_owners() == {1: owners[1]}
+    assert third.claim_slot(owners[2]) == 0
+    assert first.claim_slot(owners[0]) == 2
+
+
+def test_a_change_of_vitals_that_was_reckoned_elsewhere_is_added_to_what_others_have_made_of_them(place: Place) -> None:
+    store, other, rules = place.open(), place.open(), VitalsRules()
+    store.begin_request("a", NOW, rules, require_token=False)
+    drift = VitalsDrift(spent=5.0, health=-30.0)
+    other.begin_request("a", NOW, rules, require_token=False)
+    store.merge_vitals("a", drift, NOW, rules)
+    vitals = other.refresh().vitals["a"]
+    assert (vitals.tokens_now(NOW, rules), vitals.health_now(NOW, rules)) == (43.0, 40.0)
+    store.merge_vitals("new", drift, NOW, rules)
+    assert other.refresh().vitals["new"].tokens_now(NOW, rules) == 45.0
+
+
 def test_processes_that_announced_themselves_are_listed(place: Place) -> None:
     first = Presence("host:1:77:aa", 1, "sticky", NOW, 0, {"claude": "a"})
     second = Presence("host:9:78:bb", 9, "hybrid", NOW, None, {})
@@ -702,7 +727,11 @@ def test_a_killed_processs_slot_is_free_at_once_and_it_is_no_longer_listed(folde
         assert [presence.owner for presence in store.processes()] == ["host:1:5:aa", "host:1:5:bb"]
         (victim, slot) = (first, 0) if store.processes()[0].slot == 0 else (second, 0)
         victim.kill()
+        rows = store.replica.rows("process/")
+        assert len(store.processes(forget=False)) == 1
+        assert store.replica.rows("process/") == rows  # who only looks changes nothing
         assert len(store.processes()) == 1
+        assert len(store.replica.rows("process/")) == 1
         assert store.claim_slot("host:1:5:cc") == slot
 
 

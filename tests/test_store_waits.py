@@ -19,18 +19,20 @@ import litellm_antigravity
 from litellm_antigravity.deadlines import seconds_left, time_limit
 from litellm_antigravity.errors import StateBusyError
 from litellm_antigravity.simulator import Simulator
+from litellm_antigravity.state import disk, sqlite
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.sqlite import SqliteStore
 
 pytestmark = pytest.mark.once
 
 GREEDY = """
 import sqlite3, sys, time
 from support import ready
-connection = sqlite3.connect(sys.argv[1] + "/cache.db", isolation_level=None, timeout=60)
+connection = sqlite3.connect(f"{sys.argv[1]}/{sys.argv[2]}", isolation_level=None, timeout=60)
 ready()
 for number in range(15):  # it gets on, so that whoever waits goes on waiting; seldom, so that few find the gap between
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("UPDATE Settings SET value = ? WHERE key = 'hits'", (number,))
+    connection.execute(f"PRAGMA user_version = {number}")
     ready() if number == 0 else time.sleep(1)
     connection.execute("COMMIT")
 """
@@ -39,8 +41,8 @@ for number in range(15):  # it gets on, so that whoever waits goes on waiting; s
 class Greedy(Child):
     """A process that has the write lock nearly all the time, for a quarter of a minute."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(GREEDY, folder / "state")
+    def __init__(self, folder: Path, database: str = disk.DATABASE) -> None:
+        super().__init__(GREEDY, folder / "state", database)
         self.wait_ready()
 
     def begin(self) -> None:
@@ -133,10 +135,13 @@ def test_how_a_request_ended_is_written_later_if_others_keep_it_from_the_state(
             time.sleep(0.05)
 
 
-def test_threads_that_wait_for_the_one_that_waits_have_limits_of_their_own(tmp_path: Path) -> None:
-    with closing(DiskStore(tmp_path / "state")) as store:
+@pytest.mark.parametrize(("kind", "database"), [(DiskStore, disk.DATABASE), (SqliteStore, sqlite.DATABASE)])
+def test_threads_that_wait_for_the_one_that_waits_have_limits_of_their_own(
+    kind: type[DiskStore | SqliteStore], database: str, tmp_path: Path
+) -> None:
+    with closing(kind(tmp_path / "state")) as store:
         store.write_note("n", {"text": "x"})
-        greedy = Greedy(tmp_path)
+        greedy = Greedy(tmp_path, database)
         with greedy:
             greedy.begin()
             patient = threading.Thread(target=store.write_note, args=("n", {"text": "y"}))
