@@ -170,7 +170,7 @@ BUILT_IN_MODELS: Final[Mapping[str, ModelFacts]] = MappingProxyType(
         "gpt-oss-120b-medium": _GPT_OSS,
     }
 )
-"""The models upstream is known to have had (UPSTREAM, F2). They change monthly; any other name is passed on too."""
+"""The models upstream is known to have had (docs/upstream.md). They change monthly; any other name is passed on too."""
 
 
 def facts_of(model: str) -> ModelFacts:

@@ -1,4 +1,4 @@
-"""Refusals on demand: one kind for every class of DESIGN, section 7, and for the ways in which a reply can break."""
+"""Refusals on demand: one kind for every class of docs/design.md, and for the ways in which a reply can break."""
 
 from __future__ import annotations
 
