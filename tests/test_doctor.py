@@ -353,7 +353,11 @@ WORKER = """
 
 
 @pytest.mark.usefixtures("healthy")
-def test_the_processes_that_share_the_state_are_counted_and_compared() -> None:
+@pytest.mark.parametrize("backend", ["diskcache", "sqlite"])
+def test_the_processes_that_share_the_state_are_counted_and_compared(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITELLM_ANTIGRAVITY_STATE_BACKEND", backend)
     with Child(WORKER, "sticky") as one, Child(WORKER, "sticky") as two:
         one.wait_ready()
         two.wait_ready()

@@ -29,6 +29,7 @@ from litellm_antigravity.login.clients import NO_CLIENT
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator.people import agree, decline
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.sqlite import SqliteStore
 
 __all__ = ["browser", "user"]  # fixtures
 
@@ -207,10 +208,14 @@ def test_a_broken_accounts_file_is_neither_passed_over_nor_written_over(user: Us
     assert browser.pages == []
 
 
-def test_who_signs_in_again_gets_a_new_credential_and_is_no_longer_revoked(user: User, browser: Browser) -> None:
+@pytest.mark.parametrize(("backend", "kind"), [("diskcache", DiskStore), ("sqlite", SqliteStore)])
+def test_who_signs_in_again_gets_a_new_credential_and_is_no_longer_revoked(
+    backend: str, kind: type[DiskStore | SqliteStore], user: User, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITELLM_ANTIGRAVITY_STATE_BACKEND", backend)
     user.save(EMAILS[0], EMAILS[1])
     old = user.simulator.account(EMAILS[0]).refresh_token
-    store = DiskStore(user.folder / "state")
+    store = kind(user.folder / "state")
     try:
         account = AccountsFile(user.accounts_file).load().accounts[0]
         store.extend_cooldown(Cooldown(account.id, WHOLE_ACCOUNT, float("inf"), "revoked", time.time(), fact=True))
