@@ -399,7 +399,8 @@ def test_a_deployment_of_another_provider_with_the_same_models_name_changes_noth
     assert key not in litellm.model_cost
     theirs = {"model_name": "theirs", "litellm_params": {"model": key, "api_key": "a-key"}}
     try:
-        litellm.Router(model_list=[theirs])  # enters the name into LiteLLM's table
+        for _ in range(2):
+            litellm.Router(model_list=[theirs])  # enters the name into LiteLLM's table, the second time with its fields
         messages = [{"role": "system", "content": "Be brief."}, *MESSAGES]
         litellm.completion(model="antigravity/gemini-3-flash", messages=messages, reasoning_effort="low")
     finally:
