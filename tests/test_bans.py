@@ -96,7 +96,8 @@ def test_a_router_does_not_go_on_as_somebody_else(
     shape: Shape, door: Door, simulator: Simulator, tmp_path: Path
 ) -> None:
     """Before, the Router tried the next deployment, and so the next account, up to ``num_retries`` times."""
-    skip_where_one_deployment_sleeps(door)  # it overwrites num_retries, for which it tries again
+    # It overwrites num_retries, for which it tries again.
+    skip_where_one_deployment_sleeps(async_door if door is async_streams else door)
     router = routed(group_of(shape, simulator)[::2], simulator, tmp_path)
     simulator.refuse("banned", email=FIRST, times=1)
     with pytest.raises(Exception) as raised:  # noqa: PT011 - LiteLLM makes several things of its own providers' 403

@@ -390,3 +390,20 @@ def test_the_call_s_time_out_ends_a_request_that_hangs(simulator: Simulator, reg
         ask(timeout=0.3)
     with pytest.raises(litellm.Timeout):
         ask_async(timeout=0.3)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_deployment_of_another_provider_with_the_same_models_name_changes_nothing(simulator: Simulator) -> None:
+    """Before, on LiteLLM 1.90: the system prompt was a user's message then, and `thinking` was refused."""
+    key = "gemini/gemini-3-flash"
+    assert key not in litellm.model_cost
+    theirs = {"model_name": "theirs", "litellm_params": {"model": key, "api_key": "a-key"}}
+    try:
+        for _ in range(2):
+            litellm.Router(model_list=[theirs])  # enters the name into LiteLLM's table, the second time with its fields
+        messages = [{"role": "system", "content": "Be brief."}, *MESSAGES]
+        litellm.completion(model="antigravity/gemini-3-flash", messages=messages, reasoning_effort="low")
+    finally:
+        litellm.model_cost.pop(key, None)
+    body = simulator.requests(status=200, path="/v1internal:generateContent")[-1].body["request"]
+    assert body["systemInstruction"]["parts"] == [{"text": "Be brief."}]

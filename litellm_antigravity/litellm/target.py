@@ -92,7 +92,8 @@ def _nearest(name: str) -> str:
 
 
 def _knows(name: str) -> bool:
-    return f"gemini/{name}" in litellm.model_cost
+    # A Router enters its deployments' models, too, of which LiteLLM knows no more than the name: their values are None.
+    return (litellm.model_cost.get(f"gemini/{name}") or {}).get("mode") is not None
 
 
 __all__ = ["Target", "translation_model"]
