@@ -120,6 +120,6 @@ def _next_steps() -> str:
         place = "the accounts file (setting accounts_file)"
     return (
         "Google's Antigravity terms forbid third-party clients; accounts have been suspended for using them.\n"
-        "To use your own accounts, type `litellm-antigravity auth login` (those of opencode-antigravity-auth are found in "
-        f'{place}); README.md tells the way, "From nothing to the first answer".'
+        "To use your own accounts, type `litellm-antigravity auth login` (those of opencode-antigravity-auth are found "
+        f'in {place}); README.md tells the way, "From nothing to the first answer".'
     )
