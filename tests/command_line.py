@@ -29,7 +29,7 @@ def new_home(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     patch.setenv("PYTHONPATH", str(ROOT))
     patch.chdir(folder)
     # Whatever an earlier test of this process has asked to see: commands are processes of their own for their users.
-    logging.getLogger("litellm_antigravity").setLevel(logging.WARNING)
+    logging.getLogger("litellm_antigravity").setLevel(logging.NOTSET)
     logging.getLogger("LiteLLM").setLevel(logging.WARNING)
     return folder
 
