@@ -170,7 +170,10 @@ BUILT_IN_MODELS: Final[Mapping[str, ModelFacts]] = MappingProxyType(
         "gpt-oss-120b-medium": _GPT_OSS,
     }
 )
-"""The models upstream is known to have had (UPSTREAM, F2). They change monthly; any other name is passed on too."""
+"""The models upstream is known to have had. They change monthly; any other name is passed on too.
+
+Source: router-for-me/CLIProxyAPI's list of 2026-08-22, and later threads of the same project.
+"""
 
 
 def facts_of(model: str) -> ModelFacts:

@@ -457,7 +457,7 @@ class AccountPool(ForkAware):
         return chosen
 
     def _start(self, roster: AccountsSnapshot, family: ModelFamily) -> int:
-        """Return where this process starts in the list of enabled accounts (DESIGN, section 5)."""
+        """Return where this process starts in the list of enabled accounts (docs/design.md, "Selection")."""
         count = len(roster.enabled)
         base = roster.base_index.get(family, 0)
         offset, message = 0, None

@@ -1,4 +1,4 @@
-"""Hybrid's scoreboard against a plain re-statement of the formula in DESIGN, section 5."""
+"""Hybrid's scoreboard against a plain re-statement of the formula in docs/design.md, "Selection"."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RULES = [
 def plain_scores(
     known: Mapping[str, Vitals], now: float, current: str | None, among: Collection[str], rules: VitalsRules
 ) -> dict[str, float]:
-    """The formula as DESIGN writes it: the score of each account that may be chosen, in file order."""
+    """The formula of docs/design.md, "Selection": the score of each account that may be chosen, in file order."""
     scores = {}
     for account, vitals in known.items():
         health, tokens, idle = vitals.health, vitals.tokens, 3600.0

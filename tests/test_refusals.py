@@ -1,4 +1,4 @@
-"""Which class an upstream error is: every body of UPSTREAM F1, every row of DESIGN 7, and whatever else may come."""
+"""Which class an upstream error is: every body of docs/upstream.md, every row of docs/design.md, and what else comes."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ PER_MINUTE = {"violations": [{"quotaId": "GenerateContentInputTokensPerModelPerM
 
 # What was sent, and what must come out: class, delay. Named after where the body is written down.
 BODIES: dict[str, tuple[int, object, RefusalKind, float | None]] = {
-    # UPSTREAM F1
+    # docs/upstream.md, "Error bodies"
     "weekly quota": (429, WEEKLY, K.QUOTA, 256527.791609974),
     "quota, older text": (
         429,
@@ -167,7 +167,7 @@ BODIES: dict[str, tuple[int, object, RefusalKind, float | None]] = {
         None,
     ),
     "invalid_grant in a 401": (401, error(401, "Token refresh: invalid_grant", "UNAUTHENTICATED"), K.REVOKED, None),
-    # DESIGN 7, what is left of it
+    # docs/design.md, "Refusals", what is left of it
     "quota text with a reset": (429, exhausted("Weekly quota is used up; it resets in 5h."), K.QUOTA, 5 * 3600.0),
     "quota text with a reset in the details": (
         429,
@@ -320,7 +320,7 @@ def test_an_address_that_nobody_should_be_sent_to_is_dropped(url: str) -> None:
     assert (refusal.kind, refusal.url) == (K.VERIFICATION, None)
 
 
-# Delays, in the order of DESIGN 7
+# Delays, in the order of docs/design.md, "Refusals"
 
 SOURCES: list[tuple[str, float]] = [
     ("RetryInfo", 11),

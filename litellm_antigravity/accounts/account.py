@@ -19,7 +19,7 @@ def account_id_for(email: str | None, credential: Credential) -> str:
     """Return the stable id of an account: ``acct-`` and 16 hex digits.
 
     It comes from the e-mail, whatever its case, so that it survives a new sign-in; without an e-mail from the source
-    of the credential. Never from a position in a list (UPSTREAM, lesson 3).
+    of the credential. Never from a position in a list (docs/upstream.md, "Lessons of other pools").
     """
     name = (email or "").strip().lower()
     return f"acct-{digest16('email', name) if name else digest16('credential', credential.lineage)}"

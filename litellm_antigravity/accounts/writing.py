@@ -16,7 +16,7 @@ from litellm_antigravity.clock import Clock
 from litellm_antigravity.errors import AccountsFileError
 
 STALE_SECONDS = 10.0
-"""A lock folder that nobody has touched for this long is abandoned (opencode-antigravity-auth, UPSTREAM F3)."""
+"""A lock folder that nobody has touched for this long is abandoned (docs/upstream.md, "Accounts file")."""
 
 WAIT_SECONDS = 12.0
 """How long to wait for somebody else's lock."""

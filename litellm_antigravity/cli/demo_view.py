@@ -34,7 +34,7 @@ def show_heading(console: Console, title: str, strategy: str) -> None:
 
 
 def show_starts(console: Console, pids: Mapping[int, int], accounts: int, facts: RoundFacts) -> None:
-    """Print with which account each worker began, and how that follows from its process id (DESIGN, section 5).
+    """Print with which account each worker began, and how its process id led there (docs/design.md, "Selection").
 
     Args:
         console: where to.

@@ -1,7 +1,7 @@
 """Access tokens shared by every process on the host: one refresh serves them all.
 
 The order is lock (per account, across processes) -> re-read -> still stale? -> refresh -> store -> release
-(DESIGN, section 6).
+(docs/accounts.md).
 """
 
 from __future__ import annotations

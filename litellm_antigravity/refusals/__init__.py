@@ -1,4 +1,4 @@
-"""What upstream refuses, in what words, and what follows from it: pure, no I/O, time passed in (DESIGN, section 7)."""
+"""What upstream refuses, in what words, and what follows: pure, time passed in (docs/design.md, "Refusals")."""
 
 from __future__ import annotations
 

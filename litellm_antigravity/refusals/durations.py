@@ -1,4 +1,4 @@
-"""Delays as upstream writes them. A missing hint is ``None``, never a number (UPSTREAM, lesson 6)."""
+"""Delays as upstream writes them. No hint is ``None``, never a number (docs/upstream.md, "Lessons of other pools")."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from litellm_antigravity.state.rows import MAX_COOLDOWN_SECONDS
 
 MIN_DELAY_SECONDS: Final = 1.0
 """Shorter hints are rounded up to this: with no floor clients loop on "available in 0 s", with one of 2 s their
-retries cascade (UPSTREAM, F1)."""
+retries cascade (docs/upstream.md, "Error bodies")."""
 
 _MAX_TEXT: Final = 100
 _SECONDS: Final = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _NUMBER: Final = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
-_UNIT: Final = r"ms|us|µs|ns|d|h|m|s"  # "ms" before "m": 290ms is not 290 minutes (UPSTREAM, F1)
+_UNIT: Final = r"ms|us|µs|ns|d|h|m|s"  # "ms" before "m": 290ms is not 290 minutes (docs/upstream.md, "Error bodies")
 _PART: Final = re.compile(rf"({_NUMBER})({_UNIT})")
 _DURATION: Final = re.compile(rf"(?:{_NUMBER}(?:{_UNIT}))+")
 _RESET_TEXT: Final = re.compile(rf"\bresets? (?:after|in) ((?:{_NUMBER}(?:{_UNIT}) ?)+)", re.IGNORECASE)
@@ -70,7 +70,7 @@ def first_delay(
     message: str,
     now: float,
 ) -> float | None:
-    """Return the first usable hint in the order of DESIGN, section 7, in seconds; ``None`` when there is none.
+    """Return the first usable hint in the order of docs/design.md, "Refusals", in seconds; ``None`` when there is none.
 
     A hint that cannot be (negative, not a number, longer than a month) is passed over for the next one.
 

@@ -1,4 +1,4 @@
-"""Classifies what upstream refuses (DESIGN, section 7). Reasons beat status codes; status codes beat texts."""
+"""Classifies what upstream refuses (docs/design.md, "Refusals"). Reasons beat status codes; status codes beat texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from litellm_antigravity.refusals.durations import first_delay, text_delay
 from litellm_antigravity.refusals.refusal import Refusal, RefusalKind
 from litellm_antigravity.refusals.words import clean, clean_name, https_url
 
-# The graver first: it decides when a body has several (UPSTREAM, F1).
+# The graver first: it decides when a body has several (docs/upstream.md, "Error bodies").
 _BY_REASON: Final = {
     "TOS_VIOLATION": RefusalKind.BANNED,
     "VALIDATION_REQUIRED": RefusalKind.VERIFICATION,
@@ -160,7 +160,7 @@ def _kind(error: ErrorBody, status: int, delay: float | None) -> RefusalKind:
 
 
 def _kind_of_429(error: ErrorBody, delay: float | None) -> RefusalKind:
-    """Tell apart the four things that are called 429 (UPSTREAM, lesson 4)."""
+    """Tell apart the four things that are called 429 (docs/upstream.md, "Lessons of other pools")."""
     for period, kind in (("PerDay", RefusalKind.QUOTA), ("PerMinute", RefusalKind.RATE)):
         if any(period in name for name in error.quota_ids):
             return kind

@@ -1,4 +1,4 @@
-"""What follows from a refusal: what to record for others, and what this request does next (DESIGN, section 7)."""
+"""What follows from a refusal: what to record, and what this request does next (docs/design.md, "Refusals")."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from litellm_antigravity.selection.retry_budget import RETRY_COST, TIMEOUT_COST
 from litellm_antigravity.selection.vitals import Penalty
 from litellm_antigravity.state.rows import WHOLE_ACCOUNT, model_pool
 
-# Seconds, all from DESIGN, section 7.
+# Seconds, all from docs/design.md, "Refusals".
 QUOTA_LADDER: Final = (60.0, 300.0, 1800.0, 7200.0)
 RATE_SECONDS: Final = 30.0
 REFUSED_REQUEST_SECONDS: Final = 10.0
@@ -90,7 +90,7 @@ def record_for(
     consecutive_failures: int = 0,
     others_answered: bool = False,
 ) -> Record:
-    """Return what to record of a refusal (DESIGN, section 7).
+    """Return what to record of a refusal (docs/design.md, "Refusals").
 
     Args:
         refusal: what upstream said.

@@ -15,7 +15,7 @@ _MAX_NAME = 256  # as long as a model's name may be
 
 
 class RefusalKind(str, Enum):
-    """The classes of DESIGN, section 7; the values are the words that people read in ``status`` and messages."""
+    """The classes of docs/design.md, "Refusals"; the values are what people read in ``status`` and messages."""
 
     QUOTA = "quota"
     RATE = "rate"

@@ -1,4 +1,4 @@
-"""The token bucket: our own guess at how many requests a minute an account bears (DESIGN, section 5)."""
+"""The token bucket: our own guess at how many requests a minute an account bears (docs/design.md, "Selection")."""
 
 from __future__ import annotations
 

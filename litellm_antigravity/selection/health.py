@@ -1,4 +1,4 @@
-"""Health: a score from 0 to 100 that says how well an account has done lately (DESIGN, section 5)."""
+"""Health: a score from 0 to 100 that says how well an account has done lately (docs/design.md, "Selection")."""
 
 from __future__ import annotations
 

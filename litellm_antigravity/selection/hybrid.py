@@ -1,4 +1,4 @@
-"""Hybrid: the account with the best score of health, tokens and rest (DESIGN, section 5).
+"""Hybrid: the account with the best score of health, tokens and rest (docs/design.md, "Selection").
 
 ``score = 2 * health + 500 * tokens / max_tokens + 0.1 * min(seconds since last use, 3600)``, and +150 for the current
 account. The formula and its constants are those of opencode-antigravity-auth 1.6.0 (``rotation.ts``).

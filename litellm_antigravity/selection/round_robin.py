@@ -1,4 +1,4 @@
-"""Round-robin: the next available account each time (DESIGN, section 5)."""
+"""Round-robin: the next available account each time (docs/design.md, "Selection")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sticky selection: stay with the current account; where a process starts; who comes next (DESIGN, section 5)."""
+"""Sticky selection: stay; where a process starts; who comes next (docs/design.md, "Selection")."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
 
 FAILURE_WINDOW_SECONDS = 2.0
-"""A refusal that several requests in flight see at once counts as one failure (DESIGN, section 7)."""
+"""A refusal that several requests in flight see at once counts as one failure (docs/design.md, "Refusals")."""
 
 Penalty: TypeAlias = Literal["rate", "failure"]
 

@@ -1,4 +1,4 @@
-"""The settings themselves: names, defaults, bounds (DESIGN, section 3, table)."""
+"""The settings themselves: names, defaults, bounds (docs/settings.md)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Group(BaseModel):
 
 
 class HealthScoreSettings(_Group):
-    """How an account's health moves, in points (DESIGN, section 5, hybrid). Defaults: opencode-antigravity-auth."""
+    """How an account's health moves, in points (docs/design.md, "Selection"). Defaults: opencode-antigravity-auth."""
 
     initial: NonNegative = Field(default=70.0, description="health of an account never used")
     success_reward: NonNegative = Field(default=1.0, description="points gained by a served request")
@@ -60,7 +60,7 @@ class HealthScoreSettings(_Group):
 
 
 class TokenBucketSettings(_Group):
-    """The bucket of requests each account has (DESIGN, section 5, hybrid). Defaults: opencode-antigravity-auth."""
+    """The bucket of requests each account has (docs/design.md, "Selection"). Defaults: opencode-antigravity-auth."""
 
     max_tokens: Positive = Field(default=50.0, description="how many requests the bucket holds")
     regeneration_rate_per_minute: NonNegative = Field(default=6.0, description="requests gained per minute")

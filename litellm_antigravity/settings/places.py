@@ -13,7 +13,7 @@ _NO_HOME = "No home directory can be found for this user; set HOME, or the setti
 
 
 def config_dir_for(env: Mapping[str, str], platform: str, home: Path) -> Path:
-    """Return the folder of OpenCode's settings, as opencode-antigravity-auth finds it (UPSTREAM, accounts file).
+    """Return the folder of OpenCode's settings, as the plugin finds it (docs/upstream.md, "Accounts file").
 
     Args:
         env: the environment variables; an empty one counts as unset.

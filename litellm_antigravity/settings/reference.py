@@ -32,7 +32,7 @@ class SettingReference(NamedTuple):
 
 
 def settings_reference() -> list[SettingReference]:
-    """Return every setting, in the order of the table in DESIGN, section 3; groups key by key."""
+    """Return every setting, in the order of docs/settings.md; groups key by key."""
     return [_refer(place) for place in setting_places(Settings) if len(place) > 1 or not group_of(Settings, place[0])]
 
 

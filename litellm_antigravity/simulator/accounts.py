@@ -31,7 +31,7 @@ class SimulatedAccount:
         email: its name everywhere in the simulator.
         refresh_token: what the token endpoint accepts; random unless given. Not in the ``repr``.
         project: the only project that its requests may name; ``None`` when it has none.
-        project_form: how ``loadCodeAssist`` spells the project: a string or ``{"id"}`` (UPSTREAM, F2).
+        project_form: how ``loadCodeAssist`` spells the project: a string or ``{"id"}``.
         api_key: for the plain Gemini API paths; random unless given. Not in the ``repr``.
     """
 
@@ -70,7 +70,7 @@ def accounts_document(
     entries: Mapping[str, Mapping[str, Any]],
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return an accounts file as opencode-antigravity-auth writes it (UPSTREAM, F3).
+    """Return an accounts file as opencode-antigravity-auth writes it (docs/upstream.md, "Accounts file").
 
     Args:
         accounts: in file order.

@@ -1,4 +1,4 @@
-"""Error bodies, as users have seen them (UPSTREAM, F1). The texts are upstream's own, because parsers read them."""
+"""Error bodies, as users have seen them (docs/upstream.md, "Error bodies"): in upstream's words, which parsers read."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def invalid_request(message: str, request_id: str) -> dict[str, Any]:
 
 
 def quota_info(remaining: float, full_at: float | None) -> dict[str, Any]:
-    """Return what ``fetchAvailableModels`` says of a model's quota (UPSTREAM, F2).
+    """Return what ``fetchAvailableModels`` says of a model's quota (docs/upstream.md, "Hosts and paths").
 
     Args:
         remaining: the part that is left, from 0 to 1; upstream leaves out a 0.

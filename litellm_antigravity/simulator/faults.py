@@ -1,4 +1,4 @@
-"""Refusals on demand: one kind for every class of DESIGN, section 7, and for the ways in which a reply can break."""
+"""Refusals on demand: one kind for every class of docs/design.md, "Refusals", and every way in which a reply breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the simulated model says, whole or in chunks, in Gemini's shape (UPSTREAM, F2)."""
+"""What the simulated model says, whole or in chunks, in Gemini's shape (docs/upstream.md, "Hosts and paths")."""
 
 from __future__ import annotations
 

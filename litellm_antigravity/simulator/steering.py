@@ -43,7 +43,7 @@ class Steering:
     def drain(self, email: str, family: ModelFamily | None, reset_seconds: float = 600.0) -> None:
         """Let an account have no quota in a family (``None``: in both) for ``reset_seconds``.
 
-        Until then its requests are refused with the remaining time (UPSTREAM, F1, "Quota").
+        Until then its requests are refused with the remaining time (docs/upstream.md, "Error bodies").
         """
         self.account(email)
         self._upstream.quotas.drain(email, family, reset_seconds)

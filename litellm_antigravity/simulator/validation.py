@@ -93,7 +93,7 @@ class InvalidRequestError(Exception):
 
 
 def check_envelope(body: Any) -> dict[str, Any]:
-    """Return a Cloud Code envelope if it is one (UPSTREAM, F2).
+    """Return a Cloud Code envelope if it is one (docs/upstream.md, "Hosts and paths").
 
     Raises:
         InvalidRequestError: names the first thing that is wrong.

@@ -45,7 +45,7 @@ from litellm_antigravity.state.rows import (
 from litellm_antigravity.state.view import StateView
 
 PROBE_INTERVAL_SECONDS = 3600.0
-"""A cooldown longer than this may be probed by one request on the whole host once in this time (DESIGN, section 7)."""
+"""A longer cooldown may be probed by one request of the host once in this time (docs/design.md, "Selection")."""
 
 PROBE_LEASE_SECONDS = 300.0
 """A prober that was killed keeps others from probing for this long at most."""
