@@ -1,4 +1,4 @@
-"""Which class an upstream error is: every body of docs/upstream.md, every row of docs/design.md, and what else comes."""
+"""Which class an upstream error is: every body of docs/upstream.md, every row of docs/design.md, and more."""
 
 from __future__ import annotations
 
