@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,6 @@ def new_home(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     patch.setenv("LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID", "my-own-client")
     patch.setenv("PYTHONPATH", str(ROOT))
     patch.chdir(folder)
-    # Whatever an earlier test of this process has asked to see: commands are processes of their own for their users.
-    logging.getLogger("litellm_antigravity").setLevel(logging.WARNING)
-    logging.getLogger("LiteLLM").setLevel(logging.WARNING)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -46,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=order)
 
 
+LOGS = {"": logging.WARNING, "litellm_antigravity": logging.NOTSET, "LiteLLM": logging.WARNING}
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)
 
 
@@ -97,6 +99,17 @@ def _own_secrets() -> None:
 def _nobody_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test see the warnings that are given once per process."""
     monkeypatch.setattr("litellm_antigravity.logs._told", set())
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """Let each test begin with logs as a new process has them, whatever an earlier one asked to see."""
+    for name, level in LOGS.items():
+        logging.getLogger(name).setLevel(level)
+    ours = logging.getLogger("litellm_antigravity")
+    before = list(ours.handlers)
+    yield
+    ours.handlers[:] = before
 
 
 @pytest.fixture

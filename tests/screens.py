@@ -39,7 +39,7 @@ FOLDER = ROOT / "tests" / "screens"
 WIDTHS = (60, 80, 120)
 PROGRAM = "litellm-antigravity"
 
-_HOME_SHOWN = "/home/you/project"
+_HOME_SHOWN = "<the-user's-home>"
 _HOME_PREFIX = "/tmp/you-"  # noqa: S108 - with what `mkdtemp` adds it is as long as what is shown: lines break alike
 _VERIFY = (
     "https://accounts.google.com/signin/continue?sarp=1&scc=1&continue=https://developers.google.com/gemini-code-assist"
@@ -120,7 +120,7 @@ def entry(number: int, **more: Any) -> dict[str, Any]:
     return {
         "email": f"user{number}@gmail.com",
         "refreshToken": f"1//refresh-token-{number}",
-        "oauthClient": {"clientId": "client", "clientSecret": "GOCSPX-0000-xyz"},
+        "oauthClient": {"clientId": "client", "clientSecret": "a-secret"},
         **more,
     }
 

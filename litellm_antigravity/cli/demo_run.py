@@ -122,6 +122,6 @@ def _next_steps() -> str:
         place = "the accounts file (setting accounts_file)"
     return (
         "Google's Antigravity terms forbid third-party clients; accounts have been suspended for using them.\n"
-        f"To use your own accounts, put them in {place} (opencode-antigravity-auth writes this file), check with "
-        '`litellm-antigravity auth list`, and read "Your own accounts" in README.md.'
+        "To use your own accounts, type `litellm-antigravity auth login` (those of opencode-antigravity-auth are found "
+        f'in {place}); README.md tells the way, "From nothing to the first answer".'
     )
