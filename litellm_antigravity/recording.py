@@ -70,11 +70,11 @@ class Recorder:
         return replace(lease, probes=(self._store.extend_cooldown(probe),))
 
     def changes_anything(self, lease: Lease, outcome: Outcome) -> bool:
-        """Return whether there is something to record: an account in full health without failures gains nothing."""
+        """Return whether there is something to record; see `Vitals.gains`."""
         if isinstance(outcome, Refusal) or lease.probes:
             return True
         vitals = self._store.known().vitals.get(lease.account.id)
-        return vitals is None or vitals.succeeded(lease.family, self._clock.time(), self._rules) is not vitals
+        return vitals is None or vitals.gains(lease.family, self._clock.time(), self._rules)
 
     def record(self, lease: Lease, outcome: Outcome) -> None:
         """Record how a leased request ended.

@@ -95,12 +95,20 @@ class Vitals:
 
         The very same object comes back when nothing changes, so that a store can skip the write.
         """
-        before = self.health_now(now, rules)
-        after = min(rules.health.max_score, before + rules.health.success_reward)
-        if after == before and family not in self.failures:
+        if not self.gains(family, now, rules):
             return self
-        failures = {name: known for name, known in self.failures.items() if name != family}
-        return replace(self, health=after, health_at=now, failures=failures)
+        health = min(rules.health.max_score, self.health_now(now, rules) + rules.health.success_reward)
+        failures = self.failures
+        if family in failures:
+            failures = {name: known for name, known in failures.items() if name != family}
+        return Vitals(health, now, self.tokens, self.tokens_at, self.last_used, failures)  # faster than `replace`
+
+    def gains(self, family: ModelFamily, now: float, rules: VitalsRules) -> bool:
+        """Return whether an answer changes anything: an account in full health without failures gains nothing."""
+        if family in self.failures:
+            return True
+        before = self.health_now(now, rules)
+        return min(rules.health.max_score, before + rules.health.success_reward) != before
 
     def failed(self, family: ModelFamily, now: float, rules: VitalsRules, penalty: Penalty | None) -> Vitals:
         """Return the vitals after a refusal; within two seconds of the last one only one of them counts."""
