@@ -6,6 +6,8 @@ They are npm's, installed by CI into the folder that ``REAL_AGENTS_DIR`` names; 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,12 +29,17 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=AGENTS)
-def agent(request: pytest.FixtureRequest) -> Agent:
-    chosen = AGENTS[request.param]
-    if chosen.found is None:
-        pytest.skip(f"{chosen.program} is not installed in the folder that {FOLDER_VARIABLE} names")
-    return chosen
+def with_each_agent(play: Callable[[Agent, Path], None], folder: Path) -> None:
+    """Have each agent that is installed play, all at once: they wait most of the time. A failure says whose it is."""
+    found = [agent for agent in AGENTS.values() if agent.found is not None]
+    if not found:
+        pytest.skip(f"no agent is installed in the folder that {FOLDER_VARIABLE} names")
+    folders = [folder / agent.program for agent in found]
+    for each in folders:
+        each.mkdir()
+    with ThreadPoolExecutor(len(found)) as threads:
+        for playing in [threads.submit(play, *each) for each in zip(found, folders, strict=True)]:
+            playing.result()
 
 
 class Rehearsal:
@@ -63,17 +70,21 @@ def config_in(folder: Path) -> Path:
     return config
 
 
-def test_an_agents_session_runs_its_tools_and_notices_no_limit(agent: Agent, tmp_path: Path) -> None:
+def test_an_agents_session_runs_its_tools_and_notices_no_limit(tmp_path: Path) -> None:
+    with_each_agent(play_a_session, tmp_path)
+
+
+def play_a_session(agent: Agent, folder: Path) -> None:
     script = load_script("agent-session")
     with (
         Simulator(script.accounts or 1) as simulator,
-        Proxy(config_in(tmp_path), tmp_path, pool_environment(simulator, tmp_path), imported=True) as proxy,
+        Proxy(config_in(folder), folder, pool_environment(simulator, folder), imported=True) as proxy,
     ):
         simulator.play(script)
-        ran = Rehearsal(agent, proxy, simulator, tmp_path).ask()
+        ran = Rehearsal(agent, proxy, simulator, folder).ask()
         assert ran.code == 0, ran.said
         assert "rehearsal.txt is written and checked" in ran.out
-        assert (tmp_path / "work" / "rehearsal.txt").read_text() == "rehearsed\n"  # the tools did run
+        assert (folder / "work" / "rehearsal.txt").read_text() == "rehearsed\n"  # the tools did run
         assert len(simulator.requests(kind="quota")) == 1
         last = [entry.body["request"]["contents"] for entry in simulator.requests("generateContent", kind="served")][-1]
         results = [part for turn in last for part in turn["parts"] if "functionResponse" in part]
@@ -81,14 +92,18 @@ def test_an_agents_session_runs_its_tools_and_notices_no_limit(agent: Agent, tmp
         assert "rehearsed" in str(results)
 
 
-def test_a_day_of_limits_shows_what_the_page_says(agent: Agent, tmp_path: Path) -> None:
+def test_a_day_of_limits_shows_what_the_page_says(tmp_path: Path) -> None:
+    with_each_agent(play_a_day, tmp_path)
+
+
+def play_a_day(agent: Agent, folder: Path) -> None:
     script = load_script("day-of-limits")
     with (
         Simulator(script.accounts or 1) as simulator,
-        Proxy(config_in(tmp_path), tmp_path, pool_environment(simulator, tmp_path), imported=True) as proxy,
+        Proxy(config_in(folder), folder, pool_environment(simulator, folder), imported=True) as proxy,
     ):
         simulator.play(script)
-        rehearsal = Rehearsal(agent, proxy, simulator, tmp_path)
+        rehearsal = Rehearsal(agent, proxy, simulator, folder)
         first = rehearsal.ask()
         assert {"rate", "quota", "capacity", "truncated-stream", "verification", "banned"} <= {*rehearsal.kinds}
         assert first.code != 0

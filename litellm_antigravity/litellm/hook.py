@@ -199,7 +199,11 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if refusal.kind is RefusalKind.BANNED:
             error.num_retries = 0  # type: ignore[attr-defined]  # LiteLLM's exceptions have it; the Router obeys it
         routing = self._handler.routing
-        if refusal.status == 429 and (limited := routing.limited_error_after(_pinned_by(found[1]))) is not None:
+        if refusal.status == 429:
+            self._give_up(error, routing.limited_error_after(_pinned_by(found[1])))
+
+    def _give_up(self, error: object, limited: AllAccountsLimitedError | None) -> None:
+        if limited is not None:
             give_up(error, limited, told_wait(limited.retry_after, self._handler.longest_wait))
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
@@ -242,6 +246,24 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             msg = f"{what}; use /v1/chat/completions, /v1/messages or /v1/responses"
             raise bad_request(msg, str(model))
         check_timeouts(data, str(model))
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: Mapping[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: object,  # noqa: ARG002 - LiteLLM's signature
+        traceback_str: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Say who is limited, and until when, where a group of another provider's deployments has nobody left.
+
+        Newer LiteLLM shows `async_post_call_failure_deployment_hook` a copy of the error, on which that is lost, and
+        the proxy tells of the first of a request's failures only in its other events.
+        """
+        model = request_data.get("model")
+        is_ours = getattr(original_exception, "llm_provider", None) == PROVIDER
+        if isinstance(model, str) and not is_ours and getattr(original_exception, "status_code", None) == 429:
+            limited = await asyncio.to_thread(self._handler.routing.limited_error_of, model)
+            self._give_up(original_exception, limited)
 
     async def async_post_call_response_headers_hook(
         self,

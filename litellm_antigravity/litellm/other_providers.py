@@ -12,6 +12,7 @@ from typing import Any, Final
 import litellm
 
 from litellm_antigravity.errors import AllAccountsLimitedError
+from litellm_antigravity.litellm.seams.proxy import make_rate_limit_error
 from litellm_antigravity.refusals import Refusal, connection_refusal, parse_refusal, timeout_refusal
 
 
@@ -68,6 +69,7 @@ def give_up(error: Any, limits: AllAccountsLimitedError, retry_after: float | No
     if not getattr(error, _TOLD, False):  # LiteLLM tells of one failure in several ways
         error.message = f"{limits} Upstream said: {getattr(error, 'message', error)}"
         setattr(error, _TOLD, True)
+        make_rate_limit_error(error)
     if retry_after is not None:
         headers = {"retry-after": str(max(1, math.ceil(retry_after)))}
         error.headers = {**(getattr(error, "headers", None) or {}), **headers}

@@ -121,6 +121,9 @@ def _proxy_rate_limit_error(proxy_exception: Any) -> Any:
     class RateLimitError(litellm.RateLimitError, Base):  # type: ignore[misc]  # LiteLLM's types are not followed
         def __init__(self, **given: Any) -> None:
             super().__init__(**given)
+            self.become_proxys()
+
+        def become_proxys(self) -> None:
             self.headers: dict[str, str] = {}
             self.param = None
             self.openai_code = self.code
@@ -139,4 +142,16 @@ def rate_limit_error() -> Any:
     return litellm.RateLimitError if proxy_exception is None else _proxy_rate_limit_error(proxy_exception)
 
 
-__all__ = ["install", "proxy_config", "rate_limit_error"]
+def make_rate_limit_error(error: object) -> None:
+    """Make a rate limit that LiteLLM has raised one of `rate_limit_error`, where that is another class.
+
+    Args:
+        error: LiteLLM's exception; changed. Any other one is left as it is.
+    """
+    kind = rate_limit_error()
+    if type(error) is litellm.RateLimitError and kind is not litellm.RateLimitError:
+        error.__class__ = kind
+        error.become_proxys()  # type: ignore[attr-defined]  # `kind` has it
+
+
+__all__ = ["install", "make_rate_limit_error", "proxy_config", "rate_limit_error"]

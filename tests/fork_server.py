@@ -43,23 +43,23 @@ def fork_proxy(options: Sequence[str], environment: Mapping[str, str], folder: P
     """
     wanted = {"options": [*options], "environment": {**environment}, "folder": str(folder), "log": str(log)}
     with _ONE_AT_A_TIME:
-        nursery = _nursery()
-        assert nursery.stdin is not None
-        assert nursery.stdout is not None
-        nursery.stdin.write(json.dumps(wanted) + "\n")
-        nursery.stdin.flush()
-        return int(nursery.stdout.readline())
+        server = _fork_server()
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(json.dumps(wanted) + "\n")
+        server.stdin.flush()
+        return int(server.stdout.readline())
 
 
 @functools.cache
-def _nursery() -> subprocess.Popen[str]:
+def _fork_server() -> subprocess.Popen[str]:
     # It ends when its standard input does, that is with us at the latest.
     environment = {**os.environ, **IMPORT_ENVIRONMENT}
-    nursery = subprocess.Popen(
+    server = subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )
-    atexit.register(nursery.kill)
-    return nursery
+    atexit.register(server.kill)
+    return server
 
 
 def _serve(requests: IO[str], answers: IO[str]) -> None:
