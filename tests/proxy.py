@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
-from nursery import EXIT_CODE, fork_proxy
+from fork_server import EXIT_CODE, fork_proxy
 from support import free_port
 
 from litellm_antigravity.simulator import Simulator
@@ -54,7 +54,7 @@ class Proxy:
         by_variable: name the file by ``CONFIG_FILE_PATH`` instead of ``--config``.
         options: more of LiteLLM's command line.
         gunicorn: an application for a gunicorn that somebody starts on his own; the file is named by the variable then.
-        imported: fork it from a process that has LiteLLM imported; see `nursery`.
+        imported: fork it from a process that has LiteLLM imported; see `fork_server`.
     """
 
     def __init__(

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import httpx
 import openai
 import pytest
@@ -141,6 +140,8 @@ def openai_client(served: Served) -> Any:
 
 
 def anthropic_client(served: Served) -> Any:
+    import anthropic  # a second that only this file's process needs to spend
+
     return anthropic.Anthropic(base_url=served.proxy.url, api_key=served.proxy.key, max_retries=0)
 
 

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import anthropic
 import openai
 import pytest
 from proxy import Proxy, needs_proxy, pool_environment, use_accounts
@@ -152,6 +151,8 @@ class Agents:
 
     @property
     def anthropic(self) -> Any:
+        import anthropic  # a second that only this file's process needs to spend
+
         return anthropic.Anthropic(base_url=self.proxy.url, api_key=self.proxy.key, max_retries=0)
 
 
