@@ -37,10 +37,10 @@ def aftermath(pool: AccountPool | None, lease: Lease, refusal: Refusal) -> str |
     if refusal.kind is not RefusalKind.BANNED or pool is None:
         return None
     try:
-        roster, view = pool.accounts.current(), pool.store.refresh()
-        if stopping_bans(roster, view, pool.clock.time()):
+        snapshot, view = pool.accounts.current(), pool.store.refresh()
+        if stopping_bans(snapshot, view, pool.clock.time()):
             return STOPPED_BY_BANS
-        next_one = roster.by_id.get(pool.choose(lease.model) or "")
+        next_one = snapshot.by_id.get(pool.choose(lease.model) or "")
     except AntigravityError:
         return None  # the accounts file has just become unreadable, which the next request says
     if next_one is None:

@@ -32,7 +32,7 @@ from litellm_antigravity.refusals.failed import (
     may_be_error,
     may_become_error,
 )
-from litellm_antigravity.refusals.words import clean, https_url
+from litellm_antigravity.refusals.messages import clean, https_url
 from litellm_antigravity.selection.availability import Availability, active_cooldowns
 from litellm_antigravity.selection.patience import FirstBytes, RequestKind, turn_seconds
 from litellm_antigravity.selection.retry_budget import RetryBudget

@@ -164,9 +164,9 @@ class PoolMachine(RuleBasedStateMachine):
 
     def look(self, model: str) -> tuple[list[str], dict[str, list[Bench]]]:
         """Return who is free, in file order, and who is not and why, as the reference has it."""
-        roster = self.pools[0].accounts.current()
-        self.model.accounts = {account.id: account.credential.fingerprint for account in roster.enabled}
-        self.model.listed = [account.id for account in roster.accounts]
+        snapshot = self.pools[0].accounts.current()
+        self.model.accounts = {account.id: account.credential.fingerprint for account in snapshot.enabled}
+        self.model.listed = [account.id for account in snapshot.accounts]
         benched = self.model.benched(model, self.clock.time())
         return [one for one in self.model.accounts if one not in benched], benched
 

@@ -1049,12 +1049,12 @@ def test_where_there_is_a_proxy_loopback_is_exempted_from_it(
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_the_accounts_file_is_one_that_the_package_reads(simulator: Simulator, tmp_path: Path, version: int) -> None:
     path = simulator.write_accounts_file(tmp_path / "new" / "accounts.json", version)
-    roster = parse_document(decode_document(path.read_bytes(), path), path, time.time())
-    assert roster.version == version
-    assert [(one.email, one.project) for one in roster.accounts] == [
+    parsed = parse_document(decode_document(path.read_bytes(), path), path, time.time())
+    assert parsed.version == version
+    assert [(one.email, one.project) for one in parsed.accounts] == [
         (one.email, one.project) for one in simulator.accounts
     ]
-    assert roster.warnings == ()
+    assert parsed.warnings == ()
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["accounts.json"]
@@ -1067,10 +1067,10 @@ def test_entries_and_top_level_fields_of_the_accounts_file_can_be_chosen(simulat
         entries={SECOND: {"enabled": False}},
         activeIndexByFamily={"claude": 2, "gemini": 1},
     )
-    roster = parse_document(decode_document(path.read_bytes(), path), path, time.time())
-    assert roster.base_index == {"claude": 2, "gemini": 1}
-    assert [one.enabled for one in roster.accounts] == [True, False, True, True]
-    assert {one.project for one in roster.accounts} == {None}
+    parsed = parse_document(decode_document(path.read_bytes(), path), path, time.time())
+    assert parsed.base_index == {"claude": 2, "gemini": 1}
+    assert [one.enabled for one in parsed.accounts] == [True, False, True, True]
+    assert {one.project for one in parsed.accounts} == {None}
     with pytest.raises(ValueError, match="nobody@example"):
         simulator.write_accounts_file(path, entries={"nobody@example.com": {}})
 

@@ -14,7 +14,7 @@ from litellm_antigravity.accounts.companion import additions_in, companion_of, j
 from litellm_antigravity.accounts.credential import CredentialFile, file_edition
 from litellm_antigravity.accounts.parsing import (
     NoUsableAccountError,
-    Roster,
+    ParsedAccounts,
     decode_document,
     parse_document,
     refuse_all,
@@ -178,10 +178,10 @@ class AccountsFile(ForkAware):
         return _Both(read_file(self.path), read_file(self.companion))
 
     def _accept(self, both: _Both) -> AccountsSnapshot:
-        roster = self._parsed(both, may_be_empty=False)
-        snapshot = self._snapshot(both, roster)
-        watched = [(path, file_edition(path)) for path in roster.client_files]
-        for account in roster.accounts:
+        parsed = self._parsed(both, may_be_empty=False)
+        snapshot = self._snapshot(both, parsed)
+        watched = [(path, file_edition(path)) for path in parsed.client_files]
+        for account in parsed.accounts:
             if isinstance(account.credential, CredentialFile):
                 account.credential.fingerprint  # noqa: B018 - fixes the edition of the file that this snapshot stands for
                 watched.append((account.credential.path, account.credential.edition))
@@ -193,7 +193,7 @@ class AccountsFile(ForkAware):
         self._seen = _Seen(both.signatures, both.settled, both.digest, snapshot, tuple(watched))
         return snapshot
 
-    def _parsed(self, both: _Both, *, may_be_empty: bool) -> Roster:
+    def _parsed(self, both: _Both, *, may_be_empty: bool) -> ParsedAccounts:
         now = self._clock.time()
         nothing = {"version": 4, "accounts": []}
         companion = nothing if both.companion is None else decode_document(both.companion.raw, self.companion)
@@ -202,21 +202,21 @@ class AccountsFile(ForkAware):
             raise MissingFileError(_missing(self.path))
         additions = additions_in(companion, self.companion.parent)
         main = nothing if both.main is None else decode_document(both.main.raw, self.path)
-        roster = joined(
+        parsed = joined(
             parse_document(main, self.path, now, additions=additions, may_be_empty=True),
             parse_document(companion, self.companion, now, additions=additions, may_be_empty=True),
         )
-        if not roster.accounts and not may_be_empty:
-            refuse_all(self.path, roster.warnings)
-        return roster
+        if not parsed.accounts and not may_be_empty:
+            refuse_all(self.path, parsed.warnings)
+        return parsed
 
-    def _snapshot(self, both: _Both, roster: Roster) -> AccountsSnapshot:
+    def _snapshot(self, both: _Both, parsed: ParsedAccounts) -> AccountsSnapshot:
         return AccountsSnapshot(
             path=self.path,
-            version=roster.version,
-            accounts=roster.accounts,
-            base_index=roster.base_index,
-            warnings=(*roster.warnings, *(_open_to_others(one) for one in both.present if one.open_to_others)),
+            version=parsed.version,
+            accounts=parsed.accounts,
+            base_index=parsed.base_index,
+            warnings=(*parsed.warnings, *(_open_to_others(one) for one in both.present if one.open_to_others)),
             loaded_at=self._clock.time(),
         )
 

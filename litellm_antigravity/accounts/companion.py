@@ -13,7 +13,7 @@ from typing import Any
 
 from litellm_antigravity.accounts.account import Account, arranged
 from litellm_antigravity.accounts.own_fields import OwnFields, own_fields
-from litellm_antigravity.accounts.parsing import Roster, is_addition
+from litellm_antigravity.accounts.parsing import ParsedAccounts, is_addition
 
 
 def companion_of(path: Path) -> Path:
@@ -33,14 +33,14 @@ def additions_in(document: Mapping[str, Any], folder: Path) -> dict[str, OwnFiel
     return {fields["id"]: own_fields(fields, folder)[0] for fields in found}
 
 
-def joined(main: Roster, companion: Roster) -> Roster:
+def joined(main: ParsedAccounts, companion: ParsedAccounts) -> ParsedAccounts:
     """Return what an accounts file and its companion say together.
 
     An account that both have is the companion's: it was added here, on purpose. It keeps its place in the list.
     """
     ours = {account.id: account for account in companion.accounts}
     accounts: list[Account] = [ours.pop(account.id, account) for account in main.accounts]
-    return Roster(
+    return ParsedAccounts(
         version=main.version,
         accounts=arranged((*accounts, *ours.values())),
         indices={},

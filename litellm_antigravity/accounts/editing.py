@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from litellm_antigravity.accounts.account import Account
 from litellm_antigravity.accounts.credential import RefreshToken, may_be_token
 from litellm_antigravity.accounts.own_fields import CLIENT_OF, MOST_RETIRED, own_fields, problem_with_label
-from litellm_antigravity.accounts.parsing import CREDENTIAL_FIELDS, Roster, is_addition, parse_entry
+from litellm_antigravity.accounts.parsing import CREDENTIAL_FIELDS, ParsedAccounts, is_addition, parse_entry
 from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.models import FAMILIES
 
@@ -182,9 +182,9 @@ def retired_of(document: Mapping[str, Any], account_id: str, folder: Path) -> tu
     return ()
 
 
-def found_in(roster: Roster, account_id: str) -> Account | None:
+def found_in(parsed: ParsedAccounts, account_id: str) -> Account | None:
     """Return an account by its id; ``None`` when it is not there."""
-    return next((account for account in roster.accounts if account.id == account_id), None)
+    return next((account for account in parsed.accounts if account.id == account_id), None)
 
 
 def _may_be_refresh_token(token: SecretStr) -> bool:

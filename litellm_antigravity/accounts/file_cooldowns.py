@@ -9,7 +9,7 @@ from typing import Any
 from litellm_antigravity.accounts.account import FileCooldown
 from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, model_pool
 from litellm_antigravity.models import FAMILIES, ModelFamily, canonical_model
-from litellm_antigravity.refusals.words import https_url
+from litellm_antigravity.refusals.messages import https_url
 
 _RATE_LIMITED = "rate-limited (accounts file)"
 _COOLING_DOWN = "cooling down (accounts file)"

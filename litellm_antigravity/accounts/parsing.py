@@ -49,7 +49,7 @@ class NoUsableAccountError(AccountsFileError):
 
 
 @dataclass(frozen=True, slots=True)
-class Roster:
+class ParsedAccounts:
     """What an accounts file says.
 
     Attributes:
@@ -128,7 +128,7 @@ def parse_document(
     *,
     additions: Mapping[str, OwnFields] = MappingProxyType({}),
     may_be_empty: bool = False,
-) -> Roster:
+) -> ParsedAccounts:
     """Return what the top-level object of an accounts file says.
 
     Args:
@@ -174,7 +174,7 @@ def parse_document(
     if not kept and not may_be_empty:
         refuse_all(path, warnings)
     in_order = sorted(kept.values(), key=lambda one: one[0])
-    return Roster(
+    return ParsedAccounts(
         version=version,
         accounts=arranged(account for _, account in in_order),
         indices={account.id: index for index, account in in_order},

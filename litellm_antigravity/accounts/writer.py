@@ -114,12 +114,12 @@ class AccountsWriter:
             entry[CLIENT_OF] = account.credential.fingerprint
 
         def change(document: dict[str, Any]) -> bool:
-            roster = parse_document(document, home, now, may_be_empty=True)
+            parsed = parse_document(document, home, now, may_be_empty=True)
             indices = sorted(editing.indices_of(document, home, now, account.id))
             if not indices:
                 editing.add_entry(document, {"addedAt": int(now * 1000), "lastUsed": 0, "enabled": True, **entry})
                 return True
-            newest = roster.indices[account.id]
+            newest = parsed.indices[account.id]
             for index in indices:
                 old, _ = parse_entry(document["accounts"][index], home.parent, now)
                 if old is not None and isinstance(old.credential, RefreshToken):
@@ -193,12 +193,12 @@ class AccountsWriter:
         return {*parse_document(document, path, self._clock.time(), may_be_empty=True).indices}
 
     def _entry(self, document: dict[str, Any], path: Path, account_id: str) -> tuple[Account, int]:
-        roster = parse_document(document, path, self._clock.time(), may_be_empty=True)
-        account = editing.found_in(roster, account_id)
+        parsed = parse_document(document, path, self._clock.time(), may_be_empty=True)
+        account = editing.found_in(parsed, account_id)
         if account is None:
             msg = f"Accounts file {path} no longer has the account {account_id}; nothing was changed."
             raise AccountsFileError(msg)
-        return account, roster.indices[account_id]
+        return account, parsed.indices[account_id]
 
     def _edit(self, path: Path, change: Callable[[dict[str, Any]], bool]) -> None:
         """Read, change and write a file under its lock; make it and its folder if need be.

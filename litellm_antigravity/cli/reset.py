@@ -84,8 +84,8 @@ def _pool() -> Iterator[AccountPool]:
 def _reset_cooldowns(
     pool: AccountPool, accounts: Sequence[str], quota_pool: str | None, force: bool, yes: bool
 ) -> None:
+    from litellm_antigravity.cli.durations import counted
     from litellm_antigravity.cli.reset_plan import end_cooldowns, plan_cooldowns, pool_named
-    from litellm_antigravity.cli.words import counted
 
     plan = plan_cooldowns(pool, accounts, pool_named(quota_pool), force=force)
     _show_cooldowns(pool, plan)
@@ -124,8 +124,8 @@ def _spelled(quota_pool: str) -> str:
 
 
 def _reset_scores(pool: AccountPool, accounts: Sequence[str], yes: bool) -> None:
+    from litellm_antigravity.cli.durations import counted
     from litellm_antigravity.cli.reset_plan import plan_scores, reset_scores
-    from litellm_antigravity.cli.words import counted
 
     changes = plan_scores(pool, accounts)
     if not changes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from litellm_antigravity.cli.durations import about, counted
 from litellm_antigravity.cli.status_facts import StatusReport, Summary
-from litellm_antigravity.cli.words import about, counted
 
 
 def summed_up(report: StatusReport) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from litellm_antigravity.cli.consoles import printable
+from litellm_antigravity.cli.durations import about, listed
 from litellm_antigravity.cli.layout import beside, flow, joined, rows
 from litellm_antigravity.cli.status_facts import AccountReport, Holder, PoolReport, SharedStateReport, StatusReport
 from litellm_antigravity.cli.status_summary import summed_up
-from litellm_antigravity.cli.words import about, listed
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.logs import spell_duration
 

@@ -88,37 +88,37 @@ class Readiness:
         self._settings = settings
         self._last: tuple[AccountsSnapshot, AccountsSnapshot, str | None] | None = None
 
-    def checked(self, roster: AccountsSnapshot) -> AccountsSnapshot:
+    def checked(self, snapshot: AccountsSnapshot) -> AccountsSnapshot:
         """Return the snapshot with a cooldown for every family that an account may not serve.
 
         The very same object if there is none, and always the same one for the same snapshot.
         """
-        return self._look(roster)[1]
+        return self._look(snapshot)[1]
 
-    def check_clients(self, roster: AccountsSnapshot) -> None:
+    def check_clients(self, snapshot: AccountsSnapshot) -> None:
         """Make sure that not every enabled account needs an OAuth client.
 
         Args:
-            roster: as the source of the accounts has it.
+            snapshot: as the source of the accounts has it.
 
         Raises:
             CredentialError: when all do; one sentence that says so.
         """
-        problem = self._look(roster)[2]
+        problem = self._look(snapshot)[2]
         if problem is not None:
             raise CredentialError(f"{problem} {_NONE_BUILT_IN}", retryable=False)
 
-    def _look(self, roster: AccountsSnapshot) -> tuple[AccountsSnapshot, AccountsSnapshot, str | None]:
+    def _look(self, snapshot: AccountsSnapshot) -> tuple[AccountsSnapshot, AccountsSnapshot, str | None]:
         last = self._last
-        if last is not None and last[0] is roster:
+        if last is not None and last[0] is snapshot:
             return last
-        accounts = tuple(self._benched(account) for account in roster.accounts)
-        unchanged = all(new is old for new, old in zip(accounts, roster.accounts, strict=True))
-        stuck = bool(roster.enabled) and all(needs_client(account, self._settings) for account in roster.enabled)
+        accounts = tuple(self._benched(account) for account in snapshot.accounts)
+        unchanged = all(new is old for new, old in zip(accounts, snapshot.accounts, strict=True))
+        stuck = bool(snapshot.enabled) and all(needs_client(account, self._settings) for account in snapshot.enabled)
         self._last = looked = (
-            roster,
-            roster if unchanged else replace(roster, accounts=accounts),
-            clients_missing(roster.enabled, self._settings) if stuck else None,
+            snapshot,
+            snapshot if unchanged else replace(snapshot, accounts=accounts),
+            clients_missing(snapshot.enabled, self._settings) if stuck else None,
         )
         return looked
 

@@ -24,7 +24,7 @@ from litellm_antigravity.credentials.clients import NEEDS_CLIENT, client_for, wh
 from litellm_antigravity.credentials.token_replies import DEFAULT_LIFETIME_SECONDS, error_code, json_object, token_in
 from litellm_antigravity.errors import CredentialError, GrantRevokedError
 from litellm_antigravity.redaction import SECRETS
-from litellm_antigravity.refusals.words import clean_name
+from litellm_antigravity.refusals.messages import clean_name
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.wire.asking import ask
 from litellm_antigravity.wire.reading import TooLongError

@@ -22,7 +22,7 @@ from litellm_antigravity.litellm.seams.proxy import rate_limit_error
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, plugins_name, problem_with_name
 from litellm_antigravity.refusals import Fault, Refusal, RefusalKind, Then
-from litellm_antigravity.refusals.words import clean
+from litellm_antigravity.refusals.messages import clean
 
 ACCOUNT_HEADER: Final = "x-litellm-antigravity-account"
 """Among LiteLLM's additional headers of a response: the masked account that served it."""

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from litellm_antigravity.errors import SignInError
 from litellm_antigravity.login.pkce import METHOD, challenge_of, new_verifier
 from litellm_antigravity.redaction import SECRETS
-from litellm_antigravity.refusals.words import clean_name
+from litellm_antigravity.refusals.messages import clean_name
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 """What requests to Cloud Code and Vertex AI need."""

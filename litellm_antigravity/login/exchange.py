@@ -14,7 +14,7 @@ from litellm_antigravity.credentials.token_replies import error_code, json_objec
 from litellm_antigravity.errors import SignInError
 from litellm_antigravity.login.authorization import CLOUD_PLATFORM, AuthorizationRequest
 from litellm_antigravity.redaction import SECRETS
-from litellm_antigravity.refusals.words import clean_name
+from litellm_antigravity.refusals.messages import clean_name
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.wire.asking import Answer, ask
 from litellm_antigravity.wire.reading import TooLongError

@@ -10,7 +10,7 @@ from html import unescape
 from typing import Any, Final
 
 from litellm_antigravity.masking import mask_emails
-from litellm_antigravity.refusals.words import clean, clean_name
+from litellm_antigravity.refusals.messages import clean, clean_name
 
 _MAX_JSON_BYTES: Final = 2_000_000  # upstream's error bodies are a few hundred bytes
 _MAX_WORDS: Final = 200

@@ -17,8 +17,8 @@ from litellm_antigravity.refusals.body import (
 )
 from litellm_antigravity.refusals.durations import first_delay, text_delay
 from litellm_antigravity.refusals.kinds import RefusalKind
+from litellm_antigravity.refusals.messages import clean, clean_name, https_url
 from litellm_antigravity.refusals.refusal import Refusal
-from litellm_antigravity.refusals.words import clean, clean_name, https_url
 
 # The graver first: it decides when a body has several (docs/upstream.md, "Error bodies").
 _BY_REASON: Final = {

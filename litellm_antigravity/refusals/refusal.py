@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from litellm_antigravity.redaction import HIDDEN
 from litellm_antigravity.refusals.kinds import RefusalKind
-from litellm_antigravity.refusals.words import clean, https_url
+from litellm_antigravity.refusals.messages import clean, https_url
 
 ADDRESS = "(an address that `litellm-antigravity status` shows)"
 """What stands in a message in the place of a page to open."""

@@ -8,9 +8,9 @@ from litellm_antigravity.masking import mask_emails
 from litellm_antigravity.refusals.body import error_in
 from litellm_antigravity.refusals.failed import begins_known_error, error_as_text
 from litellm_antigravity.refusals.kinds import RefusalKind
+from litellm_antigravity.refusals.messages import clean
 from litellm_antigravity.refusals.parser import not_json_message, refusal_from
 from litellm_antigravity.refusals.refusal import Refusal
-from litellm_antigravity.refusals.words import clean
 
 
 def refusal_in_reply(reply: object, *, now: float, whole: bool = True) -> Refusal | None:

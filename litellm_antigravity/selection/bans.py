@@ -23,18 +23,18 @@ STOPPED: Final = "stopped"
 """The reason of what keeps every account from serving while the pool is stopped."""
 
 
-def stopping_bans(roster: AccountsSnapshot, view: StateView, now: float) -> tuple[Cooldown, ...]:
+def stopping_bans(snapshot: AccountsSnapshot, view: StateView, now: float) -> tuple[Cooldown, ...]:
     """Return the bans that stop a pool, in the order in which they came; none when it is not stopped.
 
     Accounts that are disabled count: to take a banned one out changes nothing about the way of use. One that is gone
     from the accounts file does not, since nobody could retry it.
 
     Args:
-        roster: the pool's accounts.
+        snapshot: the pool's accounts.
         view: the shared state.
         now: epoch seconds.
     """
-    known = (view.cooldown(account_id, WHOLE_ACCOUNT) for account_id in view.cooldowns if account_id in roster.by_id)
+    known = (view.cooldown(account_id, WHOLE_ACCOUNT) for account_id in view.cooldowns if account_id in snapshot.by_id)
     bans = sorted(
         (one for one in known if one is not None and one.reason == RefusalKind.BANNED.value and one.remaining(now) > 0),
         key=lambda one: (one.since, one.account_id),
@@ -45,10 +45,10 @@ def stopping_bans(roster: AccountsSnapshot, view: StateView, now: float) -> tupl
 
 
 def all_stopped(
-    roster: AccountsSnapshot, view: StateView, benched: Mapping[str, tuple[Cooldown, ...]], now: float
+    snapshot: AccountsSnapshot, view: StateView, benched: Mapping[str, tuple[Cooldown, ...]], now: float
 ) -> Mapping[str, tuple[Cooldown, ...]]:
     """Return what keeps each account from serving: what is known of it, and the stop if the pool is stopped."""
-    bans = stopping_bans(roster, view, now)
+    bans = stopping_bans(snapshot, view, now)
     if not bans:
         return benched
     return {
@@ -56,7 +56,7 @@ def all_stopped(
             *benched.get(account.id, ()),
             Cooldown(account.id, WHOLE_ACCOUNT, math.inf, STOPPED, bans[-1].since, fact=True),
         )
-        for account in roster.enabled
+        for account in snapshot.enabled
     }
 
 

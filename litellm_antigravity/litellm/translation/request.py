@@ -10,13 +10,13 @@ from litellm_antigravity.litellm.seams import borrowed
 from litellm_antigravity.litellm.seams.functions import HINTS
 from litellm_antigravity.litellm.target import Target
 from litellm_antigravity.litellm.translation import claude
+from litellm_antigravity.litellm.translation.field_names import in_camel_case
 from litellm_antigravity.litellm.translation.histories import without_twins
 from litellm_antigravity.litellm.translation.media import FETCHER, Fetcher, inline_media
 from litellm_antigravity.litellm.translation.messages import prepare_messages
 from litellm_antigravity.litellm.translation.parameters import fit_gemini, prepare_params
 from litellm_antigravity.litellm.translation.provenance import leave_out_foreign_signatures, note_refusal
 from litellm_antigravity.litellm.translation.signatures import NO_SIGNATURES, THOUGHTS, SignedThoughts
-from litellm_antigravity.litellm.translation.spelling import in_camel_case
 from litellm_antigravity.litellm.translation.thoughts import set_thoughts_aside
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 from litellm_antigravity.litellm.translation.tools import prepare_tools, put_schemas_back
