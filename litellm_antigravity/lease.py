@@ -23,6 +23,16 @@ class Served:
 
 
 SERVED: Final = Served()
+
+BOUND: Final = "bound"
+"""Why an account serves a request: its conversation is on it."""
+NEW: Final = "new"
+"""Its conversation begins there."""
+DETOUR: Final = "detour"
+"""Its conversation's own account cannot, and will be back soon."""
+REBOUND: Final = "rebound"
+"""Its conversation has left its account for good."""
+
 Outcome: TypeAlias = Served | Refusal
 
 
@@ -69,6 +79,8 @@ class Lease:
         since: when it was taken, in epoch seconds.
         probes: the cooldowns that this request probes; empty for an ordinary one.
         others: how many other accounts are free for it, that it has not tried.
+        conversation: the key of its conversation, if the account was chosen by that.
+        why: why this account: `BOUND`, `NEW`, `DETOUR`, `REBOUND`, or the strategy's own word.
     """
 
     account: Account
@@ -77,6 +89,8 @@ class Lease:
     since: float
     probes: tuple[Cooldown, ...] = ()
     others: int = 0
+    conversation: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ The one room that knows settings, accounts, shared state and selection. It knows
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import os
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from litellm_antigravity.accounts import AccountsFile, AccountSource, AccountsSnapshot
+from litellm_antigravity.binding import MOST_TRIES, Binder
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.clients import Readiness
@@ -26,14 +28,14 @@ from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
 from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, show_decisions
-from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.presence import Announcer
 from litellm_antigravity.recording import Recorder
 from litellm_antigravity.selection.availability import Availabilities, Availability
+from litellm_antigravity.selection.bindings import BindingRules, Bound
 from litellm_antigravity.selection.named import Named, named_account
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategies import strategy_named
-from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, earliest_return
+from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, Strategy, earliest_return
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState, states_of
@@ -92,6 +94,11 @@ class AccountPool(ForkAware):
         starts = Starts(self.settings, self.store, lambda: self.identity)
         self.strategy = strategy_named(self.settings.account_selection_strategy)(self.settings, starts)
         self._named = Named(self.strategy)
+        kept = BindingRules.of(self.settings)
+        self.binder = Binder(self.store, self.clock, kept)
+        self._bound: Bound | None = None
+        if self.settings.sticky_scope != "process" and not self.strategy.takes_turns:
+            self._bound = Bound(self.strategy, kept, self.settings.sticky_wait_seconds, dict)
         self._announcer = Announcer(self.store, self.clock, lambda: self.identity, self.strategy, starts)
         self.recorder = Recorder(self.store, self.clock, self.rules)
         self._availabilities = Availabilities()
@@ -147,10 +154,13 @@ class AccountPool(ForkAware):
 
     def try_acquire(self, asked: LeaseRequest) -> Lease | Wait:
         """Choose an account now, or say how long to wait for one; raises what `acquire` does."""
+        if asked.conversation is not None and self._bound is None:
+            asked = replace(asked, conversation=None)
         if (lease := self._take_by_what_is_known(asked)) is not None:
             return lease
-        while True:
+        for tries in itertools.count():
             snapshot, view, now = self._snapshot(), self.store.refresh(), self.clock.time()
+            placed = view.bindings.placed if tries < MOST_TRIES else None  # read before the choice, which knows of them
             held = view.capacity.get(asked.model)
             if held is not None and (left := held.remaining(now)) > 0:
                 raise RequestRefusedError(no_capacity(asked.model, left))
@@ -159,10 +169,13 @@ class AccountPool(ForkAware):
                 return self._wait_or_probe(asked, availability, now)
             if isinstance(choice, Hold):
                 return self._in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience))
+            if choice.binds and not self.binder.claim(asked, choice, view, placed):
+                continue  # others have placed conversations in between
             if self.store.begin_request(choice.account_id, now, self.rules, require_token=choice.takes_token):
                 return self._lease(asked, choice, availability, now)
             # Another process has taken the last token in between.
             asked = replace(asked, overdrawn=asked.overdrawn | {choice.account_id})
+        raise AssertionError  # pragma: no cover - the tries do not end
 
     def _take_by_what_is_known(self, asked: LeaseRequest) -> Lease | None:
         """Choose by what is known, which saves a look; taking the account shows whether that is still all there is.
@@ -176,16 +189,17 @@ class AccountPool(ForkAware):
         if (held := view.capacity.get(asked.model)) is not None and held.remaining(now) > 0:
             return None
         choice, availability = self._choose(asked, snapshot, view, now)
-        if isinstance(choice, Chosen) and self.store.begin_if_current(
-            choice.account_id, now, self.rules, require_token=choice.takes_token
-        ):
-            return self._lease(asked, choice, availability, now)
-        return None
+        if not isinstance(choice, Chosen) or choice.binds:
+            return None
+        current = self.store.begin_if_current(choice.account_id, now, self.rules, require_token=choice.takes_token)
+        return self._lease(asked, choice, availability, now) if current else None
 
     def _choose(
         self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView, now: float
     ) -> tuple[Choice, Availability]:
-        strategy = self.strategy if asked.account_id is None else self._named
+        strategy: Strategy = self.strategy if asked.account_id is None else self._named
+        if self._bound is not None and asked.conversation is not None and asked.account_id is None:
+            strategy = self._bound
         with self._lock:
             availability = self._availabilities.of(asked.model, snapshot, view, now)
             choice = strategy.choose(asked, view, availability, now)
@@ -195,28 +209,35 @@ class AccountPool(ForkAware):
 
     def _lease(self, asked: LeaseRequest, choice: Chosen, availability: Availability, now: float) -> Lease:
         account = availability.snapshot.by_id[choice.account_id]
-        self._taken(account.id, asked.family, counted=self.strategy.takes_turns)
+        self._taken(account.id, asked, counted=self.strategy.takes_turns)
         if decisions_are_visible():
             decision(
-                "[accounts] %s: %s serves %s (%d of %d free%s)",
+                "[accounts] %s: %s serves %s (%s%d of %d free%s)",
                 self.strategy.name,
                 account.label,
                 asked.model,
+                f"{choice.why}; " if choice.why else "",
                 len(availability.free),
                 len(availability.snapshot.enabled),
                 f", {len(asked.tried)} tried before" if asked.tried else "",
             )
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
-        return Lease(account, asked.model, asked.family, now, others=others)
+        why, conversation = choice.why, asked.conversation
+        return Lease(account, asked.model, asked.family, now, others=others, conversation=conversation, why=why)
 
-    def _taken(self, account_id: str, family: ModelFamily, *, counted: bool) -> None:
+    def _taken(self, account_id: str, asked: LeaseRequest, *, counted: bool) -> None:
         """Remember the account, now that the request is on its way; tell the others sometimes."""
         with self._lock:
             if not counted:
-                self.strategy.taken(account_id, family)
-            news = self._announcer.news(account_id, family)
+                self.strategy.taken(account_id, asked.family)
+            keeps = self.strategy.keeps_account and asked.conversation is None
+            news = self._announcer.news(account_id, asked.family, keeps=keeps)
         if news is not None:
             self._announcer.tell(news)
+
+    def patience(self, conversation: str | None) -> float:
+        """Return how many seconds a request may wait for its account though another one is free."""
+        return self.strategy.patience if self._bound is None or conversation is None else self._bound.patience
 
     # Choosing for somebody else, who sends the request
 
@@ -246,7 +267,7 @@ class AccountPool(ForkAware):
             return None
         now = self.clock.time()
         self.store.begin_request(account_id, now, self.rules, require_token=False)
-        self._taken(account_id, asked.family, counted=False)
+        self._taken(account_id, asked, counted=False)
         return Lease(account, asked.model, asked.family, now)
 
     def limited_error(

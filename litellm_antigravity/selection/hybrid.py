@@ -8,8 +8,8 @@ from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.scoreboard import Scoreboard
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.sticky import OnCurrent
-from litellm_antigravity.selection.strategy import Choice, Chosen
-from litellm_antigravity.selection.vitals import VitalsRules
+from litellm_antigravity.selection.strategy import Choice, Chosen, Condition
+from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.view import StateView
 
@@ -40,6 +40,13 @@ class Hybrid(OnCurrent):
         if best is not None:
             return Chosen(best, takes_token=True)
         return Chosen(self.current_or_next(candidates, snapshot, asked.family))
+
+    def condition(self, account_id: str, view: StateView, now: float) -> Condition:
+        """Return "ill" for too little health, and "tired" for an empty bucket."""
+        vitals = view.vitals.get(account_id) or Vitals.fresh(self._rules)
+        if vitals.health_now(now, self._rules) < self._rules.health.min_usable:
+            return "ill"
+        return "fit" if vitals.tokens_now(now, self._rules) >= 1.0 else "tired"
 
     def _board(self, snapshot: AccountsSnapshot, view: StateView, now: float) -> Scoreboard:
         """Return the scores as the view has them: nothing is remembered but what can be read from it again."""

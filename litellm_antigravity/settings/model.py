@@ -16,6 +16,7 @@ from litellm_antigravity.settings.sources import gather
 from litellm_antigravity.settings.types import (
     Allowed,
     Boolean,
+    Count,
     HeaderText,
     Location,
     NonNegative,
@@ -30,6 +31,7 @@ from litellm_antigravity.settings.types import (
 
 Strategy: TypeAlias = Literal["sticky", "round-robin", "hybrid"]
 OffsetSource: TypeAlias = Literal["pid", "slot"]
+StickyScope: TypeAlias = Literal["auto", "conversation", "process"]
 StateBackend: TypeAlias = Literal["diskcache", "sqlite"]
 
 
@@ -143,7 +145,18 @@ class Settings(BaseModel):
         default=True, description="go to the next account at once; if false, retry once on the same account first"
     )
     sticky_wait_seconds: NonNegative = Field(
-        default=0.0, description="sticky: rather wait this long for the current account than lose its prompt cache"
+        default=0.0,
+        description="rather wait this long for the account that has the prompt cached; sticky, and conversations",
+    )
+    sticky_scope: Annotated[StickyScope, Allowed("'auto', 'conversation' or 'process'")] = Field(
+        default="auto",
+        description="whose account is kept: each conversation's, or the process's; auto: the process's in plain calls without a session",
+    )
+    conversation_ttl_seconds: Positive = Field(
+        default=3600.0, description="a conversation keeps its account for so long after its last request"
+    )
+    conversation_limit: Count = Field(
+        default=10_000, description="so many conversations are known at most; the least recently used go"
     )
     failure_ttl_seconds: NonNegative = Field(
         default=3600.0, description="consecutive failures older than this are forgotten"

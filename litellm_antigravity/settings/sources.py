@@ -42,6 +42,8 @@ BEHAVIOUR = frozenset(
         "max_retry_after_seconds",
         "switch_on_first_rate_limit",
         "sticky_wait_seconds",
+        "sticky_scope",
+        "conversation_ttl_seconds",
         "failure_ttl_seconds",
         "health_score",
         "token_bucket",
