@@ -348,6 +348,8 @@ class AccountPool(ForkAware):
             lease: what `acquire` returned.
             outcome: `SERVED`, or the refusal.
         """
+        if outcome is SERVED:
+            self.binder.answered(lease)
         self.recorder.record(lease, outcome)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:

@@ -150,7 +150,8 @@ class Settings(BaseModel):
     )
     sticky_scope: Annotated[StickyScope, Allowed("'auto', 'conversation' or 'process'")] = Field(
         default="auto",
-        description="whose account is kept: each conversation's, or the process's; auto: the process's in plain calls without a session",
+        description="whose account is kept: each conversation's, or the process's; "
+        "auto: the process's in plain calls without a session",
     )
     conversation_ttl_seconds: Positive = Field(
         default=3600.0, description="a conversation keeps its account for so long after its last request"
