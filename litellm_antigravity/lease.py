@@ -38,6 +38,8 @@ class LeaseRequest:
         patience: seconds that it may still take.
         account_id: the one account that may serve it, when somebody else has chosen.
         overdrawn: accounts whose last token another process has just taken.
+        conversation: the key of the conversation that the request belongs to, of at most 40 characters; ``None`` when
+            nothing says which.
         family: the quota family of the model.
     """
 
@@ -48,6 +50,7 @@ class LeaseRequest:
     patience: float = math.inf
     account_id: str | None = None
     overdrawn: frozenset[str] = frozenset()
+    conversation: str | None = None
     family: ModelFamily = field(init=False)
 
     def __post_init__(self) -> None:
