@@ -10,14 +10,9 @@ from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import ModelResponse, ModelResponseStream
 
 from litellm_antigravity.accounts import RefreshToken
-from litellm_antigravity.dispatch import (
-    Answer,
-    AsyncStreamedAnswer,
-    Dispatcher,
-    GeminiRequest,
-    StreamedAnswer,
-)
+from litellm_antigravity.dispatch import Answer, AsyncStreamedAnswer, Dispatcher, GeminiRequest, StreamedAnswer
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
+from litellm_antigravity.litellm.conversations import conversation_key
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
 from litellm_antigravity.litellm.routing.member import Member, find_account
@@ -162,7 +157,8 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             return without_signatures(body, model, call["messages"], call["optional_params"])
 
         account_id, pool = self._pinned(call)
-        return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, mended=mended)
+        key = conversation_key(call, model, dispatcher.settings)
+        return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, conversation=key, mended=mended)
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
         """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.

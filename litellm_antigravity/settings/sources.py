@@ -43,6 +43,7 @@ BEHAVIOUR = frozenset(
         "switch_on_first_rate_limit",
         "sticky_wait_seconds",
         "failure_ttl_seconds",
+        "affinity_subagents",
         "health_score",
         "token_bucket",
         "debug",
