@@ -10,14 +10,9 @@ from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import ModelResponse, ModelResponseStream
 
 from litellm_antigravity.accounts import RefreshToken
-from litellm_antigravity.dispatch import (
-    Answer,
-    AsyncStreamedAnswer,
-    Dispatcher,
-    GeminiRequest,
-    StreamedAnswer,
-)
+from litellm_antigravity.dispatch import Answer, AsyncStreamedAnswer, Dispatcher, GeminiRequest, StreamedAnswer
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
+from litellm_antigravity.litellm.conversations import conversation_key
 from litellm_antigravity.litellm.errors import as_litellm, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
 from litellm_antigravity.litellm.routing.member import Member, find_account
@@ -25,7 +20,6 @@ from litellm_antigravity.litellm.routing.narrow import PinnedRouting
 from litellm_antigravity.litellm.seams.functions import OpensLater
 from litellm_antigravity.litellm.seams.requests import account_named, model_of, served_by
 from litellm_antigravity.litellm.seams.router import deployments_for, model_lists
-from litellm_antigravity.litellm.session_named import conversation_key
 from litellm_antigravity.litellm.timeouts import timeout_of
 from litellm_antigravity.litellm.told_headers import name_account, remember_account
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media
@@ -164,7 +158,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             return without_signatures(body, model, call["messages"], call["optional_params"])
 
         account_id, pool = self._pinned(call)
-        key = conversation_key(call, model)
+        key = conversation_key(call, model, dispatcher.settings)
         return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, conversation=key, mended=mended)
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:

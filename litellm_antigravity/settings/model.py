@@ -32,6 +32,7 @@ from litellm_antigravity.settings.types import (
 Strategy: TypeAlias = Literal["sticky", "round-robin", "hybrid"]
 OffsetSource: TypeAlias = Literal["pid", "slot"]
 StickyScope: TypeAlias = Literal["auto", "conversation", "process"]
+Subagents: TypeAlias = Literal["apart", "with-parent"]
 StateBackend: TypeAlias = Literal["diskcache", "sqlite"]
 
 
@@ -164,6 +165,9 @@ class Settings(BaseModel):
     )
     max_reply_megabytes: Positive = Field(
         default=64.0, description="a reply, or a stream from one content to the next, that is longer is broken"
+    )
+    affinity_subagents: Annotated[Subagents, Allowed("'apart' or 'with-parent'")] = Field(
+        default="apart", description="each agent of a session is a conversation, or all of them are one"
     )
     health_score: Annotated[HealthScoreSettings, Allowed("an object")] = Field(
         default_factory=HealthScoreSettings, description="hybrid: how an account's health moves"

@@ -45,6 +45,7 @@ BEHAVIOUR = frozenset(
         "sticky_scope",
         "conversation_ttl_seconds",
         "failure_ttl_seconds",
+        "affinity_subagents",
         "health_score",
         "token_bucket",
         "debug",

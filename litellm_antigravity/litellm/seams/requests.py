@@ -14,6 +14,12 @@ TARGET_ORDER: Final = "_target_order"
 EXCLUDED: Final = ("_excluded_deployment_ids", "_retry_skipped_deployment_ids")
 """Of a Router's request: deployments that failed. LiteLLM's own filter for them runs after ours."""
 
+METADATA: Final = ("litellm_metadata", "metadata")
+"""Of a request: where callers put metadata and LiteLLM its own. The first is the proxy's on some of its routes."""
+
+GENERATED_SESSION: Final = "litellm_session_id_generated"
+"""Of metadata: that LiteLLM has made up the session's id, another one for each request."""
+
 
 def info_of(deployment: Deployment) -> Mapping[str, Any]:
     """Return a deployment's ``model_info``; empty when it has none."""
@@ -45,8 +51,59 @@ def account_named(info: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) and name.strip() else None
 
 
+def caller_of(kwargs: Mapping[str, Any]) -> str:
+    """Return who has sent a request to the proxy, by its key or else its user or team; empty outside of the proxy.
+
+    Only what the proxy's authentication has left counts: an object, which no JSON of a caller's can be. Strings of the
+    same meaning beside it might be the caller's.
+    """
+    for where in METADATA:
+        auth = _mapping(kwargs.get(where)).get("user_api_key_auth")
+        for kind in ("token", "api_key", "user_id", "team_id"):
+            who = getattr(auth, kind, None)
+            if isinstance(who, str) and who:
+                return f"{kind} {who}"
+    return ""
+
+
+def client_of(kwargs: Mapping[str, Any]) -> tuple[dict[str, str], Mapping[str, Any] | None]:
+    """Return headers, their names in lower case, and body of what a client sent; ``None`` outside of the proxy."""
+    sent = _mapping(kwargs.get("proxy_server_request"))
+    headers = _mapping(sent.get("headers") or kwargs.get("headers") or kwargs.get("extra_headers"))
+    body = sent.get("body")
+    named = {str(name).lower(): value for name, value in headers.items() if isinstance(value, str)}
+    return named, body if isinstance(body, Mapping) else None
+
+
+def group_of(call: Mapping[str, Any]) -> str:
+    """Return the ``model_name`` of the deployment that a Router has chosen for a call; empty outside of a Router."""
+    params = params_of(call)
+    names = (_mapping(params.get(where)).get("deployment_model_name") for where in METADATA)
+    return next((name for name in names if isinstance(name, str)), "")
+
+
+def is_routed(call: Mapping[str, Any]) -> bool:
+    """Return whether a Router or the proxy has sent a call; else a program asks a provider by itself."""
+    return bool(served_by(call).get("id")) or bool(params_of(call).get("proxy_server_request"))
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-__all__ = ["EXCLUDED", "TARGET_ORDER", "Deployment", "account_named", "info_of", "model_of", "params_of", "served_by"]
+__all__ = [
+    "EXCLUDED",
+    "GENERATED_SESSION",
+    "METADATA",
+    "TARGET_ORDER",
+    "Deployment",
+    "account_named",
+    "caller_of",
+    "client_of",
+    "group_of",
+    "info_of",
+    "is_routed",
+    "model_of",
+    "params_of",
+    "served_by",
+]
