@@ -336,6 +336,14 @@ def test_conversations_leave_a_tired_account_one_by_one_and_no_more_than_make_it
     assert [host.on(name) for name in names] == [(1, "bound"), (2, "bound"), (3, "bound"), (0, "bound"), (0, "bound")]
 
 
+def test_a_lone_conversation_leaves_a_tired_account_for_a_rested_one() -> None:
+    host = Host("hybrid", token_bucket={"regeneration_rate_per_minute": 0})
+    places = [host.on("c")[0] for _ in range(200)]
+    assert Counter(places) == dict.fromkeys(range(COUNT), 50)
+    assert places == sorted(places)
+    assert [host.on("c")[1] for _ in range(3)] == ["bound"] * 3  # nobody is better
+
+
 def test_conversations_leave_an_account_in_ill_health_and_stay_where_nobody_is_better() -> None:
     host = Host("hybrid")
     home, _ = host.on("c")

@@ -26,6 +26,7 @@ PLACED_SECONDS: Final = 120.0
 SHORT_SECONDS: Final = 300.0
 """What is limited for longer is left for good: prompt caches are forgotten after five minutes without use."""
 
+_GOOD: Final = ("rested", "fit")
 _SHORT: Final = NOBODYS_FAULT | {RefusalKind.RATE.value, RefusalKind.REFUSED_REQUEST.value}
 _LASTING: Final = frozenset({kind.value for kind in RefusalKind} - _SHORT)
 
@@ -104,7 +105,7 @@ class Bound(Strategy):
         candidates = availability.candidates(asked.tried) if among is None else among
         if not candidates:
             return None
-        fit = [one for one in candidates if self._usual.condition(one, view, now) == "fit"] or candidates
+        fit = [one for one in candidates if self._usual.condition(one, view, now) in _GOOD] or candidates
         load, flying = view.bindings.load(asked.family, now), self._in_flight()
         keys = {one: (load.get(one, 0.0), flying.get(one, 0)) for one in fit}
         least = min(keys.values())
@@ -118,17 +119,19 @@ class Bound(Strategy):
     ) -> Chosen | None:
         """Return another account for good, if the strategy thinks ill of the conversation's own and better of others.
 
-        A tired account is left by one conversation after the other, until it has as few as the rested ones: if all
-        went at once, those would be tired next.
+        A tired account is left for a rested one that has none, or two conversations fewer: by one after the other, and
+        not to and fro among accounts that all have much to do.
         """
         condition = self._usual.condition(account_id, view, now)
-        if condition == "fit":
+        if condition in _GOOD:
             return None
         candidates = availability.candidates(asked.tried)
-        fit = [one for one in candidates if self._usual.condition(one, view, now) == "fit"]
+        conditions = {one: self._usual.condition(one, view, now) for one in candidates}
+        fit = [one for one in candidates if conditions[one] in _GOOD]
         if condition == "tired" and fit:
             load = view.bindings.load(asked.family, now)
-            fit = [one for one in fit if load.get(one, 0.0) + 2.0 <= load.get(account_id, 0.0)]
+            most = max(0.0, load.get(account_id, 0.0) - 2.0)
+            fit = [one for one in fit if conditions[one] == "rested" and load.get(one, 0.0) <= most]
         return self._placed(asked, view, availability, now, why=REBOUND, among=fit) if fit else None
 
 

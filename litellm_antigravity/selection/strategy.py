@@ -50,8 +50,8 @@ Choice: TypeAlias = Chosen | Hold | None
 """``None``: there is nobody."""
 
 
-Condition: TypeAlias = Literal["fit", "tired", "ill"]
-"""What a strategy thinks of an account that is free: tired is one that should be spared, ill one that does badly."""
+Condition: TypeAlias = Literal["rested", "fit", "tired", "ill"]
+"""What a strategy thinks of an account that is free: a tired one should be spared, an ill one does badly."""
 
 
 class Strategy(Protocol):
