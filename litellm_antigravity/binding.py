@@ -6,7 +6,7 @@ from typing import Final
 
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.lease import Lease, LeaseRequest
-from litellm_antigravity.selection.bindings import BindingRules, claimed, living, settled
+from litellm_antigravity.selection.bindings import BindingRules, claimed, living, settled, told
 from litellm_antigravity.selection.strategy import Chosen
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.view import StateView
@@ -30,6 +30,10 @@ class Binder:
         self._rules = rules
         store.know_conversations(rules.limit)
 
+    def placed(self, view: StateView, tries: int) -> int | None:
+        """Return how many conversations have been placed, for `claim`; ``None`` when a request has tried enough."""
+        return view.bindings.placed if tries < MOST_TRIES else None
+
     def claim(self, asked: LeaseRequest, choice: Chosen, view: StateView, placed: int | None) -> bool:
         """Give a request's conversation the account that was chosen for it; False when that has to be done anew.
 
@@ -43,6 +47,12 @@ class Binder:
         known = living(view.bindings.get(key), now)
         binding = claimed(asked, choice, known, now, self._rules)
         return self._store.place(key, binding, now, known=known, placed=placed)
+
+    def why(self, conversation: str | None, account_id: str) -> str:
+        """Return why an account serves a request that somebody else has chosen it for; empty without a conversation."""
+        if conversation is None:
+            return ""
+        return told(living(self._store.known().bindings.get(conversation), self._clock.time()), account_id)
 
     def changes_anything(self, lease: Lease) -> bool:
         """Return whether there is something to write, now that the first content has come; touches nothing."""

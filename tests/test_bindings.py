@@ -538,3 +538,31 @@ def test_a_session_has_one_account_in_four_processes(antigravity_simulator: Simu
         offset_source="slot",
     )
     assert len({*together(serves, [(fields, "one")] * 4)}) == 1
+
+
+# Choosing for somebody else, who sends the request
+
+
+def test_a_choice_for_somebody_else_places_a_conversation_and_its_answer_binds_it() -> None:
+    host = Host()
+    pool = host.pools[0]
+    places = [pool.choose(MODEL, conversation=f"c{number}") for number in range(COUNT)]
+    assert places == host.ids
+    assert pool.choose(MODEL) == host.ids[0]
+    assert [pool.choose(MODEL, conversation="c2", among=host.ids[1:]) for _ in range(2)] == [host.ids[2]] * 2
+    lease = pool.take(MODEL, host.ids[2], "c2")
+    assert lease is not None
+    pool.report(lease, SERVED)
+    host.clock.advance(600.0)  # the other ones were placed and never answered
+    assert [pool.choose(MODEL, conversation=f"c{number}") for number in (2, 3)] == host.ids[2:]
+
+
+def test_a_request_for_a_named_account_says_what_the_account_is_to_its_conversation() -> None:
+    host = Host()
+    whys = []
+    for place in (1, 1, 2, 1):
+        lease = host.take("c", account_id=host.ids[place])
+        assert isinstance(lease, Lease)
+        host.pools[0].report(lease, SERVED)
+        whys.append(lease.why)
+    assert whys == ["new", "bound", "detour", "bound"]

@@ -67,6 +67,13 @@ class Bound(Strategy):
         self._in_flight = in_flight
         self.patience = patience
 
+    @classmethod
+    def of(cls, settings: Settings, usual: Strategy, in_flight: Callable[[], Mapping[str, int]]) -> Bound | None:
+        """Return what the settings say; ``None`` where conversations keep no account."""
+        if settings.sticky_scope == "process" or usual.takes_turns:
+            return None
+        return cls(usual, BindingRules.of(settings), settings.sticky_wait_seconds, in_flight)
+
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:
         """Return the conversation's account, or the one that it gets now; see `Strategy.choose`."""
         binding = living(view.bindings.get(asked.conversation or ""), now)
@@ -156,6 +163,13 @@ def claimed(asked: LeaseRequest, choice: Chosen, known: Binding | None, now: flo
     return Binding(choice.account_id, asked.family, now, life, is_placed=True)
 
 
+def told(known: Binding | None, account_id: str) -> str:
+    """Return what an account is to a conversation that it serves."""
+    if known is None or (known.is_placed and known.account_id == account_id):
+        return NEW
+    return BOUND if known.account_id == account_id else DETOUR
+
+
 def settled(known: Binding | None, lease: Lease, placed: int, now: float, rules: BindingRules) -> Binding | None:
     """Return what a conversation's binding becomes when the first content of a request has come.
 
@@ -179,4 +193,4 @@ def settled(known: Binding | None, lease: Lease, placed: int, now: float, rules:
     return None
 
 
-__all__ = ["BindingRules", "Bound", "claimed", "is_lost", "living", "settled"]
+__all__ = ["BindingRules", "Bound", "claimed", "is_lost", "living", "settled", "told"]
