@@ -17,7 +17,7 @@ LAYERS = (
      "models", "redaction", "threads", "unregistered"),
     ("settings",),
     # Rules without I/O: of one account, of a crowd of requests, of time.
-    ("selection.__init__", "selection.binding", "selection.bucket", "selection.health", "selection.patience", 
+    ("selection.__init__", "selection.binding", "selection.bucket", "selection.health", "selection.patience",
      "selection.retry_budget", "selection.scoreboard", "selection.turns", "selection.vitals"),
     ("refusals",),
     ("accounts",),
