@@ -50,11 +50,12 @@ def table(setups: dict[str, tuple[dict[str, Any], tuple[str, ...]]] | None = Non
         "failed",
         title=f"{CONVERSATIONS} conversations of {TURNS} turns at once, {ACCOUNTS} accounts, 4 workers",
     )
-    alone = {
-        is_key: sum(one.cached for one in _run(config, "no name", accounts=1)[0])
-        for is_key, config in ((False, pool_config()), (True, keys_config(1, {}, None)))
-    }
-    for label, (config, namings) in (setups or SETUPS).items():
+    chosen = setups or SETUPS
+    alone: dict[bool, int] = {}
+    for is_key in {label.startswith("keys") for label in chosen}:
+        config = keys_config(1, {}, None) if is_key else pool_config()
+        alone[is_key] = sum(one.cached for one in _run(config, "no name", accounts=1)[0])
+    for label, (config, namings) in chosen.items():
         is_key = label.startswith("keys")
         for naming in namings:
             found, refused = _run(config, naming)
