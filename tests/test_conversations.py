@@ -106,6 +106,7 @@ NAMED: dict[str, tuple[Json, Json, str]] = {
     "Cline's gateway": ({"X-Task-ID": "1764_ab"}, {}, "x-task-id"),
     "Roo Code with LiteLLM": ({}, {"prompt_cache_key": "a task"}, "prompt_cache_key"),
     "Roo Code's gateway": ({"X-Roo-Task-ID": "a task"}, {}, "x-roo-task-id"),
+    "Open WebUI": ({"X-OpenWebUI-Chat-Id": "chat-one"}, {}, "x-openwebui-chat-id"),
     "a vendor": ({"x-acme-session-id": "abcdefgh"}, {}, "x-...-session-id"),
     "metadata": ({}, {"metadata": {"session_id": "one"}}, "metadata.session_id"),
     "metadata of other routes": ({}, {"litellm_metadata": {"session_id": "one"}}, "metadata.session_id"),

@@ -229,7 +229,9 @@ _SCHEMES: Final = (
         tells_agents=lambda _: True,
     ),
     _Scheme((_Place("x-...-session-id", _vendors_session),)),
-    _Scheme((_header("x-task-id"), _header("x-roo-task-id"))),  # Cline, Roo
+    _Scheme(  # Cline, Roo, Open WebUI
+        (_header("x-task-id"), _header("x-roo-task-id"), _header("x-openwebui-chat-id")), tells_agents=lambda _: True
+    ),
     _Scheme((_field("prompt_cache_key"), _field("promptCacheKey"))),
     _Scheme((_metadata("session_id"),)),
     _Scheme((_header("x-litellm-trace-id"),)),  # Cline's for a session; LiteLLM takes it for one, too
