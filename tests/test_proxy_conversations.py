@@ -22,14 +22,16 @@ pytestmark = [*needs_proxy, pytest.mark.timeout(300)]
 
 Json = dict[str, Any]
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
+PINNED = "the-first-accounts-deployment"
 TOLD = re.compile(r"\[accounts\] conversation (\S+), known by (\S+)")
 KEYS = """
 from litellm.proxy._types import UserAPIKeyAuth
 
 async def known(request, api_key):
-    if api_key not in ("sk-alice", "sk-mallory"):
+    if api_key not in ("sk-alice", "sk-mallory", "sk-admin"):
         raise ValueError("unknown key")
-    return UserAPIKeyAuth(api_key=api_key)
+    role = "proxy_admin" if api_key == "sk-admin" else None
+    return UserAPIKeyAuth(api_key=api_key, user_role=role)
 """
 
 
@@ -59,7 +61,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory, _nobodys_home: None) -> Itera
     keyed = CONFIG.replace("round-robin", "sticky\n  debug: true")
     pinned = f"""  - model_name: pinned
     litellm_params: {{model: antigravity/{CLAUDE}}}
-    model_info: {{account: user1@example.com}}
+    model_info: {{account: user1@example.com, id: {PINNED}}}
 litellm_settings:"""
     config.write_text(
         keyed.replace("litellm_settings:", pinned) + "general_settings:\n  custom_auth: keys.known\n", "utf-8"
@@ -231,3 +233,17 @@ def test_no_field_or_header_chooses_an_account(talk: Talk, number: int) -> None:
         if response.status_code == 200:
             served |= {entry.email for entry in talk.simulator.requests("generateContent", kind="served")}
     assert len(served) <= 1  # the account that its conversation is on, and never the one that is asked for
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+def test_only_an_administrator_chooses_an_account_by_the_id_of_its_deployment(talk: Talk, path: str) -> None:
+    """The code of before served every caller from the account whose deployment it named."""
+    body = {CHAT: chat, MESSAGES: anthropic, RESPONSES: responses}[path]()
+    talk.simulator.clear_log()
+    for more in ({"model": PINNED}, {"fallbacks": [PINNED], "mock_testing_fallbacks": True}):
+        response = talk.proxy.post(path, {**body, **more}, Authorization="Bearer sk-mallory")
+        assert response.status_code in (400, 401, 403, 500), response.text
+        assert PINNED not in response.text
+    assert talk.simulator.requests("generateContent") == []
+    assert talk.proxy.post(path, {**body, "model": "pinned"}, Authorization="Bearer sk-mallory").status_code == 200
+    assert talk.proxy.post(path, {**body, "model": PINNED}, Authorization="Bearer sk-admin").status_code == 200
