@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from proxy import Proxy, needs_proxy, pool_environment
 from test_agents_shapes import CLAUDE_CODE, CLAUDE_CODES_HEADERS, CODEX
@@ -42,10 +43,15 @@ class Talk:
         self.proxy = proxy
         self.simulator = simulator
 
+    def post(self, path: str, body: Json, headers: Json, key: str) -> httpx.Response:
+        """Send a request with headers as they are: `Proxy.post` has no underlines in their names."""
+        sent = {**headers, "Authorization": f"Bearer {key}"}
+        return httpx.post(self.proxy.url + path, json=body, headers=sent, timeout=60, trust_env=False)
+
     def say(self, path: str, body: Json, headers: Json | None = None, *, key: str = "sk-alice") -> tuple[str, str]:
         """Send a request; return its conversation's key and where its name was found."""
         before = len(self.proxy.log)
-        response = self.proxy.post(path, body, **{"Authorization": f"Bearer {key}", **(headers or {})})
+        response = self.post(path, body, headers or {}, key)
         assert response.status_code == 200, response.text
         told = TOLD.findall(self.proxy.log[before:])
         assert len(told) == 1, told
@@ -62,6 +68,8 @@ def talk(tmp_path_factory: pytest.TempPathFactory, _nobodys_home: None) -> Itera
     pinned = f"""  - model_name: pinned
     litellm_params: {{model: antigravity/{CLAUDE}}}
     model_info: {{account: user1@example.com, id: {PINNED}}}
+  - model_name: failing
+    litellm_params: {{model: openai/none, api_key: k, api_base: "http://127.0.0.1:9", num_retries: 0}}
 litellm_settings:"""
     config.write_text(
         keyed.replace("litellm_settings:", pinned) + "general_settings:\n  custom_auth: keys.known\n", "utf-8"
@@ -100,7 +108,8 @@ def responses(*turns: str, **more: Any) -> Json:
 
 
 def claude_headers(**more: str) -> Json:
-    return {**CLAUDE_CODES_HEADERS, "X_Claude_Code_Session_Id": SESSION, **more}
+    recorded = {name.replace("_", "-"): value for name, value in CLAUDE_CODES_HEADERS.items()}
+    return {**recorded, "X-Claude-Code-Session-Id": SESSION, **more}
 
 
 DOORS: dict[str, tuple[str, Any, Json, str]] = {
@@ -146,7 +155,7 @@ def test_every_door_knows_a_conversation_again(talk: Talk, client: str) -> None:
 def test_agents_of_a_session_are_told_apart_behind_the_proxy(talk: Talk) -> None:
     """LiteLLM itself gives an OpenCode sub-agent the parent's session id."""
     main = talk.say(MESSAGES, anthropic(), claude_headers())
-    assert talk.say(MESSAGES, anthropic(), claude_headers(x_claude_code_agent_id="a1b2c3")) != main
+    assert talk.say(MESSAGES, anthropic(), claude_headers(**{"x-claude-code-agent-id": "a1b2c3"})) != main
     parent, child = opencode("ses_parent0001"), {**opencode("ses_child00001"), "x-parent-session-id": "ses_parent0001"}
     assert talk.say(CHAT, chat(), parent) != talk.say(CHAT, chat(), child)
     assert talk.say(RESPONSES, responses(), codex()) != talk.say(RESPONSES, responses(), codex("01a2-child", THREAD))
@@ -194,9 +203,7 @@ def test_no_field_or_header_leads_to_another_callers_conversation(talk: Talk, ho
         return value if not isinstance(value, str) else value.replace("HASH", words["HASH"]).replace("KEY", alices)
 
     before = len(talk.proxy.log)
-    response = talk.proxy.post(
-        CHAT, chat(**filled(body)), **{**session, **filled(headers), "Authorization": "Bearer sk-mallory"}
-    )
+    response = talk.post(CHAT, chat(**filled(body)), {**session, **filled(headers)}, "sk-mallory")
     told = {key for key, _ in TOLD.findall(talk.proxy.log[before:])}
     assert (response.status_code == 200) == bool(told), response.text  # LiteLLM may refuse it, which is as well
     assert caller_in(alices) not in {caller_in(key) for key in told}
@@ -227,9 +234,7 @@ def test_no_field_or_header_chooses_an_account(talk: Talk, number: int) -> None:
         talk.simulator.clear_log()
         wanted = f"user{account + 1}@example.com"
         named = {**filled(headers, wanted), "x-session-affinity": f"ses_{number}_same"}
-        response = talk.proxy.post(
-            CHAT, chat(**filled(body, wanted)), **{**named, "Authorization": "Bearer sk-mallory"}
-        )
+        response = talk.post(CHAT, chat(**filled(body, wanted)), named, "sk-mallory")
         if response.status_code == 200:
             served |= {entry.email for entry in talk.simulator.requests("generateContent", kind="served")}
     assert len(served) <= 1  # the account that its conversation is on, and never the one that is asked for
@@ -240,10 +245,18 @@ def test_only_an_administrator_chooses_an_account_by_the_id_of_its_deployment(ta
     """The code of before served every caller from the account whose deployment it named."""
     body = {CHAT: chat, MESSAGES: anthropic, RESPONSES: responses}[path]()
     talk.simulator.clear_log()
-    for more in ({"model": PINNED}, {"fallbacks": [PINNED], "mock_testing_fallbacks": True}):
-        response = talk.proxy.post(path, {**body, **more}, Authorization="Bearer sk-mallory")
-        assert response.status_code in (400, 401, 403, 500), response.text
-        assert PINNED not in response.text
+    response = talk.post(path, {**body, "model": PINNED}, {}, "sk-mallory")
+    assert response.status_code == 400, response.text
+    assert "only administrators of the proxy choose an account" in response.text
     assert talk.simulator.requests("generateContent") == []
-    assert talk.proxy.post(path, {**body, "model": "pinned"}, Authorization="Bearer sk-mallory").status_code == 200
-    assert talk.proxy.post(path, {**body, "model": PINNED}, Authorization="Bearer sk-admin").status_code == 200
+    assert talk.post(path, {**body, "model": "pinned"}, {}, "sk-mallory").status_code == 200
+    assert talk.post(path, {**body, "model": PINNED}, {}, "sk-admin").status_code == 200
+
+
+def test_nor_as_a_fallback_of_the_callers_own(talk: Talk) -> None:
+    talk.simulator.clear_log()
+    response = talk.post(CHAT, {**chat(), "model": "failing", "fallbacks": [PINNED]}, {}, "sk-mallory")
+    assert response.status_code >= 400, response.text
+    assert talk.simulator.requests("generateContent") == []
+    answered = talk.post(CHAT, {**chat(), "model": "failing", "fallbacks": [CLAUDE]}, {}, "sk-mallory")
+    assert answered.status_code == 200, answered.text
