@@ -248,6 +248,25 @@ def test_images_and_long_texts_are_part_of_a_beginning() -> None:
     assert len(keys) == 4
 
 
+def test_a_beginning_is_the_same_in_every_form_that_litellm_gives_it() -> None:
+    """A pinned deployment is chosen by what the client sent, and called with OpenAI's messages."""
+    data, link = "iVBORw0KGgo" * 40, "https://example.com/a.png"
+    words = {"type": "text", "text": "What is it?"}
+    claudes = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+        {"type": "image", "source": {"type": "url", "url": link}},
+    ]
+    openais: list[Json] = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}", "format": "image/png"}},
+        {"type": "image_url", "image_url": link},
+    ]
+    helps = [{"type": "text", "text": "You help."}]
+    sent = {"system": helps, "messages": [{"role": "user", "content": [words, *claudes]}]}
+    called = {"messages": [{"role": "system", "content": "You help."}, {"role": "user", "content": [words, *openais]}]}
+    by_responses = {"instructions": "You help.", "input": [{"role": "user", "content": [words, *openais]}]}
+    assert len({conversation_of(one, "group") for one in (sent, called, by_responses)}) == 1
+
+
 @pytest.mark.parametrize("messages", ["One.", [{"role": "user", "content": "One."}]])
 def test_a_beginning_may_be_a_text_or_messages(messages: Any) -> None:
     assert conversation_of({"input": messages, "instructions": "Help."}, "claude") is not None
