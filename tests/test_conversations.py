@@ -6,16 +6,25 @@ programs, and of Cline, Roo Code and pi as their sources have them (docs/convers
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
+import logging
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import litellm
 import pytest
+from serving import settings_of
 
+import litellm_antigravity
 from litellm_antigravity.litellm.conversations import conversation_of
 from litellm_antigravity.selection.conversation import Conversation, caller_in
+from litellm_antigravity.simulator import Simulator
 
 Json = dict[str, Any]
+CLAUDE = "claude-sonnet-4-6"
 SESSION, OTHER = "f339ee7b-692c-42cf-96cb-e85d653cf4b8", "0b1dd2c5-9b7b-4c7d-8f0a-3a7c2b1f0d11"
 THREAD = "01a218a9-b62c-7c91-b1a1-dad675005ab2"
 
@@ -106,6 +115,7 @@ NAMED: dict[str, tuple[Json, Json, str]] = {
     "Cline's gateway": ({"X-Task-ID": "1764_ab"}, {}, "x-task-id"),
     "Roo Code with LiteLLM": ({}, {"prompt_cache_key": "a task"}, "prompt_cache_key"),
     "Roo Code's gateway": ({"X-Roo-Task-ID": "a task"}, {}, "x-roo-task-id"),
+    "Open WebUI": ({"X-OpenWebUI-Chat-Id": "chat-one"}, {}, "x-openwebui-chat-id"),
     "a vendor": ({"x-acme-session-id": "abcdefgh"}, {}, "x-...-session-id"),
     "metadata": ({}, {"metadata": {"session_id": "one"}}, "metadata.session_id"),
     "metadata of other routes": ({}, {"litellm_metadata": {"session_id": "one"}}, "metadata.session_id"),
@@ -238,6 +248,25 @@ def test_images_and_long_texts_are_part_of_a_beginning() -> None:
     assert len(keys) == 4
 
 
+def test_a_beginning_is_the_same_in_every_form_that_litellm_gives_it() -> None:
+    """A pinned deployment is chosen by what the client sent, and called with OpenAI's messages."""
+    data, link = "iVBORw0KGgo" * 40, "https://example.com/a.png"
+    words = {"type": "text", "text": "What is it?"}
+    claudes = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+        {"type": "image", "source": {"type": "url", "url": link}},
+    ]
+    openais: list[Json] = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}", "format": "image/png"}},
+        {"type": "image_url", "image_url": link},
+    ]
+    helps = [{"type": "text", "text": "You help."}]
+    sent = {"system": helps, "messages": [{"role": "user", "content": [words, *claudes]}]}
+    called = {"messages": [{"role": "system", "content": "You help."}, {"role": "user", "content": [words, *openais]}]}
+    by_responses = {"instructions": "You help.", "input": [{"role": "user", "content": [words, *openais]}]}
+    assert len({conversation_of(one, "group") for one in (sent, called, by_responses)}) == 1
+
+
 @pytest.mark.parametrize("messages", ["One.", [{"role": "user", "content": "One."}]])
 def test_a_beginning_may_be_a_text_or_messages(messages: Any) -> None:
     assert conversation_of({"input": messages, "instructions": "Help."}, "claude") is not None
@@ -346,3 +375,45 @@ def test_names_that_are_none_do_no_harm(body: Json) -> None:
 def test_contents_that_are_made_to_hurt_do_no_harm(content: Any) -> None:
     messages = [{"role": "user", "content": content}, {"role": "user", "content": "One."}]
     assert conversation_of(call(messages=messages), "claude") is not None
+
+
+# Without a proxy: real LiteLLM, where a request is its keyword arguments
+
+
+@pytest.fixture(scope="module")
+def asked_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Callable[..., Any]]]:
+    """Give LiteLLM's functions, by how they are called, for a pool whose Google is the simulator."""
+    with Simulator(1) as simulator:
+        litellm_antigravity.register(settings_of(simulator, tmp_path_factory.mktemp("plain")))
+        router = litellm.Router([{"model_name": "claude", "litellm_params": {"model": f"antigravity/{CLAUDE}"}}])
+
+        yield {
+            "completion": lambda **call: litellm.completion(f"antigravity/{CLAUDE}", **call),
+            "acompletion": lambda **call: asyncio.run(litellm.acompletion(f"antigravity/{CLAUDE}", **call)),
+            "streamed": lambda **call: list(litellm.completion(f"antigravity/{CLAUDE}", stream=True, **call)),
+            "Router.completion": lambda **call: router.completion("claude", **call),
+            "Router.acompletion": lambda **call: asyncio.run(router.acompletion("claude", **call)),
+        }
+
+
+@pytest.mark.parametrize("door", ["completion", "acompletion", "streamed", "Router.completion", "Router.acompletion"])
+def test_a_program_names_conversations_as_litellm_lets_it(
+    asked_of: dict[str, Callable[..., Any]], door: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ways: tuple[Json, ...] = (
+        {"litellm_session_id": "one"},
+        {"metadata": {"session_id": "one"}},
+        {"extra_headers": {"x-litellm-session-id": "one"}},
+        {"prompt_cache_key": "one"},
+        {"metadata": {"trace_id": "one"}},
+        {},
+    )
+    keys = []
+    with caplog.at_level(logging.DEBUG, "litellm_antigravity"):
+        for way in ways:
+            caplog.clear()
+            asked_of[door](messages=[{"role": "user", "content": "Hi."}], **way)
+            keys.append(re.findall(r"conversation (\S+), known by", caplog.text))
+    assert keys[0] == keys[1] == keys[2] == keys[3] != []
+    assert keys[4] == keys[5] != keys[0]
+    assert len(keys[5]) == ("Router" in door)  # else the process is what keeps an account

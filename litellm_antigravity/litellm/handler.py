@@ -13,12 +13,12 @@ from litellm_antigravity.accounts import RefreshToken
 from litellm_antigravity.dispatch import Answer, AsyncStreamedAnswer, Dispatcher, GeminiRequest, StreamedAnswer
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm.conversations import conversation_key
-from litellm_antigravity.litellm.errors import as_litellm, check_name, not_offered
+from litellm_antigravity.litellm.errors import as_litellm, check_choice, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
 from litellm_antigravity.litellm.routing.member import Member, find_account
 from litellm_antigravity.litellm.routing.narrow import PinnedRouting
 from litellm_antigravity.litellm.seams.functions import OpensLater
-from litellm_antigravity.litellm.seams.requests import account_named, model_of, served_by
+from litellm_antigravity.litellm.seams.requests import account_named, model_of, params_of, served_by
 from litellm_antigravity.litellm.seams.router import deployments_for, model_lists
 from litellm_antigravity.litellm.timeouts import timeout_of
 from litellm_antigravity.litellm.told_headers import name_account, remember_account
@@ -170,6 +170,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         name = account_named(info)
         if name is None:
             return None, None
+        check_choice(params_of(call))
         known = self.routing.member_of(info)
         account_id = None if known is None else known[0].account_id(known[1].deployment_id)
         if known is not None and account_id is not None:

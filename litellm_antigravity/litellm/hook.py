@@ -11,7 +11,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
-from litellm_antigravity.litellm.errors import as_litellm, bad_request, told_wait, written_as_plugins
+from litellm_antigravity.litellm.errors import as_litellm, bad_request, check_choice, told_wait, written_as_plugins
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing.group import Group
@@ -127,6 +127,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         found = self._foreign(info_of(kwargs))
         if found is None:
             return None
+        check_choice(kwargs)
         group, member = found
         is_chat = str(getattr(call_type, "value", call_type)) == "acompletion"
         if is_chat and _outer_call.get() == member.deployment_id:

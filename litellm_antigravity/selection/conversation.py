@@ -19,6 +19,7 @@ Subagents: TypeAlias = Literal["apart", "with-parent"]
 _CALLER_BYTES: Final = 5
 _NAME_BYTES: Final = 14
 _TEXT_CHARACTERS: Final = 8_000  # of a text that are looked at, at its beginning and at its end
+_OTHER_CHARACTERS: Final = 200  # of what is no text
 _NUMBER_BITS: Final = 128  # of a number that is a name
 _DEPTH: Final = 6  # of nested blocks; no client nests deeper, and a hostile one must not exhaust the stack
 
@@ -229,7 +230,9 @@ _SCHEMES: Final = (
         tells_agents=lambda _: True,
     ),
     _Scheme((_Place("x-...-session-id", _vendors_session),)),
-    _Scheme((_header("x-task-id"), _header("x-roo-task-id"))),  # Cline, Roo
+    _Scheme(  # Cline, Roo, Open WebUI
+        (_header("x-task-id"), _header("x-roo-task-id"), _header("x-openwebui-chat-id")), tells_agents=lambda _: True
+    ),
     _Scheme((_field("prompt_cache_key"), _field("promptCacheKey"))),
     _Scheme((_metadata("session_id"),)),
     _Scheme((_header("x-litellm-trace-id"),)),  # Cline's for a session; LiteLLM takes it for one, too
@@ -290,19 +293,27 @@ def _ends(text: str) -> str:
 
 
 def _texts(content: object, depth: int = _DEPTH) -> Iterator[str]:
-    """Yield the texts of a content, and of what is no text every word; not how it is to be cached, which moves."""
+    """Yield the texts of a content, and of what else is in it the end: each API wraps a picture in other words."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, Mapping):
-        if isinstance(text := content.get("text"), str):
-            yield text
-        elif depth:
-            for name, one in content.items():
-                if name != "cache_control":
-                    yield from _texts(one, depth - 1)
+        text = content.get("text")
+        other = "" if isinstance(text, str) else max(_words(content, depth), key=len, default="")
+        yield text if isinstance(text, str) else other[-_OTHER_CHARACTERS:]
     elif isinstance(content, (list, tuple)) and depth:
         for one in content:
             yield from _texts(one, depth - 1)
+
+
+def _words(content: object, depth: int) -> Iterator[str]:
+    """Yield every text in a content, but not how it is to be cached, which changes from turn to turn."""
+    if isinstance(content, str):
+        yield content
+    elif depth:
+        named = content.items() if isinstance(content, Mapping) else ()
+        listed = content if isinstance(content, (list, tuple)) else ()
+        for one in (*(value for name, value in named if name != "cache_control"), *listed):
+            yield from _words(one, depth - 1)
 
 
 __all__ = ["Conversation", "Said", "Subagents", "caller_in", "claudes_session", "find_conversation"]

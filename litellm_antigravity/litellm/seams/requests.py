@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -57,13 +58,35 @@ def caller_of(kwargs: Mapping[str, Any]) -> str:
     Only what the proxy's authentication has left counts: an object, which no JSON of a caller's can be. Strings of the
     same meaning beside it might be the caller's.
     """
-    for where in METADATA:
-        auth = _mapping(kwargs.get(where)).get("user_api_key_auth")
+    for auth in _auths_in(kwargs):
         for kind in ("token", "api_key", "user_id", "team_id"):
             who = getattr(auth, kind, None)
             if isinstance(who, str) and who:
                 return f"{kind} {who}"
     return ""
+
+
+def _auths_in(kwargs: Mapping[str, Any]) -> list[object]:
+    found = [_mapping(kwargs.get(where)).get("user_api_key_auth") for where in METADATA]
+    return [auth for auth in found if auth is not None and not isinstance(auth, (str, int, float, list, Mapping))]
+
+
+def chose_by_id(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a request of the proxy's asks for a deployment by its id, though its caller is no administrator.
+
+    LiteLLM serves such a request from that deployment, past every group and strategy. Without a master key everybody
+    is an administrator, and so is whoever calls a Router.
+
+    Args:
+        kwargs: of a call, after its deployment has been chosen.
+    """
+    deployment_id = info_of(kwargs).get("id")
+    asked = {_mapping(kwargs.get(where)).get("model_group") for where in METADATA}
+    if deployment_id is None or deployment_id not in asked:
+        return False
+    keyed = getattr(sys.modules.get("litellm.proxy.proxy_server"), "master_key", None) is not None
+    roles = [getattr(auth, "user_role", None) for auth in _auths_in(kwargs)]
+    return keyed and bool(roles) and not any(str(getattr(role, "value", role)) == "proxy_admin" for role in roles)
 
 
 def client_of(kwargs: Mapping[str, Any]) -> tuple[dict[str, str], Mapping[str, Any] | None]:
@@ -99,6 +122,7 @@ __all__ = [
     "Deployment",
     "account_named",
     "caller_of",
+    "chose_by_id",
     "client_of",
     "group_of",
     "info_of",
