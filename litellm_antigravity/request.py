@@ -114,6 +114,7 @@ class StreamedAnswer:
 
     def close(self) -> None:
         """Release the connection."""
+        self.lease.end()
         self._stream.close()
 
 
@@ -155,4 +156,5 @@ class AsyncStreamedAnswer:
 
     async def aclose(self) -> None:
         """Release the connection."""
+        self.lease.end()
         await self._stream.aclose()

@@ -24,10 +24,14 @@ class Chosen(NamedTuple):
     Attributes:
         account_id: its id.
         takes_token: whether it may only do so if its bucket has a token left.
+        why: in a word, why it is this one; empty where the strategy has no word for it.
+        binds: whether the account becomes that of the request's conversation when it is taken.
     """
 
     account_id: str
     takes_token: bool = False
+    why: str = ""
+    binds: bool = False
 
 
 class Hold(NamedTuple):

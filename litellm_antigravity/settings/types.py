@@ -104,6 +104,11 @@ NonPositive: TypeAlias = Annotated[_Finite, Field(le=0), Allowed("a number <= 0"
 OptionalPositive: TypeAlias = Annotated[
     Annotated[_Finite, Field(gt=0)] | None, BeforeValidator(_word_for_none), Allowed("a number > 0, or none")
 ]
+OptionalCount: TypeAlias = Annotated[
+    Annotated[int, BeforeValidator(_number), Field(gt=0)] | None,
+    BeforeValidator(_word_for_none),
+    Allowed("a whole number > 0, or none"),
+]
 Location: TypeAlias = Annotated[Path, AfterValidator(_path), Allowed("a path")]
 Url: TypeAlias = Annotated[
     str,
