@@ -74,17 +74,28 @@ class Admission:
         return strategy.choose(_without(asked, full) if full else asked, view, availability, now)
 
     def admit(
-        self, strategy: Strategy, asked: LeaseRequest, view: StateView, availability: Availability, now: float
+        self,
+        strategy: Strategy,
+        asked: LeaseRequest,
+        view: StateView,
+        availability: Availability,
+        now: float,
+        *,
+        guessed: bool = False,
     ) -> Admitted:
-        """Have the strategy choose, and count the request as in flight; see `Strategy.choose`."""
+        """Have the strategy choose, and count the request as in flight; see `Strategy.choose`.
+
+        Nobody is chosen where the view is a guess and the request has to claim its turn: that might be for nothing.
+        """
         full = self._full()
         while True:
             now_asked = _without(asked, full) if full else asked
             if asked.turn is not None and asked.turn not in now_asked.tried and availability.is_free(asked.turn):
+                self._ramps.had_turn(asked.turn, asked.family, now)
                 others = [one for one in availability.free if one != asked.turn]
                 choice: Choice | Turn = strategy.choose(_without(now_asked, others), view, availability, now)
             else:
-                choice = self._choose(strategy, now_asked, view, availability, now)
+                choice = self._choose(strategy, now_asked, view, availability, now, guessed=guessed)
             busy = full.intersection(availability.candidates(asked.tried)) if full and choice is None else ()
             if busy and asked.account_id in {None, *busy}:
                 return Admitted(Busy(tuple(busy)))
@@ -102,7 +113,14 @@ class Admission:
         return frozenset(account_id for account_id, count in counts.items() if count >= self._at_most)
 
     def _choose(
-        self, strategy: Strategy, asked: LeaseRequest, view: StateView, availability: Availability, now: float
+        self,
+        strategy: Strategy,
+        asked: LeaseRequest,
+        view: StateView,
+        availability: Availability,
+        now: float,
+        *,
+        guessed: bool,
     ) -> Choice | Turn:
         choice = strategy.choose(asked, view, availability, now)
         if asked.account_id is not None or not self._ramps.are_on or len(availability.free) < 2:
@@ -116,6 +134,8 @@ class Admission:
             choice = strategy.choose(rest, view, availability, now)
         if not arrivals:
             return choice
+        if guessed:
+            return None
         at_home = choice if isinstance(choice, Chosen) and len(arrivals) < _MOST_TURNS else None
         return self._arrive(arrivals, at_home, asked, now)
 
@@ -138,9 +158,9 @@ class Admission:
             start = None
         if start is None:
             return at_home or arrivals[0]
-        self._ramps.had_turn(start.account_id, asked.family, start.at)
         if start.at > now:
             return Turn(start.account_id, start.at - now)
+        self._ramps.had_turn(start.account_id, asked.family, now)
         return next(one for one in arrivals if one.account_id == start.account_id)
 
 
@@ -190,7 +210,7 @@ class _Ramps:
         return self._store.in_flight.own().get(key[0], 0) >= had
 
     def had_turn(self, account_id: str, family: ModelFamily, at: float) -> None:
-        """Note that a newcomer of this process has, or will have, its turn."""
+        """Note that a newcomer of this process has its turn."""
         had, first = self._turns.get((account_id, family), (0, at))
         self._turns[account_id, family] = (had + 1, first)
 

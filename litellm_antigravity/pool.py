@@ -187,7 +187,7 @@ class AccountPool(ForkAware):
         snapshot, now = self._snapshot(), self.clock.time()
         if (held := view.capacity.get(asked.model)) is not None and held.remaining(now) > 0:
             return None
-        (choice, flight), availability = self._choose(asked, snapshot, view, now)
+        (choice, flight), availability = self._choose(asked, snapshot, view, now, guessed=True)
         if isinstance(choice, Chosen) and self.store.begin_if_current(
             choice.account_id, now, self.rules, require_token=choice.takes_token
         ):
@@ -195,12 +195,12 @@ class AccountPool(ForkAware):
         return None
 
     def _choose(
-        self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView, now: float
+        self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView, now: float, *, guessed: bool = False
     ) -> tuple[Admitted, Availability]:
         strategy = self.strategy if asked.account_id is None else self._named
         with self._lock:
             availability = self._availabilities.of(asked.model, snapshot, view, now)
-            admitted = self._admission.admit(strategy, asked, view, availability, now)
+            admitted = self._admission.admit(strategy, asked, view, availability, now, guessed=guessed)
             if strategy.takes_turns and isinstance(admitted.choice, Chosen):
                 strategy.taken(admitted.choice.account_id, asked.family)
         return admitted, availability
