@@ -55,7 +55,8 @@ class Host:
     def __init__(self, strategy: str = "sticky", *, store: Ledger | None = None, **settings: Any) -> None:
         self.clock = FakeClock()
         self.store = store or MemoryStore()
-        self.settings = Settings(account_selection_strategy=strategy, max_rate_limit_wait_seconds=0, **settings)
+        settings = {"max_rate_limit_wait_seconds": 0, "ramp_seconds": 0, **settings}  # `test_ramp` has that one
+        self.settings = Settings(account_selection_strategy=strategy, **settings)
         self.pools = [
             AccountPool(self.settings, accounts=accounts(), store=self.store, clock=self.clock) for _ in range(3)
         ]
