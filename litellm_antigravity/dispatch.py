@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from litellm_antigravity import events
 from litellm_antigravity.accounts import Account, AccountSource, StaticToken
 from litellm_antigravity.aftermath import aftermath
 from litellm_antigravity.attempts import final, no_token, to_be_recorded
@@ -31,10 +32,9 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
     StateBusyError,
 )
-from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.models import canonical_model
 from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
-from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RetrySameAccount, timeout_refusal
+from litellm_antigravity.refusals import Failover, GiveUp, NextStep, Refusal, RetrySameAccount, timeout_refusal
 from litellm_antigravity.reports import Reports
 from litellm_antigravity.request import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -273,42 +273,51 @@ class Dispatcher:
                 project = yield from self._project(lease, token, budget)
             except RequestRefusedError as error:
                 outcome = error.refusal
+                flow.pool.recorder.tell(lease, outcome)
             except CredentialError as error:
                 if not error.retryable and not isinstance(error, GrantRevokedError) and self._all_are_like(lease):
                     raise  # what is wrong is wrong for every account
                 # Only a static token that was rejected is certain to be useless; another one is worth a second try.
                 useless = rejected is not None and isinstance(lease.account.credential, StaticToken)
                 outcome = no_token(error, lease, rejected=useless, late=left - budget.left >= 0.9 * given)
+                flow.pool.recorder.tell(lease, outcome)
             else:
                 turn = self._turn(lease, flow)
                 lease = flow.pool.recorder.half_open(lease, turn)
                 call = self._call(request, token, project, last_try=failover.reply_failed)
+                if events.wanted():
+                    events.emit(events.Sent(about=lease.about))
                 answer = yield Send(lease, call, budget.for_attempt(turn), flow)
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
                 outcome = answer
+                flow.pool.recorder.tell(lease, outcome)
                 if request.mended is not None and (body := request.mended(outcome)) is not None:
                     request = replace(request, body=body, mended=None)
                     continue
-            step = failover.next_step(lease.account.id, outcome)
-            spent = not isinstance(step, GiveUp) and not flow.retries.allow(outcome)
-            if spent:
-                step = GiveUp()
-                if decisions_are_visible():
-                    decision("[accounts] %s: %s; the retry budget is spent", lease.account.label, outcome.kind.value)
+            step, spent = self._after(outcome, lease, flow)
             if isinstance(step, RetrySameAccount) and step.delay < budget.left:
                 rejected = token if step.refresh_token else None
                 if step.delay > 0:
                     yield Pause(step.delay)
                 continue
-            flow.reports.report(lease, to_be_recorded(outcome, step, spent=spent), budget.left)
+            flow.reports.record(lease, to_be_recorded(outcome, step, spent=spent), budget.left)
             means = aftermath(request.pool or (None if request.account_id else self.pool), lease, outcome)
             refused = RequestRefusedError(outcome, account=lease.account.label, retries_spent=spent, afterwards=means)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
                 raise refused
-            if decisions_are_visible():
-                decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
+            if events.wanted():
+                events.emit(events.Switched(about=lease.about, kind=outcome.kind.value))
             return refused
+
+    def _after(self, refusal: Refusal, lease: Lease, flow: Flow) -> tuple[NextStep, bool]:
+        """Return what comes after a refusal, and whether that is the end because the retry budget is spent."""
+        step = flow.failover.next_step(lease.account.id, refusal)
+        if isinstance(step, GiveUp) or flow.retries.allow(refusal):
+            return step, False
+        if events.wanted():
+            events.emit(events.OutOfRetries(about=lease.about, kind=refusal.kind.value))
+        return GiveUp(), True
 
     def _turn(self, lease: Lease, flow: Flow) -> float:
         """Return how many seconds the account has until its first byte; ``math.inf`` when nobody would take over."""

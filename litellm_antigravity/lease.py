@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.events import About
 from litellm_antigravity.models import ModelFamily, canonical_model, family_of
 from litellm_antigravity.refusals import Refusal
 
@@ -38,6 +39,7 @@ class LeaseRequest:
         patience: seconds that it may still take.
         account_id: the one account that may serve it, when somebody else has chosen.
         overdrawn: accounts whose last token another process has just taken.
+        request_id: what the request is called by those who sent it, for whoever asks what became of it.
         family: the quota family of the model.
     """
 
@@ -48,6 +50,7 @@ class LeaseRequest:
     patience: float = math.inf
     account_id: str | None = None
     overdrawn: frozenset[str] = frozenset()
+    request_id: str | None = None
     family: ModelFamily = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +69,7 @@ class Lease:
         since: when it was taken, in epoch seconds.
         probes: the cooldowns that this request probes; empty for an ordinary one.
         others: how many other accounts are free for it, that it has not tried.
+        request_id: see `LeaseRequest`.
     """
 
     account: Account
@@ -74,6 +78,12 @@ class Lease:
     since: float
     probes: tuple[Cooldown, ...] = ()
     others: int = 0
+    request_id: str | None = None
+
+    @property
+    def about(self) -> About:
+        """What events say of it."""
+        return About(self.account.id, self.account.label, self.model, self.family, self.request_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,12 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from litellm_antigravity import events
 from litellm_antigravity.accounts import AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.clients import Readiness
+from litellm_antigravity.decision_log import DECISION_LOG
 from litellm_antigravity.errors import (
     AccountsFileError,
     AllAccountsLimitedError,
@@ -25,7 +27,7 @@ from litellm_antigravity.errors import (
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
-from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, show_decisions
+from litellm_antigravity.logs import LOGGER, show_decisions
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.presence import Announcer
 from litellm_antigravity.recording import Recorder
@@ -80,6 +82,7 @@ class AccountPool(ForkAware):
         self._lock = threading.Lock()
         self._start_over()
         self._watch_forks()
+        events.listen(DECISION_LOG)
         if self.settings.debug:
             show_decisions()
         if self.settings.pid_offset_enabled and self.strategy.ignores_offset and identity is None:
@@ -158,7 +161,7 @@ class AccountPool(ForkAware):
             if choice is None:
                 return self._wait_or_probe(asked, availability, now)
             if isinstance(choice, Hold):
-                return self._in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience))
+                return self._in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience), "held")
             if self.store.begin_request(choice.account_id, now, self.rules, require_token=choice.takes_token):
                 return self._lease(asked, choice, availability, now)
             # Another process has taken the last token in between.
@@ -196,18 +199,13 @@ class AccountPool(ForkAware):
     def _lease(self, asked: LeaseRequest, choice: Chosen, availability: Availability, now: float) -> Lease:
         account = availability.snapshot.by_id[choice.account_id]
         self._taken(account.id, asked.family, counted=self.strategy.takes_turns)
-        if decisions_are_visible():
-            decision(
-                "[accounts] %s: %s serves %s (%d of %d free%s)",
-                self.strategy.name,
-                account.label,
-                asked.model,
-                len(availability.free),
-                len(availability.snapshot.enabled),
-                f", {len(asked.tried)} tried before" if asked.tried else "",
-            )
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
-        return Lease(account, asked.model, asked.family, now, others=others)
+        lease = Lease(account, asked.model, asked.family, now, others=others, request_id=asked.request_id)
+        if events.wanted():
+            free, enabled = len(availability.free), len(availability.snapshot.enabled)
+            by, tried = self.strategy.name, len(asked.tried)
+            events.emit(events.Chosen(about=lease.about, strategy=by, free=free, enabled=enabled, tried=tried))
+        return lease
 
     def _taken(self, account_id: str, family: ModelFamily, *, counted: bool) -> None:
         """Remember the account, now that the request is on its way; tell the others sometimes."""
@@ -247,7 +245,10 @@ class AccountPool(ForkAware):
         now = self.clock.time()
         self.store.begin_request(account_id, now, self.rules, require_token=False)
         self._taken(account_id, asked.family, counted=False)
-        return Lease(account, asked.model, asked.family, now)
+        lease = Lease(account, asked.model, asked.family, now)
+        if events.wanted():
+            events.emit(events.Sent(about=lease.about))
+        return lease
 
     def limited_error(
         self, model: str, among: Collection[str], *, besides: Collection[str] = ()
@@ -277,9 +278,7 @@ class AccountPool(ForkAware):
         at_most = min(self.settings.max_rate_limit_wait_seconds - asked.waited, asked.patience)
         earliest = earliest_return(asked, availability, now)
         if earliest <= at_most:
-            if decisions_are_visible() and named is None:
-                decision("[accounts] every account is limited for %s; waiting %.1f s", asked.model, earliest)
-            return self._in_turn(asked, earliest, now, at_most)
+            return self._in_turn(asked, earliest, now, at_most, "nobody" if named is None else "named")
         if named is not None:
             raise all_limited([named], availability.benched, asked.model, now)
         if any(account_id in asked.limited for account_id in availability.free):
@@ -292,14 +291,25 @@ class AccountPool(ForkAware):
             if account.id not in asked.tried and (probes := self._claim_probes(benched[account.id], now)):
                 self.store.begin_request(account.id, now, self.rules, require_token=False)
                 LOGGER.info("Probing %s for %s, whose cooldown is long.", account.label, asked.model)
-                return Lease(account, asked.model, asked.family, now, probes)
+                lease = Lease(account, asked.model, asked.family, now, probes, request_id=asked.request_id)
+                if events.wanted():
+                    events.emit(events.Probed(about=lease.about))
+                return lease
         if (refusal := nowhere_available(snapshot.enabled, benched, asked.model, now)) is not None:
             raise RequestRefusedError(refusal)
         raise all_limited(snapshot.enabled, benched, asked.model, now)
 
-    def _in_turn(self, asked: LeaseRequest, seconds: float, now: float, at_most: float) -> Wait:
+    def _in_turn(self, asked: LeaseRequest, seconds: float, now: float, at_most: float, why: events.WaitsFor) -> Wait:
         """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
-        return Wait(self.store.claim_turn(asked.family, now + seconds, now + at_most) - now)
+        wait = Wait(self.store.claim_turn(asked.family, now + seconds, now + at_most) - now)
+        if events.wanted():
+            model, family, slept = asked.model, asked.family, wait.seconds
+            events.emit(
+                events.Waited(
+                    model=model, family=family, seconds=slept, earliest=seconds, why=why, request_id=asked.request_id
+                )
+            )
+        return wait
 
     def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:
         """Return the cooldowns that this request may probe: all that bench the account, or none."""
@@ -327,10 +337,12 @@ class AccountPool(ForkAware):
             lease: what `acquire` returned.
             outcome: `SERVED`, or the refusal.
         """
+        self.recorder.tell(lease, outcome)
         self.recorder.record(lease, outcome)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does without blocking the event loop."""
+        self.recorder.tell(lease, outcome)
         if self.recorder.changes_anything(lease, outcome):
             await asyncio.to_thread(self.recorder.record, lease, outcome)
 
@@ -348,6 +360,8 @@ class AccountPool(ForkAware):
         ended = [one for one in view.cooldowns.get(account_id, {}).values() if one.remaining(now) > 0]
         for cooldown in ended:
             self.store.end_cooldown(account_id, cooldown.pool, now)
+            if events.wanted():
+                events.emit(events.Back(account_id=account_id, pool=cooldown.pool, how="released"))
         return ended
 
     def states(self, model: str | None = None) -> list[AccountState]:

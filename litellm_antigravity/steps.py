@@ -40,8 +40,10 @@ class Flow:
         tried = self.failover.tried
         if self.failover.may_be_an_outage:  # then not of those either that have just failed
             tried = tried | self.pool.recorder.failed_just_now(family_of(self.request.model))
-        limited, patience = self.failover.limited, max(0.0, self.budget.left)
-        return LeaseRequest(self.request.model, tried, limited, self.waited, patience, self.request.account_id)
+        request, limited, patience = self.request, self.failover.limited, max(0.0, self.budget.left)
+        return LeaseRequest(
+            request.model, tried, limited, self.waited, patience, request.account_id, request_id=request.request_id
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ PACKAGE = "litellm_antigravity"
 
 LAYERS = (
     # What everything may use.
-    ("__init__", "_version", "clock", "cooldowns", "deadlines", "errors", "forking", "identity", "logs", "masking",
-     "models", "redaction", "threads", "unregistered"),
+    ("__init__", "_version", "clock", "cooldowns", "deadlines", "errors", "events", "forking", "identity", "logs",
+     "masking", "models", "redaction", "threads", "unregistered"),
     ("settings",),
     # Rules without I/O: of one account, of a crowd of requests, of time.
     ("selection.__init__", "selection.bucket", "selection.health", "selection.patience", "selection.retry_budget",
@@ -28,7 +28,7 @@ LAYERS = (
     ("lease",),
     # Who is free, and who is chosen.
     ("selection",),
-    ("aftermath", "presence", "recording", "standing", "wording"),
+    ("aftermath", "decision_log", "presence", "recording", "standing", "wording"),
     ("pool",),
     ("reports",),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),

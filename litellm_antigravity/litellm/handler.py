@@ -162,7 +162,10 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             return without_signatures(body, model, call["messages"], call["optional_params"])
 
         account_id, pool = self._pinned(call)
-        return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, mended=mended)
+        request_id = getattr(call["logging_obj"], "litellm_call_id", None)
+        return GeminiRequest(
+            model, body, stream, timeout, account_id, pool, headers, request_id=request_id, mended=mended
+        )
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
         """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.
