@@ -32,6 +32,7 @@ LAYERS = (
     ("pool",),
     ("reports",),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),
+    ("observability",),
     ("litellm",),
     ("simulator",),
     ("cli",),

@@ -16,6 +16,7 @@ from litellm_antigravity.cli.demo import demo
 from litellm_antigravity.cli.doctor import doctor
 from litellm_antigravity.cli.errors import ReportingGroup
 from litellm_antigravity.cli.examples import PROGRAM, add_examples
+from litellm_antigravity.cli.metrics import metrics
 from litellm_antigravity.cli.models import models
 from litellm_antigravity.cli.reset import reset
 from litellm_antigravity.cli.simulate import simulate
@@ -45,6 +46,7 @@ for _command in (
     ask,
     models,
     status,
+    metrics,
     reset,
     config,
     simulate,

@@ -23,6 +23,11 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "status --model claude-sonnet-4-6 --account user1@gmail.com",
         "status --json | jq '.summary[] | select(.free == 0)'",
     ),
+    "metrics": (
+        "metrics",
+        "# for node_exporter, every minute",
+        "metrics > antigravity.prom.new && mv antigravity.prom.new /var/lib/node_exporter/antigravity.prom",
+    ),
     "reset": (
         "reset user1@gmail.com",
         "reset --pool claude",

@@ -188,8 +188,7 @@ class StatusReader:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> AccountPool:
-        store = None if self._exists else MemoryStore()
-        return AccountPool(self._settings, store=store, clock=self._clock)
+        return pool_to_look_at(self._settings, self._clock)
 
     def read(self) -> StatusReport:
         """Return what is known now.
@@ -237,6 +236,17 @@ class StatusReader:
     def close(self) -> None:
         """Let go of the shared state."""
         self._pool.store.close()
+
+
+def pool_to_look_at(settings: Settings, clock: Clock | None = None) -> AccountPool:
+    """Return a pool that makes no state folder: where there is none, it has nothing to read.
+
+    Args:
+        settings: say which accounts and which state.
+        clock: the source of time.
+    """
+    store = None if _has_state(settings) else MemoryStore()
+    return AccountPool(settings, store=store, clock=clock)
 
 
 def gather_status(

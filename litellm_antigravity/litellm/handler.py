@@ -19,23 +19,22 @@ from litellm_antigravity.dispatch import (
 )
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, check_name, not_offered
-from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
+from litellm_antigravity.litellm.model_info import costs_nothing, learn
 from litellm_antigravity.litellm.routing.member import Member, find_account
 from litellm_antigravity.litellm.routing.narrow import PinnedRouting
 from litellm_antigravity.litellm.seams.functions import OpensLater
 from litellm_antigravity.litellm.seams.requests import account_named, model_of, served_by
 from litellm_antigravity.litellm.seams.router import deployments_for, model_lists
+from litellm_antigravity.litellm.settled import take_effect
 from litellm_antigravity.litellm.timeouts import timeout_of
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media
 from litellm_antigravity.litellm.translation.headers import callers_headers
 from litellm_antigravity.litellm.translation.request import to_gemini, without_signatures
-from litellm_antigravity.litellm.translation.signatures import THOUGHTS
 from litellm_antigravity.masking import header_value, mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.settings.costs import model_costs
 
 _GOOGLE = ("gemini", "vertex_ai", "vertex_ai_beta")
 _Begun = TypeVar("_Begun", Answer, AsyncStreamedAnswer)
@@ -85,13 +84,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
                 dispatcher = self._dispatcher
                 if dispatcher is None:
                     dispatcher = Dispatcher(self._settings)
-                    settings = dispatcher.settings  # after `register`; in the proxy the first that is known of them
-                    register_models(model_costs(settings.model_costs))
-                    THOUGHTS.share(
-                        settings.state_dir / "thoughts",
-                        on_network=settings.state_dir_on_network,
-                        backend=settings.state_backend,
-                    )
+                    take_effect(dispatcher.settings)  # after `register`; in the proxy the first that is known of them
                     self._dispatcher = dispatcher
         return dispatcher
 
