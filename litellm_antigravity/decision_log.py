@@ -10,6 +10,9 @@ from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.wording import spell_remaining
 
+OF_CONVERSATIONS: Final = frozenset({"bound", "new", "detour", "rebound", "least loaded", "ramp", "cap"})
+"""The rules that a line names: what a strategy does by itself, its name says."""
+
 
 class DecisionLog:
     """Writes events down as lines; see `logs.decision` for where."""
@@ -26,9 +29,10 @@ class DecisionLog:
 
 
 def _chosen(event: events.Chosen) -> None:
+    why = f"{event.why}; " if event.why in OF_CONVERSATIONS else ""
     tried = f", {event.tried} tried before" if event.tried else ""
-    message = "[accounts] %s: %s serves %s (%d of %d free%s)"
-    decision(message, event.strategy, event.about.account, event.about.model, event.free, event.enabled, tried)
+    message = "[accounts] %s: %s serves %s (%s%d of %d free%s)"
+    decision(message, event.strategy, event.about.account, event.about.model, why, event.free, event.enabled, tried)
 
 
 def _benched(event: events.Benched) -> None:

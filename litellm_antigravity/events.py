@@ -14,9 +14,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from litellm_antigravity.models import ModelFamily
+
+if TYPE_CHECKING:
+    from litellm_antigravity.selection.availability import Availability
+    from litellm_antigravity.state.view import StateView
 
 WaitsFor: TypeAlias = Literal["nobody", "named", "held"]
 """Why a request waits: nobody is free, its one account is not, or its strategy holds it for the current one."""
@@ -54,6 +58,20 @@ class AccountEvent(Event):
     about: About
 
 
+class Inputs(NamedTuple):
+    """By what an account was chosen: what a listener may read while it is called, and no longer.
+
+    Attributes:
+        availability: who was free.
+        view: of the shared state; it goes on.
+        now: epoch seconds.
+    """
+
+    availability: Availability
+    view: StateView
+    now: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen(AccountEvent):
     """An account is to serve a request.
@@ -64,6 +82,7 @@ class Chosen(AccountEvent):
         free: how many accounts were free for the model.
         enabled: how many there were.
         tried: how many the request had tried before.
+        inputs: by which it was chosen.
     """
 
     strategy: str
@@ -71,6 +90,7 @@ class Chosen(AccountEvent):
     free: int
     enabled: int
     tried: int = 0
+    inputs: Inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +298,7 @@ __all__ = [
     "Benched",
     "Chosen",
     "Event",
+    "Inputs",
     "Listener",
     "OutOfCapacity",
     "OutOfRetries",

@@ -70,6 +70,7 @@ class Lease:
         probes: the cooldowns that this request probes; empty for an ordinary one.
         others: how many other accounts are free for it, that it has not tried.
         request_id: see `LeaseRequest`.
+        why: the word of whoever chose it for the rule that took it.
     """
 
     account: Account
@@ -79,6 +80,7 @@ class Lease:
     probes: tuple[Cooldown, ...] = ()
     others: int = 0
     request_id: str | None = None
+    why: str = ""
 
     @property
     def about(self) -> About:

@@ -41,6 +41,7 @@ from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState, states_of
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
 from litellm_antigravity.state.view import StateView
+from litellm_antigravity.telling import tell_choice, tell_wait
 from litellm_antigravity.wording import all_disabled, all_limited, no_capacity, nowhere_available, refused_by_all
 
 
@@ -200,11 +201,10 @@ class AccountPool(ForkAware):
         account = availability.snapshot.by_id[choice.account_id]
         self._taken(account.id, asked.family, counted=self.strategy.takes_turns)
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
-        lease = Lease(account, asked.model, asked.family, now, others=others, request_id=asked.request_id)
+        why, called = choice.why, asked.request_id
+        lease = Lease(account, asked.model, asked.family, now, others=others, request_id=called, why=why)
         if events.wanted():
-            free, enabled = len(availability.free), len(availability.snapshot.enabled)
-            by, tried = self.strategy.name, len(asked.tried)
-            events.emit(events.Chosen(about=lease.about, strategy=by, free=free, enabled=enabled, tried=tried))
+            tell_choice(lease, asked, self.strategy.name, events.Inputs(availability, self.store.known(), now))
         return lease
 
     def _taken(self, account_id: str, family: ModelFamily, *, counted: bool) -> None:
@@ -227,10 +227,21 @@ class AccountPool(ForkAware):
         """
         snapshot = self._snapshot()
         others = () if among is None else {account.id for account in snapshot.enabled if account.id not in among}
-        asked, view, now = LeaseRequest(model, others, patience=0.0), self.store.refresh(), self.clock.time()
-        with self._lock:
-            choice = self.strategy.choose(asked, view, self._availabilities.of(asked.model, snapshot, view, now), now)
+        choice, _ = self.look(LeaseRequest(model, others, patience=0.0), snapshot)
         return choice.account_id if isinstance(choice, Chosen) else None
+
+    def look(self, asked: LeaseRequest, snapshot: AccountsSnapshot | None = None) -> tuple[Choice, events.Inputs]:
+        """Return what a request would get now, and by what; nothing is taken.
+
+        Args:
+            asked: by the request.
+            snapshot: the accounts; as they are now when absent.
+        """
+        snapshot, view, now = snapshot or self._snapshot(), self.store.refresh(), self.clock.time()
+        strategy = self.strategy if asked.account_id is None else self._named
+        with self._lock:
+            availability = self._availabilities.of(asked.model, snapshot, view, now)
+            return strategy.choose(asked, view, availability, now), events.Inputs(availability, view, now)
 
     def take(self, model: str, account_id: str) -> Lease | None:
         """Count a request as sent by an account that has been chosen; ``None`` when the account is gone.
@@ -303,12 +314,7 @@ class AccountPool(ForkAware):
         """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
         wait = Wait(self.store.claim_turn(asked.family, now + seconds, now + at_most) - now)
         if events.wanted():
-            model, family, slept = asked.model, asked.family, wait.seconds
-            events.emit(
-                events.Waited(
-                    model=model, family=family, seconds=slept, earliest=seconds, why=why, request_id=asked.request_id
-                )
-            )
+            tell_wait(asked, wait, seconds, why)
         return wait
 
     def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:

@@ -28,7 +28,7 @@ LAYERS = (
     ("lease",),
     # Who is free, and who is chosen.
     ("selection",),
-    ("aftermath", "decision_log", "presence", "recording", "standing", "wording"),
+    ("aftermath", "decision_log", "presence", "recording", "standing", "telling", "wording"),
     ("pool",),
     ("reports",),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),

@@ -21,6 +21,7 @@ from litellm_antigravity.cli.models import models
 from litellm_antigravity.cli.reset import reset
 from litellm_antigravity.cli.simulate import simulate
 from litellm_antigravity.cli.status import status
+from litellm_antigravity.cli.why import why
 
 _EPILOG = """\
 Google's Antigravity terms forbid third-party clients, and accounts have been suspended for using them: see README.
@@ -46,6 +47,7 @@ for _command in (
     ask,
     models,
     status,
+    why,
     metrics,
     reset,
     config,

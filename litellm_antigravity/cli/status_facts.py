@@ -207,7 +207,7 @@ class StatusReader:
         states = [(number, state) for number, state in enumerate(pool.states(model), 1) if state.account.id in wanted]
         view = pool.store.known()
         if model is not None:
-            _check_known(model, view, self._settings)
+            check_known(model, view, self._settings)
         present = pool.store.processes(forget=False)
         store, now = pool.store.status(), self._clock.time()
         accounts = tuple(_account(number, state, model, present, now) for number, state in states)
@@ -273,7 +273,7 @@ def _has_state(settings: Settings) -> bool:
         return True  # it is there, but not as it should be: the store says what is wrong
 
 
-def _check_known(model: str, view: StateView, settings: Settings) -> None:
+def check_known(model: str, view: StateView, settings: Settings) -> None:
     """Turn a name away that is not built in, has no price, and that no process on this machine has met.
 
     Upstream's own list is not asked: that takes an account and the network.

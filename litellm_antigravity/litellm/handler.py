@@ -20,6 +20,7 @@ from litellm_antigravity.dispatch import (
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn
+from litellm_antigravity.litellm.observing import note_reason
 from litellm_antigravity.litellm.routing.member import Member, find_account
 from litellm_antigravity.litellm.routing.narrow import PinnedRouting
 from litellm_antigravity.litellm.seams.functions import OpensLater
@@ -286,6 +287,7 @@ def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse
 def _remember_account(logging_obj: Any, lease: Lease) -> None:
     """Leave the account where the proxy's hook finds it, whatever the proxy makes of the response."""
     logging_obj.model_call_details[ACCOUNT_HEADER] = header_value(lease.account.label)
+    note_reason(logging_obj, lease)
 
 
 def _name_account(response: Any, lease: Lease) -> None:

@@ -1,17 +1,20 @@
 """What the proxy serves of ours over HTTP, behind LiteLLM's own authentication and roles.
 
-``/antigravity/metrics`` and ``/antigravity/status`` are for proxy admins and those who may view all that these may;
-``/antigravity/usage`` is for every key, and names nobody.
+``/antigravity/usage`` is for every key, and names nobody; the others are for proxy admins and those who may view all
+that these may. A new view is a method of `_Views` and a line in `_VIEWS`.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 from litellm_antigravity.accounts import AccountsSnapshot
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
+from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.observing import OBSERVER
 from litellm_antigravity.litellm.routing.member import find_account
@@ -22,13 +25,20 @@ from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.observability.collecting import Collector
 from litellm_antigravity.observability.counts import Counts
+from litellm_antigravity.observability.decisions import remembered
+from litellm_antigravity.observability.explaining import explain
 from litellm_antigravity.observability.exposition import OPENMETRICS, PROMETHEUS, exposed
+from litellm_antigravity.observability.ring import Ring
 from litellm_antigravity.observability.status import FORMAT, Moment, Target, families_of, status_of
 from litellm_antigravity.pool import AccountPool
 
 METRICS: Final = "/antigravity/metrics"
 STATUS: Final = "/antigravity/status"
 USAGE: Final = "/antigravity/usage"
+WHY: Final = "/antigravity/why"
+DECISIONS: Final = "/antigravity/decisions"
+
+_MOST_DECISIONS: Final = 200
 
 _JSON: Final = "application/json"
 _ADMINS: Final = frozenset({"proxy_admin", "proxy_admin_viewer"})
@@ -47,19 +57,45 @@ def add_routes(handler: AntigravityLLM) -> None:
     if isinstance(self_managed, list) and USAGE not in self_managed:
         self_managed.append(USAGE)  # else LiteLLM refuses it to keys that are no admin's
     views = _Views(handler)
-    for path, view in ((METRICS, views.metrics), (STATUS, views.status), (USAGE, views.usage)):
-        app.add_api_route(path, _served(view, authenticated), methods=["GET"], tags=["antigravity"], name=path)
+    for path, view in _VIEWS.items():
+        serve = _served(functools.partial(view, views), authenticated, for_all=path == USAGE)
+        app.add_api_route(path, serve, methods=["GET"], tags=["antigravity"], name=path)
 
 
-def _served(view: Callable[[Any, str], tuple[str, str]], authenticated: Callable[..., Any]) -> Callable[..., Any]:
+class _UnclearError(Exception):
+    """The caller has not said what is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a view is asked: the header ``Accept``, and the parameters of the query."""
+
+    accept: str
+    model: str
+    request_id: str
+
+
+_View: TypeAlias = "Callable[[_Asked], tuple[str, str]]"
+
+
+def _served(view: _View, authenticated: Callable[..., Any], *, for_all: bool) -> Callable[..., Any]:
     """Return what FastAPI calls: in one of its threads, since a view may touch the disk."""
     from fastapi import Depends, Header, HTTPException, Response  # the proxy's; not installed without it
 
-    def serve(user=Depends(authenticated), accept=Header("")) -> Any:  # type: ignore[no-untyped-def]  # noqa: ANN001, B008
+    def serve(  # type: ignore[no-untyped-def]
+        user=Depends(authenticated),  # noqa: ANN001, B008 - FastAPI's way
+        accept=Header(""),  # noqa: ANN001, B008
+        model="",  # noqa: ANN001
+        request_id="",  # noqa: ANN001
+    ) -> Any:
         try:
-            text, content_type = view(user, str(accept))
+            if not for_all:
+                check_admin(user)
+            text, content_type = view(_Asked(str(accept), str(model), str(request_id)))
         except PermissionError as error:
             raise HTTPException(403, str(error)) from None
+        except _UnclearError as error:
+            raise HTTPException(400, str(error)) from None
         except AntigravityError as error:
             raise HTTPException(503, mask_emails(shown(str(error)))) from None
         return Response(text, media_type=content_type, headers={"Cache-Control": "no-store"})
@@ -105,17 +141,15 @@ class _Views:
         pool = self._pool
         return Moment(pool.clock.time(), pool.store.refresh(), pool.rules, self._snapshots(), {})
 
-    def metrics(self, user: Any, accept: str) -> tuple[str, str]:
+    def metrics(self, asked: _Asked) -> tuple[str, str]:
         """Return all series, in the format that is asked for."""
-        check_admin(user)
-        pool, newer = self._pool, "application/openmetrics-text" in accept
+        pool, newer = self._pool, "application/openmetrics-text" in asked.accept
         counts = OBSERVER.counts or Counts(pool.settings.state_dir)
         collector = Collector(self._snapshots, pool.store, counts, pool.rules, pool.clock.time)
         return exposed(collector.collect(), openmetrics=newer), OPENMETRICS if newer else PROMETHEUS
 
-    def status(self, user: Any, _accept: str) -> tuple[str, str]:
+    def status(self, _asked: _Asked) -> tuple[str, str]:
         """Return the whole status."""
-        check_admin(user)
         pool = self._pool
         told = status_of(
             self._moment(),
@@ -126,10 +160,31 @@ class _Views:
         )
         return json.dumps(told), _JSON
 
-    def usage(self, _user: Any, _accept: str) -> tuple[str, str]:
+    def why(self, asked: _Asked) -> tuple[str, str]:
+        """Return what the next request of this worker for a model would meet."""
+        if not asked.model:
+            msg = "name a model: ?model=claude-sonnet-4-6"
+            raise _UnclearError(msg)
+        return json.dumps(explain(self._pool, LeaseRequest(asked.model)).as_json()), _JSON
+
+    def decisions(self, asked: _Asked) -> tuple[str, str]:
+        """Return the last decisions on this host, or those that concern one request."""
+        ring = OBSERVER.ring or Ring(self._pool.settings.state_dir)
+        return json.dumps(remembered(ring, asked.request_id or None)[-_MOST_DECISIONS:]), _JSON
+
+    def usage(self, _asked: _Asked) -> tuple[str, str]:
         """Return what any caller may know: how many accounts are free, and when the next one is; nobody's name."""
         moment = self._moment()
         return json.dumps({"format": FORMAT, "now": moment.now, "families": families_of(moment)}), _JSON
+
+
+_VIEWS: Final[Mapping[str, Callable[[_Views, _Asked], tuple[str, str]]]] = {
+    METRICS: _Views.metrics,
+    STATUS: _Views.status,
+    WHY: _Views.why,
+    DECISIONS: _Views.decisions,
+    USAGE: _Views.usage,
+}
 
 
 def _in_file(pool: AccountPool) -> list[AccountsSnapshot]:

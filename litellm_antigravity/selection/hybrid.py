@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from litellm_antigravity.accounts import AccountsSnapshot
 from litellm_antigravity.lease import LeaseRequest
+from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.availability import Availability
-from litellm_antigravity.selection.scoreboard import Scoreboard
+from litellm_antigravity.selection.scoreboard import CURRENT_BONUS, Scoreboard, base_score, eligible
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.sticky import OnCurrent
 from litellm_antigravity.selection.strategy import Choice, Chosen
-from litellm_antigravity.selection.vitals import VitalsRules
+from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.view import StateView
 
@@ -38,8 +39,15 @@ class Hybrid(OnCurrent):
         among = None if len(usable) == len(snapshot.enabled) else usable
         best = self._board(snapshot, view, now).choose(now, current=self.current(asked.family), among=among)
         if best is not None:
-            return Chosen(best, takes_token=True)
-        return Chosen(self.current_or_next(candidates, snapshot, asked.family))
+            return Chosen(best, takes_token=True, why="best score")
+        return Chosen(self.current_or_next(candidates, snapshot, asked.family), why="nobody has a score")
+
+    def score(self, account_id: str, family: ModelFamily, view: StateView, now: float) -> float | None:
+        """Return the score, with the bonus of the current account; ``None`` for too little health or no token."""
+        vitals = view.vitals.get(account_id) or Vitals.fresh(self._rules)
+        if not eligible(vitals, now, self._rules):
+            return None
+        return base_score(vitals, now, self._rules) + (CURRENT_BONUS if account_id == self.current(family) else 0.0)
 
     def _board(self, snapshot: AccountsSnapshot, view: StateView, now: float) -> Scoreboard:
         """Return the scores as the view has them: nothing is remembered but what can be read from it again."""

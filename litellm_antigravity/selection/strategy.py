@@ -24,10 +24,12 @@ class Chosen(NamedTuple):
     Attributes:
         account_id: its id.
         takes_token: whether it may only do so if its bucket has a token left.
+        why: in a word, why it is this one; empty where the strategy has no word for it.
     """
 
     account_id: str
     takes_token: bool = False
+    why: str = ""
 
 
 class Hold(NamedTuple):
@@ -77,6 +79,10 @@ class Strategy(Protocol):
             now: epoch seconds.
         """
         ...
+
+    def score(self, account_id: str, family: ModelFamily, view: StateView, now: float) -> float | None:  # noqa: ARG002 - for subclasses
+        """Return by what number the strategy compares a free account; ``None`` where it has none for it."""
+        return None
 
     def taken(self, account_id: str, family: ModelFamily) -> None:
         """Remember that a request for the family goes to an account, whoever has chosen it."""
