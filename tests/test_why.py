@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from typing import Any
 import litellm
 import pytest
 from litellm.integrations.custom_logger import CustomLogger
-from proxy import until
 from pydantic import SecretStr
 from serving import MESSAGES, MODEL, settings_of
 from support import NOW, FakeClock
@@ -185,21 +185,34 @@ def test_what_is_no_record_of_ours_is_left_out(ring: Ring, tmp_path: Path) -> No
 def test_litellm_s_spend_logs_get_the_account_and_the_reason(
     antigravity_simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[dict[str, Any]] = []
+    seen: list[dict[str, Any] | None] = []
 
     class Log(CustomLogger):  # type: ignore[misc]  # LiteLLM's types are not followed
-        def log_success_event(self, kwargs: Any, *_: Any) -> None:
-            seen.append(kwargs["standard_logging_object"]["metadata"]["spend_logs_metadata"] or {})
+        async def async_log_success_event(self, kwargs: Any, *_: Any, **__: Any) -> None:
+            seen.append(kwargs["standard_logging_object"]["metadata"].get("spend_logs_metadata"))
+
+    async def ask(**more: Any) -> None:
+        expected = len(seen) + 1
+        reply = await litellm.acompletion(model=MODEL, messages=MESSAGES, **more)
+        if more.get("stream"):
+            async for _ in reply:
+                pass
+        for _ in range(200):  # LiteLLM logs a little later
+            if len(seen) == expected:
+                return
+            await asyncio.sleep(0.02)
+
+    async def run() -> None:
+        own = {"spend_logs_metadata": {"team": "a"}}
+        for stream in (False, True):
+            await ask(metadata=dict(own), stream=stream)
+        litellm_antigravity.register(settings_of(antigravity_simulator, tmp_path, statistics="never"))
+        await ask(metadata=dict(own))
 
     monkeypatch.setattr(litellm, "callbacks", [Log()])
-    litellm_antigravity.register(settings_of(antigravity_simulator, tmp_path, statistics="always"))
-    own = {"spend_logs_metadata": {"team": "a"}}
-    litellm.completion(model=MODEL, messages=MESSAGES, metadata=own)
-    list(litellm.completion(model=MODEL, messages=MESSAGES, metadata=dict(own), stream=True))
-    litellm_antigravity.register(settings_of(antigravity_simulator, tmp_path, statistics="never"))
-    litellm.completion(model=MODEL, messages=MESSAGES)
+    settings = settings_of(antigravity_simulator, tmp_path, statistics="always", account_selection_strategy="sticky")
+    litellm_antigravity.register(settings)
+    asyncio.run(run())
+    reason = {"antigravity_account": "us***1@example.com", "antigravity_why": "next"}
+    assert seen == [{"team": "a", **reason}, {"team": "a", **reason, "antigravity_why": "current"}, {"team": "a"}]
     assert OBSERVER.ring is None
-    until(lambda: len(seen) == 3)  # LiteLLM logs in threads
-    why = {"antigravity_why": "best score", "antigravity_account": "us***1@example.com"}
-    assert {"team": "a", **why} in seen
-    assert sorted(map(len, seen)) == [0, 3, 3]
