@@ -1,7 +1,7 @@
 """What the proxy serves of ours over HTTP, behind LiteLLM's own authentication and roles.
 
 ``/antigravity/usage`` is for every key, and names nobody; the others are for proxy admins and those who may view all
-that these may. A new view is a method of `_Views` and a line in `_VIEWS`.
+that these may. A new view is a method of `_Views` and a line in `VIEWS`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def add_routes(handler: AntigravityLLM) -> None:
     if isinstance(self_managed, list) and USAGE not in self_managed:
         self_managed.append(USAGE)  # else LiteLLM refuses it to keys that are no admin's
     views = _Views(handler)
-    for path, view in _VIEWS.items():
+    for path, view in VIEWS.items():
         serve = _served(functools.partial(view, views), authenticated, for_all=path == USAGE)
         app.add_api_route(path, serve, methods=["GET"], tags=["antigravity"], name=path)
 
@@ -178,13 +178,14 @@ class _Views:
         return json.dumps({"format": FORMAT, "now": moment.now, "families": families_of(moment)}), _JSON
 
 
-_VIEWS: Final[Mapping[str, Callable[[_Views, _Asked], tuple[str, str]]]] = {
+VIEWS: Final[Mapping[str, Callable[[_Views, _Asked], tuple[str, str]]]] = {
     METRICS: _Views.metrics,
     STATUS: _Views.status,
     WHY: _Views.why,
     DECISIONS: _Views.decisions,
     USAGE: _Views.usage,
 }
+"""By path."""
 
 
 def _in_file(pool: AccountPool) -> list[AccountsSnapshot]:
@@ -216,4 +217,4 @@ def targets_of(handler: AntigravityLLM) -> list[Target]:
     return list(found.values())
 
 
-__all__ = ["METRICS", "STATUS", "USAGE", "add_routes", "check_admin", "targets_of"]
+__all__ = ["DECISIONS", "METRICS", "STATUS", "USAGE", "VIEWS", "WHY", "add_routes", "check_admin", "targets_of"]
