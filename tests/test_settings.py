@@ -95,6 +95,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "sticky_wait_seconds": 0,
         "failure_ttl_seconds": 3600,
         "max_reply_megabytes": 64,
+        "statistics": "proxy",
         "model_costs": None,
         "health_score": {
             "initial": 70,
@@ -218,6 +219,7 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
         "state_dir": Path("/a/state"),
         "state_dir_on_network": True,
         "state_backend": "sqlite",
+        "statistics": "always",
         "switch_on_first_rate_limit": False,
         "model_costs": Path("/a/costs.json"),
         "user_agent": "me/1",

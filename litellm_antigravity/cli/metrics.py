@@ -8,9 +8,9 @@ import click
 @click.command()
 @click.option("--openmetrics", is_flag=True, help="In OpenMetrics' format rather than Prometheus' older one.")
 def metrics(openmetrics: bool) -> None:
-    """Print the metrics of every process on this machine that uses the accounts.
+    """Print what all processes have counted, for Prometheus.
 
-    For node_exporter's text-file collector, and to look at. A LiteLLM proxy serves the same at /antigravity/metrics.
+    And the state of the accounts, as text. For node_exporter's text-file collector, and to look at. A LiteLLM proxy serves the same at /antigravity/metrics.
     Nothing is changed, and nobody is asked. E-mail addresses are masked.
     """
     from litellm_antigravity.cli.status_facts import pool_to_look_at
