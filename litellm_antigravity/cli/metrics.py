@@ -10,8 +10,8 @@ import click
 def metrics(openmetrics: bool) -> None:
     """Print what all processes have counted, for Prometheus.
 
-    And the state of the accounts, as text. For node_exporter's text-file collector, and to look at. A LiteLLM proxy serves the same at /antigravity/metrics.
-    Nothing is changed, and nobody is asked. E-mail addresses are masked.
+    And the state of the accounts, as text: for node_exporter's text-file collector, and to look at. A LiteLLM proxy
+    serves the same at /antigravity/metrics. Nothing is changed, and nobody is asked. E-mail addresses are masked.
     """
     from litellm_antigravity.cli.status_facts import pool_to_look_at
     from litellm_antigravity.observability.collecting import Collector

@@ -13,7 +13,7 @@ from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.observability.ring import Ring
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
-MOST_ACCOUNTS: Final = 8
+MOST_ACCOUNTS: Final = 4
 """So many accounts' numbers are kept of a decision: the chosen one's and those of the first others in the file."""
 
 _LONGEST_NAME: Final = 48  # characters of a label, a model or an id: a record has to fit into a slot
