@@ -48,6 +48,7 @@ from litellm_antigravity.selection.patience import FirstBytes, turn_seconds
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.steps import Flow, MayBlock, Pause, Send, Step, Steps
+from litellm_antigravity.telling import tell_usage
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire import cloudcode
@@ -113,6 +114,7 @@ class Dispatcher:
     def complete(self, request: GeminiRequest) -> Answer:
         """Serve a request and return its reply."""
         reply, lease = self._drive(request, self._exchange.send)
+        tell_usage(lease, reply.get("usageMetadata"))
         return Answer(reply, lease, request)
 
     def stream(self, request: GeminiRequest) -> StreamedAnswer:
@@ -130,6 +132,7 @@ class Dispatcher:
 
         async def answer() -> Answer:
             reply, lease = await driven
+            tell_usage(lease, reply.get("usageMetadata"))
             return Answer(reply, lease, request)
 
         return answer()

@@ -104,6 +104,21 @@ class Served(AccountEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Used(AccountEvent):
+    """An answer has taken tokens.
+
+    Attributes:
+        sent: of the request.
+        cached: how many of those were in upstream's prompt cache.
+        made: of the answer, with its thoughts.
+    """
+
+    sent: int
+    cached: int
+    made: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(AccountEvent):
     """Upstream refused what was sent, or no token could be had for it.
 
@@ -309,6 +324,7 @@ __all__ = [
     "Served",
     "Started",
     "Switched",
+    "Used",
     "Waited",
     "WaitsFor",
     "emit",

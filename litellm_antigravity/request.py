@@ -16,6 +16,7 @@ from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.reports import Reports
 from litellm_antigravity.selection.patience import RequestKind
+from litellm_antigravity.telling import tell_usage
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
@@ -102,6 +103,7 @@ class StreamedAnswer:
             yield from self._stream
             if not self.lease.probes:  # else reported with the first content
                 self._reports.report(self.lease, SERVED, self._seconds)
+            tell_usage(self.lease, self._stream.watch.usage)
         except RequestRefusedError as error:
             self._reports.report(self.lease, error.refusal, self._seconds)
             if self._again is not None and self._stream.watch.may_be_repeated(error.refusal):
@@ -142,6 +144,7 @@ class AsyncStreamedAnswer:
                 yield reply
             if not self.lease.probes:
                 await self._reports.areport(self.lease, SERVED, self._seconds)
+            tell_usage(self.lease, self._stream.watch.usage)
         except RequestRefusedError as error:
             await self._reports.areport(self.lease, error.refusal, self._seconds)
             if self._again is not None and self._stream.watch.may_be_repeated(error.refusal):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from litellm_antigravity import events
 from litellm_antigravity.lease import Lease, LeaseRequest, Wait
 
@@ -50,4 +53,26 @@ def tell_wait(asked: LeaseRequest, wait: Wait, earliest: float, why: events.Wait
     )
 
 
-__all__ = ["tell_choice", "tell_wait"]
+def tell_usage(lease: Lease, usage: object) -> None:
+    """Tell how many tokens an answer took, if upstream has said so and anybody wants to know.
+
+    Args:
+        lease: of the request.
+        usage: ``usageMetadata`` of the Gemini API.
+    """
+    if not events.wanted() or not isinstance(usage, Mapping):
+        return
+    counted = {name: _count(usage.get(name)) for name in _COUNTS}
+    sent, cached, *made = counted.values()
+    if sent or sum(made):
+        events.emit(events.Used(about=lease.about, sent=sent, cached=min(cached, sent), made=sum(made)))
+
+
+_COUNTS: Final = ("promptTokenCount", "cachedContentTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 10**9 else 0
+
+
+__all__ = ["tell_choice", "tell_usage", "tell_wait"]

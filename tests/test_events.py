@@ -123,9 +123,9 @@ def test_every_door_tells_each_decision_and_each_outcome_once(
     """Before: there was nobody to tell."""
     dispatcher, serve = new_dispatcher(), SERVE[door]
     serve(dispatcher, request(stream=stream))
-    assert ear.names == ["Started", "Chosen", "Refreshed", "Sent", "Served"]
+    assert ear.names == ["Started", "Chosen", "Refreshed", "Sent", "Served", "Used"]
     serve(dispatcher, request(stream=stream))
-    assert ear.names == ["Chosen", "Sent", "Served"]
+    assert ear.names == ["Chosen", "Sent", "Served", "Used"]
     simulator.drain(FIRST, "claude", 900)
     serve(dispatcher, request(stream=stream))
     heard = {type(one): one for one in ear.heard}
@@ -134,7 +134,7 @@ def test_every_door_tells_each_decision_and_each_outcome_once(
     assert isinstance(benched, events.Benched)
     assert (refused.kind, refused.status, refused.about.request_id) == ("quota", 429, "call-1")
     assert (benched.pool, benched.fact, round(benched.seconds)) == ("claude", True, 900)
-    expected = ["Chosen", "Sent", "Refused", "Benched", "Switched", "Chosen", "Refreshed", "Sent", "Served"]
+    expected = ["Chosen", "Sent", "Refused", "Benched", "Switched", "Chosen", "Refreshed", "Sent", "Served", "Used"]
     assert ear.names == expected
 
 
@@ -146,7 +146,7 @@ def test_a_try_on_the_same_account_is_told_as_another_one_sent_and_refused(
     ear.heard.clear()
     simulator.refuse("capacity", times=2)
     dispatcher.complete(request())
-    assert ear.names == ["Chosen", "Sent", "Refused", "Sent", "Refused", "Sent", "Served"]
+    assert ear.names == ["Chosen", "Sent", "Refused", "Sent", "Refused", "Sent", "Served", "Used"]
 
 
 def test_waiting_probing_and_coming_back_are_told(
@@ -167,7 +167,7 @@ def test_waiting_probing_and_coming_back_are_told(
     clock.advance(3700)
     ear.heard.clear()
     dispatcher.complete(request())
-    assert ear.names == ["Probed", "Refreshed", "Sent", "Served", "Back"]
+    assert ear.names == ["Probed", "Refreshed", "Sent", "Served", "Back", "Used"]
     limited = next(state.account.id for state in dispatcher.pool.states(MODEL) if state.cooldowns)
     dispatcher.pool.release(limited)
     assert ear.names == ["Back"]

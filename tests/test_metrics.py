@@ -98,6 +98,7 @@ def test_what_any_process_says_adds_up_to_what_upstream_has_seen_of_all(simulato
     assert total(said, "antigravity_refusals_total", "quota") == sum(entry.kind == "quota" for entry in log)
     assert total(said, "antigravity_selections_total") >= 48
     assert total(said, "antigravity_token_refreshes_total") == simulator.token_calls()
+    assert total(said, "antigravity_model_tokens_total", "input") > total(said, "antigravity_served_total")
     assert samples(said)["antigravity_accounts", ("claude", "cooling_down")] == 1
     assert 0 < total(said, "antigravity_account_cooldown_seconds", "us***1@example.com", "claude", "quota") <= 900
     assert "user1@example.com" not in said

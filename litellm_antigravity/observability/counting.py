@@ -54,6 +54,12 @@ class Counting:
         self._add(series.WAITS, event.family, event.why)
         self._add(series.WAIT_SECONDS, event.family, event.why, amount=max(0.0, event.seconds))
 
+    def _used(self, event: events.Used) -> None:
+        account, family = _account(event.about), event.about.family
+        for kind, number in (("input", event.sent), ("cached", event.cached), ("output", event.made)):
+            if number:
+                self._add(series.TOKENS, account, family, kind, amount=float(number))
+
     def _refreshed(self, event: events.Refreshed) -> None:
         self._add(series.REFRESHES, f"{event.account_id} {event.account}")
 
@@ -74,6 +80,7 @@ _RULES: Final[Mapping[type[events.Event], Callable[[Counting, Any], None]]] = {
     events.OutOfCapacity: lambda counting, event: counting._add(series.NO_CAPACITY, event.family),
     events.Back: lambda counting, event: counting._add(series.BACK, event.how),
     events.Waited: Counting._waited,
+    events.Used: Counting._used,
     events.Refreshed: Counting._refreshed,
 }
 

@@ -17,7 +17,7 @@ MOST_ACCOUNTS: Final = 4
 """So many accounts' numbers are kept of a decision: the chosen one's and those of the first others in the file."""
 
 _LONGEST_NAME: Final = 48  # characters of a label, a model or an id: a record has to fit into a slot
-_NOT_TOLD: Final = (events.Sent, events.Served, events.Started)  # what most requests do anyway
+_NOT_TOLD: Final = (events.Sent, events.Served, events.Used, events.Started)  # what most requests do anyway
 
 
 class Remembering:
