@@ -7,16 +7,16 @@ be sent or how long to pause, and is told what came of it. The sync and the asyn
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import math
 import random
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from litellm_antigravity import events
 from litellm_antigravity.accounts import Account, AccountSource, StaticToken
 from litellm_antigravity.aftermath import aftermath
 from litellm_antigravity.attempts import final, no_token, to_be_recorded
@@ -32,10 +32,9 @@ from litellm_antigravity.errors import (
     RequestRefusedError,
     StateBusyError,
 )
-from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.models import canonical_model
 from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
-from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RetrySameAccount, timeout_refusal
+from litellm_antigravity.refusals import Failover, GiveUp, NextStep, Refusal, RetrySameAccount, timeout_refusal
 from litellm_antigravity.reports import Reports
 from litellm_antigravity.request import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -48,7 +47,8 @@ from litellm_antigravity.retries import Retries
 from litellm_antigravity.selection.patience import FirstBytes, turn_seconds
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.ledger import Ledger
-from litellm_antigravity.steps import Flow, MayBlock, Pause, Send, Step, Steps
+from litellm_antigravity.steps import Flow, MayBlock, Pause, Send, Step, Steps, let_go
+from litellm_antigravity.telling import tell_usage
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire import cloudcode
@@ -114,6 +114,7 @@ class Dispatcher:
     def complete(self, request: GeminiRequest) -> Answer:
         """Serve a request and return its reply."""
         reply, lease = self._drive(request, self._exchange.send)
+        tell_usage(lease, reply.get("usageMetadata"))
         return Answer(reply, lease, request)
 
     def stream(self, request: GeminiRequest) -> StreamedAnswer:
@@ -131,6 +132,7 @@ class Dispatcher:
 
         async def answer() -> Answer:
             reply, lease = await driven
+            tell_usage(lease, reply.get("usageMetadata"))
             return Answer(reply, lease, request)
 
         return answer()
@@ -158,7 +160,7 @@ class Dispatcher:
     def _drive(self, request: GeminiRequest, send: Callable[[Call, Limits], _Reply | Refusal]) -> tuple[_Reply, Lease]:
         flow = self._flow(request)
         steps = self._steps(flow)
-        with _let_go(steps):
+        with let_go(steps):
             step = self._next(steps, flow.budget)
             while True:
                 outcome: Refusal | None = None
@@ -173,7 +175,7 @@ class Dispatcher:
                         bind = functools.partial(flow.pool.binder.answered, step.lease)
                         flow.reports.write(bind, flow.budget.left)
                         if step.lease.probes or not isinstance(answer, ReplyStream):
-                            lease = _still_in_flight(step.lease) if isinstance(answer, ReplyStream) else step.lease
+                            lease = step.lease.still_in_flight() if isinstance(answer, ReplyStream) else step.lease
                             flow.reports.report(lease, SERVED, flow.budget.left)  # a stream is served at its end
                         flow.is_served = True
                         return answer, step.lease
@@ -189,7 +191,7 @@ class Dispatcher:
 
         async def rest() -> tuple[_Reply, Lease]:
             step = first
-            with _let_go(steps):
+            with let_go(steps):
                 while True:
                     outcome: Refusal | None = None
                     if isinstance(step, Pause):
@@ -226,7 +228,7 @@ class Dispatcher:
                 bind = functools.partial(flow.pool.binder.answered, step.lease)
                 await self._threads.run(QUICK, lambda: flow.reports.write(bind, flow.budget.left))
             if step.lease.probes or not isinstance(answer, AsyncReplyStream):
-                lease = _still_in_flight(step.lease) if isinstance(answer, AsyncReplyStream) else step.lease
+                lease = step.lease.still_in_flight() if isinstance(answer, AsyncReplyStream) else step.lease
                 await flow.reports.areport(lease, SERVED, flow.budget.left)
         except BaseException:  # cancelled: nobody will read the stream
             if isinstance(answer, AsyncReplyStream):
@@ -292,42 +294,51 @@ class Dispatcher:
                 project = yield from self._project(lease, token, budget)
             except RequestRefusedError as error:
                 outcome = error.refusal
+                flow.pool.recorder.tell(lease, outcome)
             except CredentialError as error:
                 if not error.retryable and not isinstance(error, GrantRevokedError) and self._all_are_like(lease):
                     raise  # what is wrong is wrong for every account
                 # Only a static token that was rejected is certain to be useless; another one is worth a second try.
                 useless = rejected is not None and isinstance(lease.account.credential, StaticToken)
                 outcome = no_token(error, lease, rejected=useless, late=left - budget.left >= 0.9 * given)
+                flow.pool.recorder.tell(lease, outcome)
             else:
                 turn = self._turn(lease, flow)
                 lease = flow.pool.recorder.half_open(lease, turn)
                 call = self._call(request, token, project, last_try=failover.reply_failed)
+                if events.wanted():
+                    events.emit(events.Sent(about=lease.about))
                 answer = yield Send(lease, call, budget.for_attempt(turn), flow)
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError
                 outcome = answer
+                flow.pool.recorder.tell(lease, outcome)
                 if request.mended is not None and (body := request.mended(outcome)) is not None:
                     request = replace(request, body=body, mended=None)
                     continue
-            step = failover.next_step(lease.account.id, outcome)
-            spent = not isinstance(step, GiveUp) and not flow.retries.allow(outcome)
-            if spent:
-                step = GiveUp()
-                if decisions_are_visible():
-                    decision("[accounts] %s: %s; the retry budget is spent", lease.account.label, outcome.kind.value)
+            step, spent = self._after(outcome, lease, flow)
             if isinstance(step, RetrySameAccount) and step.delay < budget.left:
                 rejected = token if step.refresh_token else None
                 if step.delay > 0:
                     yield Pause(step.delay)
                 continue
-            flow.reports.report(lease, to_be_recorded(outcome, step, spent=spent), budget.left)
+            flow.reports.record(lease, to_be_recorded(outcome, step, spent=spent), budget.left)
             means = aftermath(request.pool or (None if request.account_id else self.pool), lease, outcome)
             refused = RequestRefusedError(outcome, account=lease.account.label, retries_spent=spent, afterwards=means)
             if isinstance(step, (GiveUp, RetrySameAccount)) or budget.left <= 0:
                 raise refused
-            if decisions_are_visible():
-                decision("[accounts] %s: %s; trying another account", lease.account.label, outcome.kind.value)
+            if events.wanted():
+                events.emit(events.Switched(about=lease.about, kind=outcome.kind.value))
             return refused
+
+    def _after(self, refusal: Refusal, lease: Lease, flow: Flow) -> tuple[NextStep, bool]:
+        """Return what comes after a refusal, and whether that is the end because the retry budget is spent."""
+        step = flow.failover.next_step(lease.account.id, refusal)
+        if isinstance(step, GiveUp) or flow.retries.allow(refusal):
+            return step, False
+        if events.wanted():
+            events.emit(events.OutOfRetries(about=lease.about, kind=refusal.kind.value))
+        return GiveUp(), True
 
     def _turn(self, lease: Lease, flow: Flow) -> float:
         """Return how many seconds the account has until its first byte; ``math.inf`` when nobody would take over."""
@@ -372,21 +383,6 @@ class Dispatcher:
             cloudcode.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
             last_try,
         )
-
-
-@contextlib.contextmanager
-def _let_go(steps: Steps) -> Iterator[None]:
-    """Let go of the steps in the end, and with them of what they hold."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):  # a thread is still in them, after the request was cancelled
-            steps.close()
-
-
-def _still_in_flight(lease: Lease) -> Lease:
-    """Return a lease whose report does not end its request."""
-    return replace(lease, flight=None)
 
 
 __all__ = [

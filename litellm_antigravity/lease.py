@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.events import About
 from litellm_antigravity.models import ModelFamily, canonical_model, family_of
 from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.state.in_flight import Flight
@@ -52,6 +53,7 @@ class LeaseRequest:
         conversation: the key of the conversation that the request belongs to, of at most 40 characters; ``None`` when
             nothing says which.
         turn: the id of the account at which it has its turn now, as a `Wait` said.
+        request_id: what the request is called by those who sent it, for whoever asks what became of it.
         family: the quota family of the model.
     """
 
@@ -64,6 +66,7 @@ class LeaseRequest:
     overdrawn: frozenset[str] = frozenset()
     conversation: str | None = None
     turn: str | None = None
+    request_id: str | None = None
     family: ModelFamily = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +85,7 @@ class Lease:
         since: when it was taken, in epoch seconds.
         probes: the cooldowns that this request probes; empty for an ordinary one.
         others: how many other accounts are free for it, that it has not tried.
+        request_id: see `LeaseRequest`.
         conversation: the key of its conversation, if the account was chosen by that.
         why: why this account: `BOUND`, `NEW`, `DETOUR`, `REBOUND`, or the strategy's own word.
         flight: counts it among the requests in flight of its account; `AccountPool.report` ends that.
@@ -93,9 +97,19 @@ class Lease:
     since: float
     probes: tuple[Cooldown, ...] = ()
     others: int = 0
+    request_id: str | None = None
     conversation: str | None = None
     why: str = ""
     flight: Flight | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def about(self) -> About:
+        """What events say of it."""
+        return About(self.account.id, self.account.label, self.model, self.family, self.request_id)
+
+    def still_in_flight(self) -> Lease:
+        """Return it so that its report does not end the request."""
+        return replace(self, flight=None)
 
     def end(self) -> None:
         """Count the request no longer as in flight; again does nothing, and neither blocks."""

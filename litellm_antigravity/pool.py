@@ -12,12 +12,14 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from litellm_antigravity import events
 from litellm_antigravity.accounts import AccountsFile, AccountSource, AccountsSnapshot
 from litellm_antigravity.admission import Admission, Admitted, Busy, Turn
 from litellm_antigravity.binding import Binder
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.clients import Readiness
+from litellm_antigravity.decision_log import DECISION_LOG
 from litellm_antigravity.errors import (
     AccountsFileError,
     AllAccountsLimitedError,
@@ -26,7 +28,7 @@ from litellm_antigravity.errors import (
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
-from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, show_decisions
+from litellm_antigravity.logs import LOGGER, show_decisions
 from litellm_antigravity.presence import Announcer
 from litellm_antigravity.recording import Recorder
 from litellm_antigravity.selection.availability import Availabilities, Availability
@@ -34,7 +36,7 @@ from litellm_antigravity.selection.bindings import BindingRules, Bound
 from litellm_antigravity.selection.named import Named
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategies import strategy_named
-from litellm_antigravity.selection.strategy import Chosen, Hold, Strategy
+from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, Strategy
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState, states_of
@@ -42,12 +44,9 @@ from litellm_antigravity.state.backends import ledger_of
 from litellm_antigravity.state.in_flight import Flight
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.view import StateView
+from litellm_antigravity.telling import tell_choice
 from litellm_antigravity.waiting import Waiting
-from litellm_antigravity.wording import (
-    all_disabled,
-    all_limited,
-    no_capacity,
-)
+from litellm_antigravity.wording import all_disabled, all_limited, no_capacity
 
 
 class AccountPool(ForkAware):
@@ -88,6 +87,7 @@ class AccountPool(ForkAware):
         self._lock = threading.Lock()
         self._start_over()
         self._watch_forks()
+        events.listen(DECISION_LOG)
         if self.settings.debug:
             show_decisions()
         if self.settings.pid_offset_enabled and self.strategy.ignores_offset and identity is None:
@@ -175,10 +175,9 @@ class AccountPool(ForkAware):
             if isinstance(choice, Busy):
                 return self._waiting.while_busy(asked, choice)
             if isinstance(choice, Turn):
-                decision("[accounts] newcomers come one by one; waiting %.2f s for a turn", choice.seconds)
-                return Wait(choice.seconds, choice.account_id)
+                return self._waiting.for_turn(asked, choice)
             if isinstance(choice, Hold):
-                return self._waiting.in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience))
+                return self._waiting.in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience), "held")
             if choice.binds and not self.binder.claim(asked, choice, view, placed):
                 _end(flight)
                 continue  # others have placed conversations in between
@@ -234,20 +233,13 @@ class AccountPool(ForkAware):
     ) -> Lease:
         account = availability.snapshot.by_id[choice.account_id]
         self._taken(account.id, asked, counted=self.strategy.takes_turns)
-        if decisions_are_visible():
-            decision(
-                "[accounts] %s: %s serves %s (%s%d of %d free%s)",
-                self.strategy.name,
-                account.label,
-                asked.model,
-                f"{choice.why}; " if choice.why else "",
-                len(availability.free),
-                len(availability.snapshot.enabled),
-                f", {len(asked.tried)} tried before" if asked.tried else "",
-            )
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
         why = choice.why or self.binder.why(asked.conversation, account.id)
-        return Lease(account, asked.model, asked.family, now, (), others, asked.conversation, why, flight)
+        called = asked.request_id
+        lease = Lease(account, asked.model, asked.family, now, (), others, called, asked.conversation, why, flight)
+        if events.wanted():
+            tell_choice(lease, asked, self.strategy.name, events.Inputs(availability, self.store.known(), now))
+        return lease
 
     def _taken(self, account_id: str, asked: LeaseRequest, *, counted: bool) -> None:
         """Remember the account, now that the request is on its way; tell the others sometimes."""
@@ -280,15 +272,28 @@ class AccountPool(ForkAware):
         asked = self._known(LeaseRequest(model, others, patience=0.0, conversation=conversation))
         tries = itertools.count()
         while True:
-            view, now = self.store.refresh(), self.clock.time()
+            view = self.store.refresh()
             placed = self.binder.placed(view, next(tries))
-            with self._lock:
-                available = self._availabilities.of(asked.model, snapshot, view, now)
-                choice = self._admission.choose(self._strategy_for(asked), asked, view, available, now)
+            choice, _ = self._look(asked, snapshot, view)
             if not isinstance(choice, Chosen):
                 return None
             if not choice.binds or self.binder.claim(asked, choice, view, placed):
                 return choice.account_id
+
+    def look(self, asked: LeaseRequest) -> tuple[Choice, events.Inputs]:
+        """Return what a request would get now, and by what; nothing is taken.
+
+        Args:
+            asked: by the request.
+        """
+        return self._look(asked, self._snapshot(), self.store.refresh())
+
+    def _look(self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView) -> tuple[Choice, events.Inputs]:
+        strategy, now = self._strategy_for(asked), self.clock.time()
+        with self._lock:
+            availability = self._availabilities.of(asked.model, snapshot, view, now)
+            choice = self._admission.choose(strategy, asked, view, availability, now)
+        return choice, events.Inputs(availability, view, now)
 
     def take(self, model: str, account_id: str, conversation: str | None = None) -> Lease | None:
         """Count a request as sent by an account that has been chosen; ``None`` when the account is gone.
@@ -352,11 +357,13 @@ class AccountPool(ForkAware):
         lease.end()
         if outcome is SERVED:
             self.binder.answered(lease)
+        self.recorder.tell(lease, outcome)
         self.recorder.record(lease, outcome)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does without blocking the event loop."""
         lease.end()
+        self.recorder.tell(lease, outcome)
         if self.recorder.changes_anything(lease, outcome):
             await asyncio.to_thread(self.recorder.record, lease, outcome)
 
@@ -374,6 +381,8 @@ class AccountPool(ForkAware):
         ended = [one for one in view.cooldowns.get(account_id, {}).values() if one.remaining(now) > 0]
         for cooldown in ended:
             self.store.end_cooldown(account_id, cooldown.pool, now)
+            if events.wanted():
+                events.emit(events.Back(account_id=account_id, pool=cooldown.pool, how="released"))
         return ended
 
     def states(self, model: str | None = None) -> list[AccountState]:

@@ -6,16 +6,17 @@ import math
 from dataclasses import replace
 from typing import Final
 
+from litellm_antigravity import events
 from litellm_antigravity.clock import Clock
-from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.lease import Lease, Outcome
-from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible
+from litellm_antigravity.logs import LOGGER
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals import Cooling, Refusal, cooldown_for, penalty_for, refunds_token
 from litellm_antigravity.refusals.kinds import NOBODYS_FAULT
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.state.ledger import Ledger
-from litellm_antigravity.wording import account_is_out, spell_remaining
+from litellm_antigravity.wording import account_is_out
 
 JUST_NOW_SECONDS: Final = 20.0
 """A failure that is no older speaks of the present: as long as failures in a row bench an account."""
@@ -76,6 +77,15 @@ class Recorder:
         vitals = self._store.known().vitals.get(lease.account.id)
         return vitals is None or vitals.gains(lease.family, self._clock.time(), self._rules)
 
+    def tell(self, lease: Lease, outcome: Outcome) -> None:
+        """Tell whoever listens how a leased request ended; once, however often `record` has to try."""
+        if not events.wanted():
+            return
+        if isinstance(outcome, Refusal):
+            events.emit(events.Refused(about=lease.about, kind=outcome.kind.value, status=outcome.status))
+        else:
+            events.emit(events.Served(about=lease.about))
+
     def record(self, lease: Lease, outcome: Outcome) -> None:
         """Record how a leased request ended.
 
@@ -90,6 +100,8 @@ class Recorder:
             is_trial = probe.reason in NOBODYS_FAULT  # of `half_open`: of seconds, not of hours
             if is_trial or not isinstance(outcome, Refusal):
                 self._store.end_cooldown(probe.account_id, probe.pool, now)
+                if not isinstance(outcome, Refusal) and events.wanted():
+                    events.emit(events.Back(account_id=probe.account_id, pool=probe.pool, how="probe"))
             if not is_trial:
                 self._store.finish_probe(probe.account_id, probe.pool, now)
         if isinstance(outcome, Refusal):
@@ -111,19 +123,16 @@ class Recorder:
             return
         if cooling.pool is None:
             self._store.hold_capacity(lease.model, now, cooling.seconds)
+            if events.wanted():
+                model, family, seconds = lease.model, lease.family, cooling.seconds
+                events.emit(events.OutOfCapacity(model=model, family=family, seconds=seconds))
             return
         cooldown = self._store.extend_cooldown(_cooldown(lease, cooling.pool, cooling, refusal, now))
         if refusal.kind.meaning.until_somebody_acts:
             LOGGER.warning("%s", account_is_out(lease.account, refusal))
-        if decisions_are_visible():
-            decision(
-                "[accounts] %s: %s for %s, out of %s for %s",
-                lease.account.label,
-                refusal.kind.value,
-                lease.model,
-                "everything" if cooldown.pool == WHOLE_ACCOUNT else cooldown.pool,
-                spell_remaining(cooldown.remaining(now)),
-            )
+        if events.wanted():
+            pool, kind, left = cooldown.pool, refusal.kind.value, cooldown.remaining(now)
+            events.emit(events.Benched(about=lease.about, pool=pool, kind=kind, seconds=left, fact=cooldown.fact))
 
     def _failures(self, lease: Lease, refusal: Refusal, now: float) -> int:
         """Record what a refusal says of the account itself; return its failures in a row."""

@@ -27,13 +27,19 @@ class Reports:
     def report(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `AccountPool.report` does; come back after ``seconds`` at most, or a moment if there are none."""
         lease.end()
-        self.write(partial(self.pool.report, lease, outcome), seconds)
+        self.pool.recorder.tell(lease, outcome)
+        self.record(lease, outcome, seconds)
 
     async def areport(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `report` does without blocking the event loop."""
         lease.end()
+        self.pool.recorder.tell(lease, outcome)
         if self.pool.recorder.changes_anything(lease, outcome):
-            await self._threads.run(QUICK, partial(self.report, lease, outcome, seconds))
+            await self._threads.run(QUICK, partial(self.record, lease, outcome, seconds))
+
+    def record(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
+        """Do what `report` does for an outcome that has been told already."""
+        self.write(partial(self.pool.recorder.record, lease, outcome), seconds)
 
     def write(self, write: Callable[[], None], seconds: float) -> None:
         """Write something to the shared state; what others hold up longer than ``seconds`` is left to a thread."""

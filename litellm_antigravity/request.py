@@ -16,6 +16,7 @@ from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.reports import Reports
 from litellm_antigravity.selection.patience import RequestKind
+from litellm_antigravity.telling import tell_usage
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
@@ -35,6 +36,7 @@ class GeminiRequest:
         headers: the caller's own, beside ours.
         reply_failed: whether a reply to it has failed already, so that there is no further try.
         conversation: the key of the conversation that it belongs to; see `LeaseRequest`.
+        request_id: LiteLLM's id of the call, for whoever asks what became of it.
         mended: returns another body when upstream refuses this one, or ``None``; asked once for each account.
     """
 
@@ -47,6 +49,7 @@ class GeminiRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     reply_failed: bool = False
     conversation: str | None = None
+    request_id: str | None = None
     mended: Callable[[Refusal], Json | None] | None = None
 
     @property
@@ -102,6 +105,7 @@ class StreamedAnswer:
             yield from self._stream
             if not self.lease.probes:  # else reported with the first content
                 self._reports.report(self.lease, SERVED, self._seconds)
+            tell_usage(self.lease, self._stream.watch.usage)
         except RequestRefusedError as error:
             self._reports.report(self.lease, error.refusal, self._seconds)
             if self._again is not None and self._stream.watch.may_be_repeated(error.refusal):
@@ -143,6 +147,7 @@ class AsyncStreamedAnswer:
                 yield reply
             if not self.lease.probes:
                 await self._reports.areport(self.lease, SERVED, self._seconds)
+            tell_usage(self.lease, self._stream.watch.usage)
         except RequestRefusedError as error:
             await self._reports.areport(self.lease, error.refusal, self._seconds)
             if self._again is not None and self._stream.watch.may_be_repeated(error.refusal):

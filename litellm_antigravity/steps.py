@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import contextlib
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,8 +43,7 @@ class Flow:
         tried = self.failover.tried
         if self.failover.may_be_an_outage:  # then not of those either that have just failed
             tried = tried | self.pool.recorder.failed_just_now(family_of(self.request.model))
-        limited, patience = self.failover.limited, max(0.0, self.budget.left)
-        request = self.request
+        request, limited, patience = self.request, self.failover.limited, max(0.0, self.budget.left)
         return LeaseRequest(
             request.model,
             tried,
@@ -53,6 +53,7 @@ class Flow:
             request.account_id,
             turn=self.turn,
             conversation=request.conversation,
+            request_id=request.request_id,
         )
 
 
@@ -80,3 +81,13 @@ class MayBlock:
 
 Step: TypeAlias = "Send | Pause | MayBlock"
 Steps: TypeAlias = Generator[Step, "Refusal | None", None]
+
+
+@contextlib.contextmanager
+def let_go(steps: Steps) -> Iterator[None]:
+    """Let go of the steps in the end, and with them of what they hold."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # a thread is still in them, after the request was cancelled
+            steps.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from litellm_antigravity.admission import Busy
+from litellm_antigravity import events
+from litellm_antigravity.admission import Busy, Turn
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import NoAccountLeftError, RequestRefusedError
 from litellm_antigravity.lease import Lease, LeaseRequest, Wait
-from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible
+from litellm_antigravity.logs import LOGGER
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.named import named_account
 from litellm_antigravity.selection.strategy import earliest_return
@@ -16,6 +17,7 @@ from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.in_flight import busy_pause
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
+from litellm_antigravity.telling import tell_wait
 from litellm_antigravity.wording import all_busy, all_limited, nowhere_available, refused_by_all
 
 
@@ -46,9 +48,7 @@ class Waiting:
         at_most = self._at_most(asked)
         earliest = earliest_return(asked, availability, now)
         if earliest <= at_most:
-            if decisions_are_visible() and named is None:
-                decision("[accounts] every account is limited for %s; waiting %.1f s", asked.model, earliest)
-            return self.in_turn(asked, earliest, now, at_most)
+            return self.in_turn(asked, earliest, now, at_most, "nobody" if named is None else "named")
         if named is not None:
             raise all_limited([named], availability.benched, asked.model, now)
         if any(account_id in asked.limited for account_id in availability.free):
@@ -62,14 +62,28 @@ class Waiting:
                 self._store.begin_request(account.id, now, self._rules, require_token=False)
                 LOGGER.info("Probing %s for %s, whose cooldown is long.", account.label, asked.model)
                 flight = self._store.in_flight.begin(account.id)
-                return Lease(account, asked.model, asked.family, now, probes, flight=flight)
+                called = asked.request_id
+                lease = Lease(account, asked.model, asked.family, now, probes, request_id=called, flight=flight)
+                if events.wanted():
+                    events.emit(events.Probed(about=lease.about))
+                return lease
         if (refusal := nowhere_available(snapshot.enabled, benched, asked.model, now)) is not None:
             raise RequestRefusedError(refusal)
         raise all_limited(snapshot.enabled, benched, asked.model, now)
 
-    def in_turn(self, asked: LeaseRequest, seconds: float, now: float, at_most: float) -> Wait:
+    def in_turn(self, asked: LeaseRequest, seconds: float, now: float, at_most: float, why: events.WaitsFor) -> Wait:
         """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
-        return Wait(self._store.claim_turn(asked.family, now + seconds, now + at_most) - now)
+        wait = Wait(self._store.claim_turn(asked.family, now + seconds, now + at_most) - now)
+        if events.wanted():
+            tell_wait(asked, wait, seconds, why)
+        return wait
+
+    def for_turn(self, asked: LeaseRequest, turn: Turn) -> Wait:
+        """Return how long to wait until an account takes one more newcomer."""
+        wait = Wait(turn.seconds, turn.account_id)
+        if events.wanted():
+            tell_wait(asked, wait, turn.seconds, "turn")
+        return wait
 
     def while_busy(self, asked: LeaseRequest, busy: Busy) -> Wait:
         """Return how long to wait before another look at accounts that have enough in flight.
@@ -78,7 +92,10 @@ class Waiting:
             AllAccountsLimitedError: when the request has waited for as long as it may.
         """
         if (pause := busy_pause(asked.waited)) <= self._at_most(asked):
-            return Wait(pause)
+            wait = Wait(pause)
+            if events.wanted():
+                tell_wait(asked, wait, pause, "busy")
+            return wait
         seconds = self._store.in_flight.seconds_to_an_end(busy.account_ids)
         raise all_busy(len(busy.account_ids), asked.model, seconds)
 

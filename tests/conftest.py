@@ -102,6 +102,12 @@ def _nobody_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin without other tests' listeners."""
+    monkeypatch.setattr("litellm_antigravity.events._listeners", ())
+
+
+@pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
     """Let each test begin with logs as a new process has them, whatever an earlier one asked to see."""
     for name, level in LOGS.items():

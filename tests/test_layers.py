@@ -14,8 +14,8 @@ PACKAGE = "litellm_antigravity"
 
 LAYERS = (
     # What everything may use.
-    ("__init__", "_version", "clock", "cooldowns", "deadlines", "errors", "forking", "identity", "logs", "masking",
-     "models", "redaction", "threads", "unregistered"),
+    ("__init__", "_version", "clock", "cooldowns", "deadlines", "errors", "events", "forking", "identity", "logs",
+     "masking", "models", "redaction", "threads", "unregistered"),
     ("settings",),
     # Rules without I/O: of one account, of a crowd of requests, of time.
     ("selection.__init__", "selection.binding", "selection.bucket", "selection.health", "selection.patience",
@@ -30,11 +30,12 @@ LAYERS = (
     ("lease",),
     # Who is free, and who is chosen.
     ("selection",),
-    ("admission", "aftermath", "binding", "presence", "recording", "standing", "wording"),
+    ("admission", "aftermath", "binding", "decision_log", "presence", "recording", "standing", "telling", "wording"),
     ("waiting",),
     ("pool",),
     ("reports",),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),
+    ("observability",),
     ("litellm",),
     ("simulator",),
     ("cli",),

@@ -99,6 +99,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "failure_ttl_seconds": 3600,
         "max_reply_megabytes": 64,
         "affinity_subagents": "apart",
+        "statistics": "proxy",
         "model_costs": None,
         "health_score": {
             "initial": 70,
@@ -223,6 +224,7 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
         "state_dir_on_network": True,
         "state_backend": "sqlite",
         "sticky_scope": "process",
+        "statistics": "always",
         "switch_on_first_rate_limit": False,
         "affinity_subagents": "with-parent",
         "model_costs": Path("/a/costs.json"),

@@ -16,10 +16,12 @@ from litellm_antigravity.cli.demo import demo
 from litellm_antigravity.cli.doctor import doctor
 from litellm_antigravity.cli.errors import ReportingGroup
 from litellm_antigravity.cli.examples import PROGRAM, add_examples
+from litellm_antigravity.cli.metrics import metrics
 from litellm_antigravity.cli.models import models
 from litellm_antigravity.cli.reset import reset
 from litellm_antigravity.cli.simulate import simulate
 from litellm_antigravity.cli.status import status
+from litellm_antigravity.cli.why import why
 
 _EPILOG = """\
 Google's Antigravity terms forbid third-party clients, and accounts have been suspended for using them: see README.
@@ -45,6 +47,8 @@ for _command in (
     ask,
     models,
     status,
+    why,
+    metrics,
     reset,
     config,
     simulate,

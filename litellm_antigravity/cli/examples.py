@@ -23,6 +23,12 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "status --model claude-sonnet-4-6 --account user1@gmail.com",
         "status --json | jq '.summary[] | select(.free == 0)'",
     ),
+    "why": ("why claude-sonnet-4-6", "why --last 20", "why 5f1c2f6e-8a0d-4a52-9a55-0d2f8f1f2b11"),
+    "metrics": (
+        "metrics",
+        "# for node_exporter, every minute",
+        "metrics > antigravity.prom.new && mv antigravity.prom.new /var/lib/node_exporter/antigravity.prom",
+    ),
     "reset": (
         "reset user1@gmail.com",
         "reset --pool claude",

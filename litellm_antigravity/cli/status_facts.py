@@ -195,8 +195,7 @@ class StatusReader:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> AccountPool:
-        store = None if self._exists else MemoryStore()
-        return AccountPool(self._settings, store=store, clock=self._clock)
+        return pool_to_look_at(self._settings, self._clock)
 
     def read(self) -> StatusReport:
         """Return what is known now.
@@ -215,7 +214,7 @@ class StatusReader:
         states = [(number, state) for number, state in enumerate(pool.states(model), 1) if state.account.id in wanted]
         view = pool.store.known()
         if model is not None:
-            _check_known(model, view, self._settings)
+            check_known(model, view, self._settings)
         present = pool.store.processes(forget=False)
         store, now = pool.store.status(), self._clock.time()
         talks = _Talks(view, now)
@@ -250,6 +249,17 @@ class StatusReader:
     def close(self) -> None:
         """Let go of the shared state."""
         self._pool.store.close()
+
+
+def pool_to_look_at(settings: Settings, clock: Clock | None = None) -> AccountPool:
+    """Return a pool that makes no state folder: where there is none, it has nothing to read.
+
+    Args:
+        settings: say which accounts and which state.
+        clock: the source of time.
+    """
+    store = None if _has_state(settings) else MemoryStore()
+    return AccountPool(settings, store=store, clock=clock)
 
 
 def gather_status(
@@ -295,7 +305,7 @@ def _has_state(settings: Settings) -> bool:
         return True  # it is there, but not as it should be: the store says what is wrong
 
 
-def _check_known(model: str, view: StateView, settings: Settings) -> None:
+def check_known(model: str, view: StateView, settings: Settings) -> None:
     """Turn a name away that is not built in, has no price, and that no process on this machine has met.
 
     Upstream's own list is not asked: that takes an account and the network.

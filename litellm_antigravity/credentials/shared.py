@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
+from litellm_antigravity import events
 from litellm_antigravity.accounts import Account, AccountSource, RefreshToken, StaticToken
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
@@ -188,7 +189,9 @@ class SharedTokens(ForkAware):
         if grant.refresh_token is not None and isinstance(newest.credential, RefreshToken):
             # Before anything else: the token that was used is good no more.
             self._rotated.keep(account, newest.credential, grant.refresh_token)
-        logger.debug("[accounts] %s: new access token, good for %.0f s", account.label, grant.lifetime)
+        if events.wanted():
+            event = events.Refreshed(account_id=account.id, account=account.label, lifetime=grant.lifetime)
+            events.emit(event)
         return grant
 
     def _fetch_as(self, account: Account, newest: Account, ends: float) -> Grant:

@@ -14,24 +14,23 @@ from litellm_antigravity.dispatch import Answer, AsyncStreamedAnswer, Dispatcher
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm.conversations import conversation_key
 from litellm_antigravity.litellm.errors import as_litellm, check_choice, check_name, not_offered
-from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
+from litellm_antigravity.litellm.model_info import costs_nothing, learn
 from litellm_antigravity.litellm.routing.member import Member, find_account
 from litellm_antigravity.litellm.routing.narrow import PinnedRouting
 from litellm_antigravity.litellm.seams.functions import OpensLater
 from litellm_antigravity.litellm.seams.requests import account_named, model_of, params_of, served_by
 from litellm_antigravity.litellm.seams.router import deployments_for, model_lists
+from litellm_antigravity.litellm.settled import take_effect
 from litellm_antigravity.litellm.timeouts import timeout_of
 from litellm_antigravity.litellm.told_headers import name_account, remember_account
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media
 from litellm_antigravity.litellm.translation.headers import callers_headers
 from litellm_antigravity.litellm.translation.request import to_gemini, without_signatures
-from litellm_antigravity.litellm.translation.signatures import THOUGHTS
 from litellm_antigravity.masking import mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.settings.costs import model_costs
 
 _GOOGLE = ("gemini", "vertex_ai", "vertex_ai_beta")
 _Begun = TypeVar("_Begun", Answer, AsyncStreamedAnswer)
@@ -81,13 +80,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
                 dispatcher = self._dispatcher
                 if dispatcher is None:
                     dispatcher = Dispatcher(self._settings)
-                    settings = dispatcher.settings  # after `register`; in the proxy the first that is known of them
-                    register_models(model_costs(settings.model_costs))
-                    THOUGHTS.share(
-                        settings.state_dir / "thoughts",
-                        on_network=settings.state_dir_on_network,
-                        backend=settings.state_backend,
-                    )
+                    take_effect(dispatcher.settings)  # after `register`; in the proxy the first that is known of them
                     self._dispatcher = dispatcher
         return dispatcher
 
@@ -159,7 +152,19 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
 
         account_id, pool = self._pinned(call)
         key = conversation_key(call, model, dispatcher.settings)
-        return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, conversation=key, mended=mended)
+        request_id = getattr(call["logging_obj"], "litellm_call_id", None)
+        return GeminiRequest(
+            model,
+            body,
+            stream,
+            timeout,
+            account_id,
+            pool,
+            headers,
+            conversation=key,
+            request_id=request_id,
+            mended=mended,
+        )
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
         """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
-from litellm_antigravity.litellm import model_info, proxy_logs, proxy_start
+from litellm_antigravity.litellm import model_info, proxy_logs, proxy_routes, proxy_start
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing.member import Member, find_account
@@ -97,6 +97,7 @@ def configure_from_proxy() -> None:
     proxy.install(hook)
     warn_of_missing()
     proxy_logs.shorten()
+    proxy_routes.add_routes(handler)
     try:
         _configure(*found)
     except AntigravityError as error:

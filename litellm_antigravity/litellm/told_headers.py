@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from litellm_antigravity.lease import BOUND, DETOUR, NEW, REBOUND, Lease
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER
+from litellm_antigravity.litellm.observing import note_reason
 from litellm_antigravity.masking import header_value
 
 DECISION_HEADER: Final = "x-litellm-antigravity-decision"
@@ -23,6 +24,7 @@ def name_account(response: Any, lease: Lease) -> None:
 def remember_account(logging_obj: Any, lease: Lease) -> None:
     """Leave the headers where the proxy's hook finds them, whatever the proxy makes of the response."""
     logging_obj.model_call_details.update(_headers(lease))
+    note_reason(logging_obj, lease)
 
 
 def headers_in(holder: object) -> dict[str, str]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from litellm_antigravity.accounts import AccountsSnapshot
 from litellm_antigravity.lease import LeaseRequest
+from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.availability import Availability
-from litellm_antigravity.selection.scoreboard import CURRENT_BONUS, TOKENS_WEIGHT, Scoreboard
+from litellm_antigravity.selection.scoreboard import (
+    CURRENT_BONUS,
+    TOKENS_WEIGHT,
+    Scoreboard,
+    base_score,
+    eligible,
+)
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.sticky import OnCurrent
 from litellm_antigravity.selection.strategy import Choice, Chosen, Condition
@@ -38,8 +45,15 @@ class Hybrid(OnCurrent):
         among = None if len(usable) == len(snapshot.enabled) else usable
         best = self._board(snapshot, view, now).choose(now, current=self.current(asked.family), among=among)
         if best is not None:
-            return Chosen(best, takes_token=True)
-        return Chosen(self.current_or_next(candidates, snapshot, asked.family))
+            return Chosen(best, takes_token=True, why="best score")
+        return Chosen(self.current_or_next(candidates, snapshot, asked.family), why="nobody has a score")
+
+    def score(self, account_id: str, family: ModelFamily, view: StateView, now: float) -> float | None:
+        """Return the score, with the bonus of the current account; ``None`` for too little health or no token."""
+        vitals = view.vitals.get(account_id) or Vitals.fresh(self._rules)
+        if not eligible(vitals, now, self._rules):
+            return None
+        return base_score(vitals, now, self._rules) + (CURRENT_BONUS if account_id == self.current(family) else 0.0)
 
     def condition(self, account_id: str, view: StateView, now: float) -> Condition:
         """Return "ill" for too little health, "tired" for an empty bucket, "rested" for what outweighs the bonus."""

@@ -25,7 +25,9 @@ class Named(Strategy):
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:  # noqa: ARG002 - the protocol's signature
         """Return that account if it is free and has not been tried; see `Strategy.choose`."""
         named = asked.account_id
-        return Chosen(named) if named and named not in asked.tried and availability.is_free(named) else None
+        if not named or named in asked.tried or not availability.is_free(named):
+            return None
+        return Chosen(named, why="named")
 
     def taken(self, account_id: str, family: ModelFamily) -> None:
         """Have the pool's own strategy remember it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from litellm_antigravity import events
 from litellm_antigravity.accounts import AccountsSnapshot
 from litellm_antigravity.identity import ProcessIdentity
-from litellm_antigravity.logs import decision, decisions_are_visible
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.ledger import Ledger
@@ -76,19 +76,16 @@ class Starts:
         """Return where this process starts in the list of enabled accounts (docs/selection.md)."""
         if self.version == self._version and family in self._indices:
             return self._indices[family]
-        count, offset, message = len(snapshot.enabled), 0, None
+        count, offset = len(snapshot.enabled), None
         if self._settings.pid_offset_enabled and count > 1:
             if self._settings.offset_source == "slot":
                 if self.slot is None:
                     self.slot = self._store.claim_slot(self._identity().owner)
                 offset = self.slot % count
-                message = "[accounts] Applying slot offset: %d (slot %% accounts.length)"
             else:
                 offset = pid_offset(self._identity().pid, count)
-                message = "[accounts] Applying PID offset: %d (process.pid %% accounts.length)"
-        self._indices[family] = start = start_index(snapshot.base_index.get(family, 0), offset, count)
-        if decisions_are_visible():
-            if message is not None:
-                decision(message, offset)
-            decision("[accounts] Starting account index for '%s': %d", family, start)
+        self._indices[family] = start = start_index(snapshot.base_index.get(family, 0), offset or 0, count)
+        if events.wanted():
+            source = self._settings.offset_source
+            events.emit(events.Started(family=family, index=start, offset=offset, source=source))
         return start

@@ -71,11 +71,13 @@ class Sticky(OnCurrent):
         current = self.current(asked.family)
         if current is not None and current not in asked.tried:
             if availability.is_free(current):
-                return Chosen(current)
+                return Chosen(current, why="current")
             at_most = self.patience - asked.waited
             if current in availability.benched and at_most > 0:
                 wait = availability.remaining(current, now) + WAKE_MARGIN_SECONDS
                 if wait <= min(at_most, asked.patience):
                     return Hold(wait, at_most)
         candidates = availability.candidates(asked.tried)
-        return Chosen(self.current_or_next(candidates, availability.snapshot, asked.family)) if candidates else None
+        if not candidates:
+            return None
+        return Chosen(self.current_or_next(candidates, availability.snapshot, asked.family), why="next")

@@ -90,6 +90,10 @@ class Strategy(Protocol):
         """Return what the strategy thinks of a free account: conversations stay on one that is fit."""
         return "fit"
 
+    def score(self, account_id: str, family: ModelFamily, view: StateView, now: float) -> float | None:  # noqa: ARG002 - for subclasses
+        """Return by what number the strategy compares a free account; ``None`` where it has none for it."""
+        return None
+
     def taken(self, account_id: str, family: ModelFamily) -> None:
         """Remember that a request for the family goes to an account, whoever has chosen it."""
         ...

@@ -35,6 +35,7 @@ OffsetSource: TypeAlias = Literal["pid", "slot"]
 StickyScope: TypeAlias = Literal["auto", "conversation", "process"]
 Subagents: TypeAlias = Literal["apart", "with-parent"]
 StateBackend: TypeAlias = Literal["diskcache", "sqlite"]
+Statistics: TypeAlias = Literal["proxy", "always", "never"]
 
 
 class _Group(BaseModel):
@@ -188,6 +189,9 @@ class Settings(BaseModel):
         default=None, description="what tokens cost, by model, as a table or the file that has it; else nothing"
     )
     user_agent: HeaderText = Field(default=f"litellm-antigravity/{__version__}", description="sent upstream")
+    statistics: Annotated[Statistics, Allowed("'proxy', 'always' or 'never'")] = Field(
+        default="proxy", description="where requests are counted and the last decisions kept: in a proxy, always, never"
+    )
     debug: Boolean = Field(default=False, description="show the decision log")
 
     def __init__(self, source: str = "arguments", /, **values: Any) -> None:

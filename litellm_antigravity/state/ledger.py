@@ -108,6 +108,12 @@ class Ledger:
 
         return bool(self._do(lambda replica: replica.update_all(kinds.PROBE, [*names], claim)))
 
+    def may_probe(self, cooldowns: Sequence[Cooldown], now: float) -> bool:
+        """Return whether `claim_probes` would claim them now; claims nothing."""
+        names = [_probe_name(one.account_id, one.pool) for one in cooldowns]
+        last = self._do(lambda replica: [replica.read(kinds.PROBE, name) for name in names])
+        return all(_may_probe(one, probe, now) for one, probe in zip(cooldowns, last, strict=True))
+
     def finish_probe(self, account_id: str, pool: str, now: float) -> None:
         """Note that a probe was answered: the next one may come in an hour."""
         self._update(kinds.PROBE, _probe_name(account_id, pool), lambda _: Probe(now, done=True))

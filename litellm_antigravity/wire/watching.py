@@ -27,10 +27,12 @@ class ReplyWatch:
 
     Attributes:
         begun: whether there is something for the caller: words, a call, a thought, or the end.
+        usage: upstream's count of tokens, as it came last; empty until one has come.
     """
 
     def __init__(self, *, last_try: bool = False, whole: bool = False) -> None:
         self.begun = False
+        self.usage: Mapping[str, Any] = {}
         self._last_try = last_try
         self._whole = whole
         self._calls = PartialCalls()
@@ -53,12 +55,14 @@ class ReplyWatch:
             RequestRefusedError: when the reply ends here and has failed.
         """
         reply = self._calls.assemble(reply)
+        usage = reply.get("usageMetadata")
+        if isinstance(usage, Mapping):
+            self.usage = usage
         if self._ended:
             return reply
         candidate = _first_candidate(reply)
         for part in _parts(candidate):
             self._look_at(part)
-        usage = reply.get("usageMetadata")
         if isinstance(usage, Mapping) and any(usage.get(name) for name in _COUNTS):
             self._counted = True
         finish = candidate.get("finishReason")

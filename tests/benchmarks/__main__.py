@@ -13,7 +13,20 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 from rich.console import Console
 from rich.table import Table
 
-from . import conversations, crowd, eventloop, growth, memory, outage, proxy, requests, selection, starts, streams
+from . import (
+    conversations,
+    crowd,
+    eventloop,
+    growth,
+    memory,
+    metrics,
+    outage,
+    proxy,
+    requests,
+    selection,
+    starts,
+    streams,
+)
 
 TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
@@ -21,6 +34,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "streams": streams.table,
     "starts": starts.table,
     "memory": memory.table,
+    "metrics": metrics.table,
     "growth": growth.table,
     "eventloop": eventloop.table,
     "proxy": proxy.table,

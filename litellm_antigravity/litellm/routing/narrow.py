@@ -36,6 +36,11 @@ class PinnedRouting:
         with self._lock:
             self._groups, self._by_deployment = {}, {}
 
+    def groups(self) -> Mapping[str, Group]:
+        """Return the groups that have been asked for, by name."""
+        with self._lock:
+            return dict(self._groups)
+
     def narrow(
         self,
         requested: str,

@@ -194,6 +194,24 @@ SEAMS: Final[Mapping[str, Seam]] = {
         "/model/info shows model_info.account as the model list has it, an e-mail perhaps.",
         _PROXY,
     ),
+    "app": Seam(
+        (f"{_PROXY}:app",),
+        "status and metrics over HTTP",
+        "There is no /antigravity/status, and none of its neighbours.",
+        _PROXY,
+    ),
+    "user_api_key_auth": Seam(
+        (f"{_PROXY}:user_api_key_auth",),
+        "LiteLLM says who may see the status",
+        "There is no /antigravity/status, and none of its neighbours.",
+        _PROXY,
+    ),
+    "self_managed_routes": Seam(
+        (f"{_PROXY}:LiteLLMRoutes.self_managed_routes",),
+        "keys that are no admin's may ask for their own view",
+        "/antigravity/usage is for admins only.",
+        _PROXY,
+    ),
     "ProxyException": Seam(
         (f"{_PROXY}:ProxyException",),
         "/v1/messages passes on Retry-After",

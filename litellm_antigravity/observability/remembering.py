@@ -1,0 +1,122 @@
+"""Remembers decisions: one listener, which puts each into the ring with what it was made by."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from litellm_antigravity import events
+from litellm_antigravity.accounts import Account
+from litellm_antigravity.masking import mask_emails, shown
+from litellm_antigravity.observability.ring import Ring
+from litellm_antigravity.selection.vitals import Vitals, VitalsRules
+
+MOST_ACCOUNTS: Final = 4
+"""So many accounts' numbers are kept of a decision: the chosen one's and those of the first others in the file."""
+
+_LONGEST_NAME: Final = 48  # characters of a label, a model or an id: a record has to fit into a slot
+_NOT_TOLD: Final = (events.Sent, events.Served, events.Used, events.Started)  # what most requests do anyway
+
+
+class Remembering:
+    """Puts what it hears into the ring.
+
+    Args:
+        ring: of this process.
+        rules: of health and bucket.
+        now: the wall clock.
+    """
+
+    def __init__(self, ring: Ring, rules: VitalsRules, now: Callable[[], float]) -> None:
+        self.ring = ring
+        self._fresh = Vitals.fresh(rules)
+        self._rules = rules
+        self._now = now
+
+    def wants(self) -> bool:
+        """Return whether it remembers: always."""
+        return True
+
+    def hear(self, event: events.Event) -> None:
+        """Remember an event, if it is a decision or changes the next one."""
+        if isinstance(event, events.Chosen):
+            self._chosen(event)
+        elif not isinstance(event, _NOT_TOLD):
+            self.ring.add({"t": round(self._now(), 3), "k": type(event).__name__.lower(), **_fields(event)})
+
+    def _chosen(self, event: events.Chosen) -> None:
+        self.ring.open()  # here alone: who chooses may touch the disk
+        about, availability = event.about, event.inputs.availability
+        accounts = availability.snapshot.enabled[:MOST_ACCOUNTS]
+        mine = availability.snapshot.by_id.get(about.account_id)
+        if mine is not None and mine not in accounts:
+            accounts = (mine, *accounts[: MOST_ACCOUNTS - 1])
+        inputs = [self._numbers(account, event.inputs) for account in accounts]
+        record = {
+            "t": round(event.inputs.now, 3),
+            "k": "chosen",
+            "x": about.account_id,
+            **_about(about),
+            "s": event.strategy,
+            "w": event.why,
+            "n": [event.free, event.enabled, event.tried],
+            "p": os.getpid(),
+        }
+        if not self.ring.add({**record, "i": inputs}):
+            self.ring.add(record)  # names of 48 characters may be long in bytes
+
+    def _numbers(self, account: Account, inputs: events.Inputs) -> list[object]:
+        """Return name, health, tokens, seconds since the last use, and what benches it for how long."""
+        now, vitals = inputs.now, inputs.view.vitals.get(account.id, self._fresh)
+        idle = None if vitals.last_used is None else round(now - vitals.last_used, 1)
+        numbers = [
+            _name(account.label),
+            round(vitals.health_now(now, self._rules), 1),
+            round(vitals.tokens_now(now, self._rules), 1),
+            idle,
+        ]
+        benched = inputs.availability.benched.get(account.id)
+        if not benched:
+            return numbers
+        longest = max(benched, key=lambda one: one.until)
+        left = longest.remaining(now)
+        return [*numbers, longest.reason[:_LONGEST_NAME], round(left, 1) if left < 1e9 else None]
+
+
+@functools.lru_cache(maxsize=4096)
+def _name(label: str) -> str:
+    return mask_emails(shown(label))[:_LONGEST_NAME]
+
+
+def _about(about: events.About) -> dict[str, object]:
+    said: dict[str, object] = {"a": _name(about.account), "m": _name(about.model), "f": about.family}
+    if about.request_id is not None:
+        said["r"] = about.request_id[:64]
+    return said
+
+
+def _fields(event: events.Event) -> dict[str, Any]:
+    """Return what is remembered of an event that is no choice."""
+    said: dict[str, Any] = {"p": os.getpid()}
+    if isinstance(event, events.AccountEvent):
+        said.update(_about(event.about))
+    if isinstance(event, events.Waited):
+        said.update(m=_name(event.model), f=event.family, w=event.why, d=round(event.seconds, 3))
+        if event.request_id is not None:
+            said["r"] = event.request_id[:64]
+    if isinstance(event, (events.Refused, events.Benched, events.Switched, events.OutOfRetries)):
+        said["c"] = event.kind
+    if isinstance(event, events.Benched):
+        said.update(w=event.pool[:_LONGEST_NAME], d=round(event.seconds, 1) if event.seconds < 1e9 else None)
+    if isinstance(event, events.OutOfCapacity):
+        said.update(m=_name(event.model), f=event.family, d=round(event.seconds, 1))
+    if isinstance(event, events.Refreshed):
+        said["a"] = _name(event.account)
+    if isinstance(event, events.Back):
+        said.update(w=event.how)
+    return said
+
+
+__all__ = ["MOST_ACCOUNTS", "Remembering"]
