@@ -234,7 +234,7 @@ class AccountPool(ForkAware):
         account = availability.snapshot.by_id[choice.account_id]
         self._taken(account.id, asked, counted=self.strategy.takes_turns)
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
-        why = choice.why or self.binder.why(asked.conversation, account.id)
+        why = ("" if asked.account_id is None else self.binder.why(asked.conversation, account.id)) or choice.why
         called = asked.request_id
         lease = Lease(account, asked.model, asked.family, now, (), others, called, asked.conversation, why, flight)
         if events.wanted():
