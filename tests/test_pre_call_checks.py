@@ -218,6 +218,10 @@ def test_encrypted_reasoning_goes_to_the_key_that_can_read_it_or_is_left_out(
         assert await keys.chosen(input=kept) == 2
         assert kept == said()
         await keys.limit(2)
+        if not hasattr(ResponsesAPIRequestUtils, "strip_encrypted_reasoning_from_input"):  # older: "retry later"
+            with pytest.raises(litellm.ServiceUnavailableError):
+                await keys.chosen(input=left_out)
+            return
         assert await keys.chosen(input=left_out) != 2
         assert "cipher" not in str(left_out)
 
@@ -234,6 +238,7 @@ def _one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litellm.router_utils.pre_call_checks.model_rate_limit_check.get_utc_datetime", lambda: now)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # LiteLLM 1.90 forgets a coroutine
 @pytest.mark.usefixtures("_one_minute")
 @both_orders
 def test_a_key_at_its_own_rpm_leaves_its_turn_to_the_next(order: Order, simulator: Simulator, tmp_path: Path) -> None:
