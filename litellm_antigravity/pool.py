@@ -324,14 +324,19 @@ class AccountPool(ForkAware):
             besides: account ids that may not be used now for a reason of somebody else's: the error tells of them as
                 well where they are limited, since they may be the first to be back.
         """
-        asked, snapshot, view, now = LeaseRequest(model), self._snapshot(), self.store.refresh(), self.clock.time()
-        with self._lock:
-            benched = self._availabilities.of(asked.model, snapshot, view, now).benched
-        accounts = [account for account in snapshot.enabled if account.id in among]
+        available, now = self.availability(model), self.clock.time()
+        enabled, benched = available.snapshot.enabled, available.benched
+        accounts = [account for account in enabled if account.id in among]
         if not accounts or any(account.id not in benched for account in accounts):
             return None
-        told = [one for one in snapshot.enabled if one in accounts or (one.id in besides and one.id in benched)]
-        return all_limited(told, benched, asked.model, now)
+        told = [one for one in enabled if one in accounts or (one.id in besides and one.id in benched)]
+        return all_limited(told, benched, LeaseRequest(model).model, now)
+
+    def availability(self, model: str) -> Availability:
+        """Return who is free for ``model`` now, and who is not."""
+        asked, snapshot, view, now = LeaseRequest(model), self._snapshot(), self.store.refresh(), self.clock.time()
+        with self._lock:
+            return self._availabilities.of(asked.model, snapshot, view, now)
 
     # What there is
 

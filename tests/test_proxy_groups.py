@@ -62,7 +62,11 @@ def started(
     config = {
         "model_list": model_list,
         "litellm_settings": {"custom_provider_map": [provider], **callbacks, "fallbacks": more.get("fallbacks", [])},
-        "router_settings": {"enable_tag_filtering": True},
+        "router_settings": {
+            "enable_tag_filtering": True,
+            "optional_pre_call_checks": ["session_affinity"],
+            "disable_cooldowns": True,
+        },
         "antigravity_settings": settings_for(strategy),
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
@@ -71,10 +75,13 @@ def started(
         yield proxy
 
 
-def ask(proxy: Proxy, model: str, path: str = CHAT, *, stream: bool = False, **more: Any) -> httpx.Response:
+def ask(
+    proxy: Proxy, model: str, path: str = CHAT, *, stream: bool = False, session: str | None = None, **more: Any
+) -> httpx.Response:
     body: dict[str, Any] = {"model": model, "stream": stream, **more}
     asked = {"input": "Hello"} if path == RESPONSES else {"messages": MESSAGES, "max_tokens": 50}
-    return proxy.post(path, {**body, **asked})
+    headers = {} if session is None else {"x_litellm_session_id": session}
+    return proxy.post(path, {**body, **asked}, **headers)
 
 
 def asked(simulator: Simulator) -> list[str]:
@@ -218,6 +225,27 @@ def test_tags_narrow_a_pinned_group_before_the_strategy_does(gateway: tuple[Prox
     asked(simulator)
     assert [ask(proxy, "tagged", tags=[tag]).status_code for tag in ("paid", "free", "paid", "paid")] == [200] * 4
     assert asked(simulator) == [EMAILS[1], EMAILS[0], EMAILS[1], EMAILS[1]]
+
+
+@streamed_or_not
+@every_endpoint
+def test_litellms_session_affinity_keeps_a_key_until_it_is_limited_and_then_the_others_serve(
+    gateway: tuple[Proxy, Simulator], path: str, stream: bool
+) -> None:
+    """Did nothing in the proxy, where our hook comes first: round-robin went on."""
+    proxy, simulator = gateway
+    session = f"{path} {stream}"
+
+    def served() -> str:
+        asked(simulator)
+        answer = ask(proxy, "keys", path, stream=stream, session=session)
+        assert answer.status_code == 200, answer.text
+        return asked(simulator)[-1]
+
+    first = served()
+    assert [served() for _ in range(3)] == [first] * 3
+    simulator.drain(first, "gemini", 2)
+    assert first not in [served() for _ in range(2)]
 
 
 @pytest.mark.parametrize("group", ["openai", "anthropic"])

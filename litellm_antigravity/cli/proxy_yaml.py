@@ -53,7 +53,7 @@ def pinned_yaml(accounts: Sequence[Account], models: Sequence[str], settings: Se
     router = (
         "router_settings:\n"
         f"  num_retries: {max(1, len(accounts) - 1)} # at least one less than there are accounts\n"
-        "  disable_cooldowns: true # this package keeps them, for each account and family of models\n"
+        "  disable_cooldowns: true # this package keeps them; LiteLLM's metrics count them all the same\n"
     )
     return (
         "# One deployment for each account: our strategy chooses, LiteLLM's own retry goes to the next one.\n"

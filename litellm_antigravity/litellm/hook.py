@@ -16,8 +16,9 @@ from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing.group import Group
 from litellm_antigravity.litellm.routing.member import Member
+from litellm_antigravity.litellm.seams import cooldown_metrics, filters
 from litellm_antigravity.litellm.seams.requests import Deployment, info_of, params_of, served_by
-from litellm_antigravity.litellm.seams.router import deployments_for, tagged
+from litellm_antigravity.litellm.seams.router import background, deployments_for, tagged
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.litellm.told_headers import headers_in
 from litellm_antigravity.models import PROVIDER, canonical_model, family_of, plugins_name
@@ -50,11 +51,13 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         self,
         model: str,
         healthy_deployments: list[Any],
-        messages: list[Any] | None = None,  # noqa: ARG002 - LiteLLM's signature
+        messages: list[Any] | None = None,
         request_kwargs: dict[str, Any] | None = None,
-        parent_otel_span: object = None,  # noqa: ARG002
+        parent_otel_span: object = None,
     ) -> list[Any]:
         """Narrow a pinned group to the deployments of the account whose turn it is; see `CustomLogger`.
+
+        It is chosen among the free accounts that LiteLLM's other filters keep, whichever order they are in.
 
         Raises:
             litellm.RateLimitError: when every account of the group is limited.
@@ -65,11 +68,24 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         fit = await tagged(model, healthy_deployments, request_kwargs)
         kept = {id(one) for one in fit}
         unfit = [one for one in healthy_deployments if id(one) not in kept]
-        waited = 0.0
+        filters.put_first(self)
+        beside = filters.beside(self, healthy_deployments)
+
+        async def kept_of(of: Sequence[Deployment]) -> Sequence[Deployment]:
+            return await filters.kept_by(beside, model, of, messages, request_kwargs, parent_otel_span, is_bound=False)
+
+        waited, again = 0.0, len(fit)
         while True:
+            free = await asyncio.to_thread(self._handler.routing.free, model, fit, request_kwargs) if beside else ()
+            deployments = await kept_of(free) if free else fit
+            if free and not deployments and len(free) < len(fit):
+                free, deployments = (), await kept_of(fit)  # whom they would keep is limited: say until when
             try:
-                return list(await asyncio.to_thread(self._narrow, model, fit, request_kwargs, unfit))
+                return list(await asyncio.to_thread(self._narrow, model, deployments, request_kwargs, unfit))
             except AllAccountsLimitedError as error:
+                if free and again > 0:
+                    again -= 1  # the account that they kept has just been limited; they may keep another one
+                    continue
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
                     raise as_litellm(error, model, self._handler.longest_wait) from None
@@ -108,6 +124,24 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if error is not None:
             raise error
         return deployments
+
+    def note_own_limit(self, deployment: Deployment, error: Any) -> None:
+        """Note that a pinned deployment has reached a limit that the model list gives it; see `seams.filters`.
+
+        LiteLLM's check has the Router not retry, whoever else is free; it may, while another account of the group is.
+
+        Args:
+            deployment: as the Router has it.
+            error: LiteLLM's; changed.
+        """
+        found = self._handler.routing.member_of(info_of(deployment))
+        if found is None:
+            return
+        group, member = found
+        routing = self._handler.routing
+        routing.note_full(member.deployment_id)
+        if routing.has_room(group, member.model):
+            error.num_retries = None
 
     def _wait(self, error: AllAccountsLimitedError, waited: float, request_kwargs: Any) -> float | None:
         """Return how long to wait for an account, or ``None``; a mere question (without a request) never waits."""
@@ -164,21 +198,28 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         fallback_depth: int | None = None,  # noqa: ARG002
     ) -> None:
         """Note that an attempt at another provider failed; newer LiteLLM calls this for every attempt."""
-        found = self._foreign(info_of(request_data))
+        info = info_of(request_data)
+        found = self._foreign(info)
         if found is not None:
             await asyncio.to_thread(self._failed, found, request_data, exception)
+        await self._tell_metrics(info, request_data, exception)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note that a request to another provider failed."""
-        found = self._foreign(served_by(kwargs))
+        info = served_by(kwargs)
+        found = self._foreign(info)
         if found is not None:
             await asyncio.to_thread(self._failed, found, kwargs, kwargs.get("exception"))
+        await self._tell_metrics(info, kwargs, kwargs.get("exception"))
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note the same for a synchronous request."""
-        found = self._foreign(served_by(kwargs))
+        info = served_by(kwargs)
+        found = self._foreign(info)
         if found is not None and not _is_async(kwargs):
             self._failed(found, kwargs, kwargs.get("exception"))
+        if not _is_async(kwargs):
+            background.run(self._tell_metrics(info, kwargs, kwargs.get("exception")))
 
     async def note_unopened_stream(self, kwargs: dict[str, Any], error: Exception) -> None:
         """Note that a stream of another provider could not be opened; see `seams.functions`.
@@ -191,6 +232,18 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         if found is not None:
             await asyncio.to_thread(self._failed, found, kwargs, error)
             kwargs[_NOTED] = True  # an event that comes all the same has another exception
+
+    async def _tell_metrics(self, info: object, kwargs: Mapping[str, Any], error: object) -> None:
+        """Tell LiteLLM's metrics of a cooldown of ours, once, where LiteLLM keeps none for the deployment."""
+        routing = self._handler.routing
+        found = routing.member_of(info)
+        if found is None or not isinstance(error, Exception):
+            return
+        new = await asyncio.to_thread(routing.new_cooldown, *found, _model(found[1], kwargs))
+        router = None if new is None else cooldown_metrics.counts_for(new.deployment_id)
+        if new is not None and router is not None:
+            status = getattr(error, "status_code", None) or 500
+            await cooldown_metrics.cooled_down(router, new.deployment_id, status, new.seconds)
 
     def _failed(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], error: object) -> None:
         refusal = refusal_of(error, found[1].provider)

@@ -10,7 +10,7 @@ from litellm_antigravity.litellm import model_info, proxy_logs, proxy_routes, pr
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing.member import Member, find_account
-from litellm_antigravity.litellm.seams import functions, proxy
+from litellm_antigravity.litellm.seams import filters, functions, proxy
 from litellm_antigravity.litellm.seams import router as routers
 from litellm_antigravity.litellm.seams.requests import account_named, info_of
 from litellm_antigravity.litellm.seams.table import warn_of_missing
@@ -26,6 +26,7 @@ hook = AntigravityHook(handler)
 
 functions.install()
 routers.install()
+filters.install()
 functions.add_provider(handler)  # the proxy does it too, but later; LiteLLM takes models of known providers only
 model_info.register_models()
 
@@ -82,6 +83,7 @@ def install(router: Any, settings: Settings | None = None) -> None:
     check_accounts(routers.model_list(router), "the model list")
     routers.route(router, hook.narrow)
     functions.add_callback(hook)
+    filters.put_first(hook)
 
 
 def configure_from_proxy() -> None:

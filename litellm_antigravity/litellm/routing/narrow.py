@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 from litellm_antigravity.dispatch import Dispatcher
 from litellm_antigravity.errors import AllAccountsLimitedError
@@ -12,6 +13,21 @@ from litellm_antigravity.litellm.routing.group import Group
 from litellm_antigravity.litellm.routing.member import Member
 from litellm_antigravity.litellm.seams.requests import EXCLUDED, TARGET_ORDER, Deployment, info_of, params_of
 from litellm_antigravity.pool import Lease
+
+_MINUTE: Final = 60.0  # for which a model list's rpm and tpm are counted, by the clock
+_TOLD_AGAIN: Final = 3600.0  # seconds after which a cooldown that goes on is news
+
+
+class NewCooldown(NamedTuple):
+    """A deployment whose account has begun to cool down.
+
+    Attributes:
+        deployment_id: its ``model_info.id``.
+        seconds: until it is back; ``None`` when nobody knows.
+    """
+
+    deployment_id: str
+    seconds: float | None
 
 
 class PinnedRouting:
@@ -30,11 +46,14 @@ class PinnedRouting:
         self._lock = threading.Lock()
         self._groups: dict[str, Group] = {}
         self._by_deployment: dict[str, Group] = {}
+        self._full_until: dict[str, float] = {}  # by deployments, which the model list has
+        self._told_until: dict[str, float] = {}
 
     def forget(self) -> None:
         """Make every group anew: the settings have changed."""
         with self._lock:
             self._groups, self._by_deployment = {}, {}
+            self._full_until, self._told_until = {}, {}
 
     def groups(self) -> Mapping[str, Group]:
         """Return the groups that have been asked for, by name."""
@@ -66,16 +85,17 @@ class PinnedRouting:
         if not pinned:
             return deployments
         kept = _not_excluded(pinned, request_kwargs)
-        group = self._group(str(deployments[0].get("model_name")), [member for _, member in pinned])
+        group = self._group_of(pinned)
         model, asked = requested, set[str]()
-        for level in _by_order(kept, request_kwargs):
+        not_full = self._not_full(kept)
+        tries = [not_full] if len(not_full) == len(kept) else [not_full, kept]  # LiteLLM says what those have reached
+        for level in chain.from_iterable(_by_order(one, request_kwargs) for one in tries):
             of_account: dict[str, list[Deployment]] = {}
             for deployment, member in level:
                 account_id = group.account_id(member.deployment_id)
                 if account_id is not None:
                     of_account.setdefault(account_id, []).append(deployment)
-            if "*" not in level[0][1].model:
-                model = level[0][1].model
+            model = _model_for(level[0][1], model)
             chosen = group.pool.choose(model, among=of_account)
             if chosen is not None:
                 mine = {id(deployment) for deployment in of_account[chosen]}
@@ -91,6 +111,66 @@ class PinnedRouting:
         if error is None:
             return deployments  # LiteLLM's own filters will say why none of them will do
         raise error
+
+    def free(
+        self, requested: str, deployments: Sequence[Deployment], request_kwargs: Mapping[str, Any] | None
+    ) -> Sequence[Deployment]:
+        """Return the deployments whose accounts are free, and those that name none, in their order.
+
+        That is what LiteLLM's other filters are to choose from, as it is with cooldowns of its own.
+
+        Args:
+            requested: the model that the caller asked for.
+            deployments: of one group.
+            request_kwargs: the request as the Router has it.
+        """
+        pinned = [(deployment, member) for deployment in deployments if (member := Member.of(deployment)) is not None]
+        if not pinned:
+            return deployments
+        group = self._group_of(pinned)
+        models = {_model_for(member, requested) for _, member in pinned}
+        of_model = {model: group.pool.availability(model) for model in models}
+
+        def is_free(member: Member) -> bool:
+            account_id = group.account_id(member.deployment_id)
+            return account_id is not None and of_model[_model_for(member, requested)].is_free(account_id)
+
+        free = [(deployment, member) for deployment, member in pinned if is_free(member)]
+        may = {id(deployment) for deployment, _ in self._not_full(_not_excluded(free, request_kwargs))}
+        return [one for one in deployments if id(one) in may or Member.of(one) is None]
+
+    def note_full(self, deployment_id: str) -> None:
+        """Note that a deployment has reached a limit of its own: others come first until the minute of the clock ends.
+
+        Args:
+            deployment_id: its ``model_info.id``.
+        """
+        now = self._dispatcher().clock.time()
+        self._full_until[deployment_id] = now + _MINUTE - now % _MINUTE
+
+    def has_room(self, group: Group, model: str) -> bool:
+        """Return whether a group has a free account with a deployment that is not at a limit of its own."""
+        available, now = group.pool.availability(model), self._dispatcher().clock.time()
+        return any(
+            available.is_free(group.account_id(deployment_id) or "") and self._full_until.get(deployment_id, 0.0) <= now
+            for deployment_id in group.members
+        )
+
+    def new_cooldown(self, group: Group, member: Member, model: str) -> NewCooldown | None:
+        """Return the cooldown of a member's account for a model, if it has one that was not asked for yet."""
+        limited = group.pool.limited_error(model, [group.account_id(member.deployment_id) or ""])
+        now = self._dispatcher().clock.time()
+        if limited is None or now < self._told_until.get(member.deployment_id, 0.0):
+            return None
+        self._told_until[member.deployment_id] = now + min(limited.retry_after or _TOLD_AGAIN, _TOLD_AGAIN)
+        return NewCooldown(member.deployment_id, limited.retry_after)
+
+    def _not_full(self, pinned: Sequence[tuple[Deployment, Member]]) -> Sequence[tuple[Deployment, Member]]:
+        """Leave out deployments that have reached limits of their own, as long as something is left."""
+        if not self._full_until:
+            return pinned
+        now = self._dispatcher().clock.time()
+        return [one for one in pinned if self._full_until.get(one[1].deployment_id, 0.0) <= now] or pinned
 
     def limited_error_of(self, requested: str) -> AllAccountsLimitedError | None:
         """Return the error that says why a group has nobody, when LiteLLM has left none of its deployments.
@@ -144,6 +224,9 @@ class PinnedRouting:
             return None
         return group.pool.take(model, account_id)
 
+    def _group_of(self, pinned: Sequence[tuple[Deployment, Member]]) -> Group:
+        return self._group(str(pinned[0][0].get("model_name")), [member for _, member in pinned])
+
     def _group(self, name: str, seen: Sequence[Member]) -> Group:
         """Return the group of these deployments; one that changes stays the same group."""
         with self._lock:
@@ -193,6 +276,11 @@ def _joined(known: Iterable[Member], seen: Sequence[Member]) -> Sequence[Member]
     return list(joined.values())
 
 
+def _model_for(member: Member, requested: str) -> str:
+    """Return the model that a request asks of a member: that of a wildcard is the one that its caller names."""
+    return requested if "*" in member.model else member.model
+
+
 def _not_excluded(
     pinned: Sequence[tuple[Deployment, Member]], request_kwargs: Mapping[str, Any] | None
 ) -> Sequence[tuple[Deployment, Member]]:
@@ -222,4 +310,4 @@ def _by_order(
     return [[one for one, order in zip(pinned, orders, strict=True) if order == wanted] for wanted in known]
 
 
-__all__ = ["PinnedRouting"]
+__all__ = ["NewCooldown", "PinnedRouting"]

@@ -17,7 +17,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from litellm.types.router import CustomRoutingStrategyBase
 
@@ -73,13 +73,25 @@ def _known_routers() -> list[Any]:
     return [router for router in (*_routers, getattr(proxy, "llm_router", None)) if router is not None]
 
 
-def _router_of(deployments: Sequence[Any]) -> Any:
+def router_of(deployments: Sequence[Any]) -> Any:
     """Return the Router that has these deployments, of those we know; the proxy's comes first."""
     ids = {info_of(deployment).get("id") for deployment in deployments}
     for router in reversed(_known_routers()):
         if any(info_of(one).get("id") in ids for one in model_list(router)):
             return router
     return None
+
+
+def core_of(router: Any) -> Any:
+    """Return what has a Router's settings and callbacks: newer releases keep them behind it."""
+    return getattr(router, "_core", router)
+
+
+def routing_context(router: Any) -> Any:
+    """Return the view of a Router that newer releases hand around in its place."""
+    from litellm.router_api import RoutingContext
+
+    return RoutingContext(router)
 
 
 # Tags
@@ -100,7 +112,7 @@ async def tagged(model: str, deployments: list[Any], request_kwargs: Any) -> lis
         deployments: of the group.
         request_kwargs: the request as the Router has it.
     """
-    router = _router_of(deployments) if request_kwargs else None
+    router = router_of(deployments) if request_kwargs else None
     if router is None or _get_deployments_for_tag is None:
         return deployments
     try:
@@ -126,9 +138,7 @@ def _what_newer_releases_ask(router: Any, deployments: list[Any]) -> dict[str, A
     asked: dict[str, Any] = {"request_deployments": deployments} if "request_deployments" in parameters else {}
     if "ctx" not in parameters:
         return {**asked, "llm_router_instance": router}
-    from litellm.router_api import RoutingContext
-
-    return {**asked, "ctx": RoutingContext(router)}
+    return {**asked, "ctx": routing_context(router)}
 
 
 # Choosing
@@ -156,6 +166,35 @@ def route(router: Any, narrow: Narrow) -> None:
     _routers.add(router)
 
 
+class _Question(NamedTuple):
+    """What a Router asks a strategy, as its own methods take it."""
+
+    model: str
+    messages: Any = None
+    input: Any = None
+    specific_deployment: bool | None = False
+    request_kwargs: Any = None
+
+
+class _AccountRouting(CustomRoutingStrategyBase):  # type: ignore[misc]  # LiteLLM's types are not followed
+    """A strategy of LiteLLM's, made of two functions.
+
+    Args:
+        choose: answers a synchronous question.
+        achoose: answers an asynchronous one, with the arguments that it came with.
+    """
+
+    def __init__(self, choose: Callable[[_Question], Any], achoose: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        self._choose = choose
+        self._achoose = achoose
+
+    def get_available_deployment(self, *args: Any, **kwargs: Any) -> Any:
+        return self._choose(_Question(*args, **kwargs))
+
+    async def async_get_available_deployment(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._achoose(*args, **kwargs)
+
+
 def _strategy(router: Any, narrow: Narrow) -> Any:
     """Return a strategy that asks ``narrow`` and leaves the rest to the Router's own.
 
@@ -172,28 +211,15 @@ def _strategy(router: Any, narrow: Narrow) -> Any:
         request = getattr(selection, "request", None)
         return deployments if request is None else narrow(request[0], deployments, request[1])
 
-    class AccountRouting(CustomRoutingStrategyBase):  # type: ignore[misc]  # LiteLLM's types are not followed
-        def get_available_deployment(
-            self,
-            model: str,
-            messages: Any = None,
-            input: Any = None,  # noqa: A002 - LiteLLM's signature
-            specific_deployment: bool | None = False,
-            request_kwargs: Any = None,
-        ) -> Any:
-            selection.request = (router._get_model_from_alias(model) or model, request_kwargs)
-            try:
-                return type(router).get_available_deployment(
-                    router, model, messages, input, specific_deployment, request_kwargs
-                )
-            finally:
-                selection.request = None
-
-        async def async_get_available_deployment(self, *args: Any, **kwargs: Any) -> Any:
-            return await type(router).async_get_available_deployment(router, *args, **kwargs)
+    def choose(asked: _Question) -> Any:
+        selection.request = (router._get_model_from_alias(asked.model) or asked.model, asked.request_kwargs)
+        try:
+            return type(router).get_available_deployment(router, **asked._asdict())
+        finally:
+            selection.request = None
 
     router._filter_blocked_deployments = filtered
-    return AccountRouting()
+    return _AccountRouting(choose, functools.partial(type(router).async_get_available_deployment, router))
 
 
 def _plugin(router: Any) -> Any:
@@ -203,45 +229,17 @@ def _plugin(router: Any) -> Any:
     group that names accounts, for the deployments that its asynchronous one would choose from: those ask the hook.
     """
 
-    class AccountRouting(CustomRoutingStrategyBase):  # type: ignore[misc]  # LiteLLM's types are not followed
-        def get_available_deployment(
-            self,
-            model: str,
-            messages: Any = None,
-            input: Any = None,  # noqa: A002 - LiteLLM's signature
-            specific_deployment: bool | None = False,
-            request_kwargs: Any = None,
-        ) -> Any:
-            if not any(_names_account(one) for one in _deployments_of(router, model)):
-                return _without_plugin(router).get_available_deployment(
-                    model, messages, input, specific_deployment, request_kwargs
-                )
-            chosen = _background.run(
-                router.select(
-                    model,
-                    request_kwargs,
-                    kind="healthy",
-                    messages=messages,
-                    input=input,
-                    specific_deployment=specific_deployment,
-                )
-            )
-            # More than one are deployments of one account, or such that name none.
-            return chosen if isinstance(chosen, Mapping) else random.choice(chosen)  # noqa: S311 - no secret
+    def choose(asked: _Question) -> Any:
+        if not any(_names_account(one) for one in _deployments_of(router, asked.model)):
+            return _without_plugin(router).get_available_deployment(*asked)
+        chosen = background.run(router.select(**asked._asdict(), kind="healthy"))
+        # More than one are deployments of one account, or such that name none.
+        return chosen if isinstance(chosen, Mapping) else random.choice(chosen)  # noqa: S311 - no secret
 
-        async def async_get_available_deployment(
-            self,
-            model: str,
-            messages: Any = None,
-            input: Any = None,  # noqa: A002 - LiteLLM's signature
-            specific_deployment: bool | None = False,
-            request_kwargs: Any = None,
-        ) -> Any:
-            return await _without_plugin(router).select(
-                model, request_kwargs, messages=messages, input=input, specific_deployment=specific_deployment
-            )
+    async def achoose(*args: Any, **kwargs: Any) -> Any:
+        return await _without_plugin(router).select(**_Question(*args, **kwargs)._asdict())
 
-    return AccountRouting()
+    return _AccountRouting(choose, achoose)
 
 
 _UNKNOWN = "this release of LiteLLM selects deployments in another way; litellm_antigravity.install does not know it"
@@ -284,7 +282,8 @@ class _Background(ForkAware):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
-_background = _Background()
+background = _Background()
+"""Runs coroutines for synchronous code."""
 
 
 # Telling apart
@@ -322,12 +321,16 @@ def with_ids(model_list: Sequence[Any]) -> list[Any]:
 
 __all__ = [
     "Narrow",
+    "background",
+    "core_of",
     "deployments_for",
     "forget_routers",
     "install",
     "model_list",
     "model_lists",
     "route",
+    "router_of",
+    "routing_context",
     "tagged",
     "with_ids",
 ]

@@ -158,6 +158,28 @@ SEAMS: Final[Mapping[str, Seam]] = {
         "a Router's synchronous calls ask our strategies, after LiteLLM's own filters",
         "litellm_antigravity.install(router) raises; asynchronous calls, and the proxy's, are routed all the same.",
     ),
+    # Its optional pre-call checks; see `filters`.
+    "DeploymentAffinityCheck": Seam(
+        ("litellm.router_utils.pre_call_checks.deployment_affinity_check:DeploymentAffinityCheck",),
+        "session_affinity and deployment_affinity bind where every process sees it",
+        "LiteLLM's own bindings, which each process has for itself, come before ours.",
+    ),
+    "PromptCachingDeploymentCheck": Seam(
+        ("litellm.router_utils.pre_call_checks.prompt_caching_deployment_check:PromptCachingDeploymentCheck",),
+        "prompt_caching binds where every process sees it",
+        "LiteLLM's own bindings, which each process has for itself, come before ours.",
+    ),
+    "ModelRateLimitingCheck": Seam(
+        ("litellm.router_utils.pre_call_checks.model_rate_limit_check:ModelRateLimitingCheck",),
+        "a deployment that has reached its own rpm or tpm leaves its turn to the next account",
+        "With enforce_model_rate_limits a request fails that meets such a limit, though other accounts are free.",
+    ),
+    # Its metrics; see `cooldown_metrics`.
+    "router_cooldown_event_callback": Seam(
+        ("litellm.router_utils.cooldown_callbacks:router_cooldown_event_callback",),
+        "cooldowns of ours count in LiteLLM's metrics",
+        "With disable_cooldowns LiteLLM's metric of cooled deployments stays empty.",
+    ),
     "get_deployments_for_tag": Seam(
         ("litellm.router_strategy.tag_based_routing:get_deployments_for_tag",),
         "tags are looked at before an account is chosen",
