@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from losing import LosingBackend
+from redis_servers import RedisServer
 from support import NOW, Child, FakeClock, run_together
 
 from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, model_pool
@@ -26,6 +28,7 @@ from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, Ledger
 from litellm_antigravity.state.memory import MemoryBackend, MemoryStore
+from litellm_antigravity.state.redis_backend import RedisStore
 from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.resilient import ResilientStore
 from litellm_antigravity.state.rows import Presence, decode_cooldown, decode_vitals, encode_cooldown, encode_vitals
@@ -49,9 +52,20 @@ class Place:
     open: Callable[[], Ledger]
 
 
-@pytest.fixture(params=["memory", "diskcache", "sqlite", "losing", "resilient"])
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "diskcache", "sqlite", "losing", "resilient", "redis", "redis resp 3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
     opened: list[Ledger] = []
+    if request.param.startswith("redis"):
+        server = request.getfixturevalue("redis_server")
+        where = server.place(tmp_path.name, protocol=3 if request.param.endswith("3") else 2)
+        yield Place(request.param, functools.partial(RedisStore, where))
+        return
     backend = LosingBackend() if request.param == "losing" else MemoryBackend()
 
     def new() -> Ledger:
