@@ -357,10 +357,9 @@ class AccountPool(ForkAware):
 
 
 def _store_at(settings: Settings, clock: Clock, rules: VitalsRules) -> Ledger:
-    from litellm_antigravity.state.backends import shared_ledger  # SQLite is only imported when it is used
+    from litellm_antigravity.state.backends import ledger_of  # SQLite is only imported when it is used
 
-    on_network = settings.state_dir_on_network
-    return shared_ledger(settings.state_backend, settings.state_dir, clock, rules, on_network=on_network)
+    return ledger_of(settings, clock, rules)
 
 
 __all__ = ["SERVED", "AccountPool", "Lease", "LeaseRequest", "Outcome", "Served", "Wait"]

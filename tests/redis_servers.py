@@ -80,7 +80,8 @@ class RedisServer:
         """Return where a pool is."""
         from litellm_antigravity.state.redis_link import RedisPlace
 
-        return RedisPlace(functools.partial(client_on, self.port, **options), namespace, f"127.0.0.1:{self.port}")
+        port = options.pop("port", self.port)
+        return RedisPlace(functools.partial(client_on, port, **options), namespace, f"127.0.0.1:{port}")
 
     def kill(self) -> None:
         """End it as ``kill -9`` does."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
-from litellm_antigravity.litellm import model_info, proxy_logs, proxy_start
+from litellm_antigravity.litellm import hosts, model_info, proxy_logs, proxy_start
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing.member import Member, find_account
@@ -24,6 +24,7 @@ handler = AntigravityLLM()
 hook = AntigravityHook(handler)
 """The hook. In the proxy's YAML: ``callbacks: [litellm_antigravity.hook]``."""
 
+hosts.use_litellms_clients()
 functions.install()
 routers.install()
 functions.add_provider(handler)  # the proxy does it too, but later; LiteLLM takes models of known providers only
@@ -106,7 +107,7 @@ def configure_from_proxy() -> None:
 
 
 def _configure(config: Mapping[str, Any], file: str) -> None:
-    settings = Settings.from_mapping(config.get("antigravity_settings"), f"antigravity_settings in {file}")
+    settings = hosts.with_redis_of(config, config.get("antigravity_settings"), f"antigravity_settings in {file}")
     handler.use(settings)
     model_list = config.get("model_list")
     model_list = model_list if isinstance(model_list, list) else []

@@ -18,8 +18,10 @@ from litellm_antigravity.settings.types import (
     Boolean,
     HeaderText,
     Location,
+    Namespace,
     NonNegative,
     NonPositive,
+    OptionalConnection,
     OptionalPositive,
     OptionalSecret,
     OptionalTable,
@@ -131,6 +133,12 @@ class Settings(BaseModel):
     )
     state_backend: Annotated[StateBackend, Allowed("'diskcache' or 'sqlite'")] = Field(
         default="diskcache", description="what keeps the shared state: diskcache, or SQLite alone; each has its files"
+    )
+    redis: OptionalConnection = Field(
+        default=None, description="the Redis that joins several hosts; in a proxy, LiteLLM's own where it has one"
+    )
+    redis_namespace: Namespace = Field(
+        default="litellm-antigravity", description="what keys in Redis begin with: hosts with the same one are joined"
     )
     max_rate_limit_wait_seconds: NonNegative = Field(
         default=5.0,

@@ -80,6 +80,7 @@ class Courier:
         self._theirs: dict[str, str | None] = {}
         self._agreed: dict[str, tuple[str, str]] = {}
         self._pending: dict[str, None] = {}
+        self._is_level = False  # both sides were compared: a row that nobody had agreed on was on neither
         self._unhurried_at = self._clock.monotonic()
 
     def carry(self, *, listen: bool) -> bool:
@@ -100,6 +101,7 @@ class Courier:
                 break
             due = self._settle(due)
         self._pending.update(dict.fromkeys(due))
+        self._is_level = self._is_level or not self._pending
         self._sweep()
         return bool(self._pending)
 
@@ -199,8 +201,12 @@ class Courier:
             self._join(key, mine, other, pushed, taken)
 
     def _join(self, key: str, mine: Any, other: Any, pushed: list[_Move], taken: list[_Move]) -> None:
-        before = None if key not in self._agreed else _row(key, self._agreed[key][0])
-        joined = _kind_of(key).rule(before, mine, other, self._clock.time(), self._rules)
+        kind, before = _kind_of(key), None
+        if key in self._agreed:
+            before = _row(key, self._agreed[key][0])
+        elif self._is_level and kind.fresh is not None:
+            before = kind.fresh(self._rules)
+        joined = kind.rule(before, mine, other, self._clock.time(), self._rules)
         if joined is other:
             taken.append(_Move(key, _text(key, other), self._theirs[key] or ""))
             return

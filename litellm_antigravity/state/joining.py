@@ -46,6 +46,7 @@ class Joined(Generic[_T]):
         shifted: the same row by a clock that is so many seconds ahead.
         urgent: whether others are to know at once; else within a moment, since every request changes it.
         accepted: what is taken over of a row that came from somewhere else.
+        fresh: what a row was before it was first written.
     """
 
     kind: Kind[_T]
@@ -53,9 +54,10 @@ class Joined(Generic[_T]):
     shifted: Callable[[_T, float], _T]
     urgent: bool = True
     accepted: Callable[[_T], _T] = _as_it_is
+    fresh: Callable[[VitalsRules], _T] | None = None
 
 
-def _later_end(before: Cooldown | None, ours: Cooldown, theirs: Cooldown, _: float, __: VitalsRules) -> Cooldown:
+def _later_end(_: Cooldown | None, ours: Cooldown, theirs: Cooldown, __: float, ___: VitalsRules) -> Cooldown:
     first, second = sorted((ours, theirs), key=lambda one: (one.since, one.until))
     if ENDED in (ours.reason, theirs.reason):
         # An end that somebody gave it holds for what it ended, and not for what was recorded later; whoever cannot
@@ -108,7 +110,7 @@ def _moved(at: float, seconds: float) -> float:
 JOINED: Final[dict[str, Joined[Any]]] = {
     # An address to open comes from upstream, and only by this host's own requests.
     "cooldown": Joined(COOLDOWN, _later_end, _shifted_cooldown, accepted=lambda row: replace(row, url=None)),
-    "vitals": Joined(VITALS, _joined_vitals, _shifted_vitals, urgent=False),
+    "vitals": Joined(VITALS, _joined_vitals, _shifted_vitals, urgent=False, fresh=Vitals.fresh),
     "capacity": Joined(CAPACITY, _longer, _shifted_capacity),
 }
 """The kinds of rows that hosts share, by the first part of their keys. The others are a host's own, or are claimed."""

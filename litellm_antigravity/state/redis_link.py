@@ -5,9 +5,10 @@ redis-py's client is all there is to see of the server: a single one, a cluster,
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from litellm_antigravity.errors import StateUnavailableError
@@ -30,7 +31,7 @@ class RedisPlace:
         description: for people; without secrets.
     """
 
-    connect: Callable[[], Any]
+    connect: Callable[[], Any] = field(repr=False)  # it knows the password
     namespace: str
     description: str
 
@@ -58,19 +59,24 @@ class RedisLink:
 
     @property
     def client(self) -> Any:
-        """The client of redis-py's."""
+        """The client of redis-py's.
+
+        Raises:
+            StateUnavailableError: when none can be made of what the settings say.
+        """
         if self._client is None:
-            self._client = self.place.connect()
+            try:
+                self._client = self.place.connect()
+            except Exception as error:  # noqa: BLE001 - redis-py's, LiteLLM's and the clouds' libraries have their own
+                raise self._unusable(error) from None
         return self._client
 
     def close(self) -> None:
         """Let go of the connections; the next call opens them again."""
         client, self._client = self._client, None
         if client is not None:
-            try:
+            with contextlib.suppress(Exception):  # it was to go anyway
                 client.close()
-            except Exception:  # noqa: BLE001, S110 - it was to go anyway
-                pass
 
     def run(self, script: Script, keys: list[str], *args: str | bytes | int) -> Any:
         """Run a script by its name, and by its text where the server does not know it; once more if the line broke.
@@ -106,12 +112,11 @@ class RedisLink:
             except LineError:  # a connection that was closed while nobody used it, or a master that is none any more
                 return command(self.client)
         except (RedisError, RedisClusterException, OSError) as error:
-            msg = f"the Redis at {self.place.description} cannot be used: {_reason(error)}"
-            raise StateUnavailableError(msg) from None  # redis-py's exceptions may hold what was sent
+            raise self._unusable(error) from None  # redis-py's exceptions may hold what was sent
 
-
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {shown(str(error), 200)}"
+    def _unusable(self, error: Exception) -> StateUnavailableError:
+        reason = f"{type(error).__name__}: {shown(str(error), 200)}"
+        return StateUnavailableError(f"the Redis at {self.place.description} cannot be used: {reason}")
 
 
 __all__ = ["MAX_TEXT_CHARS", "RedisLink", "RedisPlace"]

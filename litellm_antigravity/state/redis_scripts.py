@@ -132,7 +132,8 @@ return reply
 ROWS: Final = Script(
     _HEAD
     + """
--- ARGV: bounds of names as ZRANGEBYLEX has them, and how many at most. Returns life, and of each row: name, text, number.
+-- ARGV: bounds of names as ZRANGEBYLEX has them, and how many at most.
+-- Returns life, and of each row: name, text, number.
 local reply = {(head())}
 for _, name in ipairs(redis.call('ZRANGEBYLEX', names, ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])) do
   reply[#reply + 1] = name
