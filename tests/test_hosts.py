@@ -379,6 +379,22 @@ def test_a_server_that_evicts_everything_is_told_everything_anew(tmp_path: Path)
         assert known(one, "a") is not None
 
 
+def test_a_server_that_may_forget_any_key_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from litellm_antigravity.cli.doctor_hosts import check_hosts
+
+    with RedisServer(tmp_path, maxmemory="100mb", maxmemory_policy="allkeys-lru") as server:
+        [finding] = check_hosts(Settings(redis=server.url))
+        assert finding.state == "warning"
+        assert "noeviction" in finding.says
+        with contextlib.contextmanager(_closed)(Hosts(server, tmp_path, "own")) as hosts:
+            hosts.new("one")
+            until(lambda: "noeviction" in caplog.text)
+        server.client().config_set("maxmemory-policy", "noeviction")
+        assert [finding.state for finding in check_hosts(Settings(redis=server.url))] == ["ok"]
+    assert [finding.state for finding in check_hosts(Settings(redis=server.url))] == ["failed"]
+    assert not list(check_hosts(Settings()))
+
+
 def test_a_script_cache_that_was_flushed_costs_one_more_round_trip(hosts: Hosts) -> None:
     one, two = hosts.pair()
     tell(one, two, "a")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state.courier import Courier
 from litellm_antigravity.state.redis_backend import RedisBackend
+from litellm_antigravity.state.redis_check import problems_with
 from litellm_antigravity.state.replica import Replica
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Rounds:
         self._store = weakref.ref(store)
         self._stopped = threading.Event()
         self._name = f"redis {store.place.namespace} {store.place.description}"
-        self._warned = self._has_failed = False
+        self._warned = self._has_failed = self._checked = False
         self._thread = threading.Thread(target=self._run, name="antigravity-hosts", daemon=True)
         with contextlib.suppress(RuntimeError):  # no thread to be had: another process carries
             self._thread.start()
@@ -95,7 +96,7 @@ class Rounds:
                     hears.began_anew = False
                 if courier.carry(listen=news):
                     moved_at = time.monotonic()
-                self._worked()
+                self._worked(remote)
                 pause = _FIRST_PAUSE
             except StateUnavailableError as error:
                 hears.close()
@@ -109,7 +110,11 @@ class Rounds:
                     break
         hears.close()
 
-    def _worked(self) -> None:
+    def _worked(self, remote: RedisBackend) -> None:
+        if not self._checked:
+            self._checked = True
+            for problem in problems_with(remote.link):
+                logger.warning("%s.", problem)
         store = self._store()
         if store is None or store.breaker.problem is None or (store.breaker.is_open and not self._has_failed):
             return
