@@ -12,18 +12,19 @@ from typing import Any
 import litellm
 import pytest
 from processes import together
-from redis_servers import RedisServer, needs_server
+from redis_servers import RedisServer, needs_server, until
 from serving import MESSAGES, MODEL, fields_of, text_of
 
 import litellm_antigravity
 from litellm_antigravity import Settings
 from litellm_antigravity.litellm.registration import handler
 from litellm_antigravity.simulator import Simulator
+from litellm_antigravity.state.layers import JoinedStore
 
 pytestmark = [pytest.mark.once, needs_server]
 
 HOSTS, WORKERS, ACCOUNTS = 3, 4, 6
-QUOTAS = (25, 50, 75)
+QUOTAS = (8, 12, 16)
 """Of the first accounts; the others have plenty."""
 
 
@@ -40,17 +41,25 @@ def of_hosts(simulator: Simulator, folder: Path, server: RedisServer, **more: An
     return [one for one in fields for _ in range(WORKERS)]
 
 
-def work(fields: dict[str, Any], requests: int, pause: float, seed: int) -> tuple[int | None, list[str]]:
-    """In a child process: make requests with pauses between them; return the slot, and who served each."""
+def work(fields: dict[str, Any], requests: int, pause: float, seed: int) -> list[str]:
+    """In a child process: make requests with pauses between them; return who served each."""
     litellm_antigravity.register(Settings(**fields))
     jitter = random.Random(seed)
     texts = []
     for _ in range(requests):
         texts.append(text_of(litellm.completion(model=MODEL, messages=MESSAGES)))
         time.sleep(pause * jitter.uniform(0.5, 1.5))
+    return texts
+
+
+def slot_of(fields: dict[str, Any]) -> int:
+    """In a child process: make a request; return the process's slot, once it has one among all hosts."""
+    work(fields, 1, 0.0, 0)
     pool = handler.dispatcher.pool
-    slots = pool.store.slot_owners()
-    return next((slot for slot, owner in slots.items() if owner == pool.identity.owner), None), texts
+    assert isinstance(pool.store, JoinedStore)
+    store = pool.store
+    until(lambda: not store.is_alone)  # on a busy machine Redis's first answer may come after its 50 ms
+    return pool.store.claim_slot(pool.identity.owner)
 
 
 def test_an_account_that_is_drained_on_one_host_is_drained_on_all(server: RedisServer, tmp_path: Path) -> None:
@@ -60,7 +69,7 @@ def test_an_account_that_is_drained_on_one_host_is_drained_on_all(server: RedisS
             simulator.set_quota(account.email, "claude", quota, window_seconds=600)
         fields = of_hosts(simulator, tmp_path, server)
         done = together(work, [(one, 16, 0.2, number) for number, one in enumerate(fields)])
-        assert all(len(texts) == 16 for _, texts in done)
+        assert all(len(texts) == 16 for texts in done)
         refused = Counter(entry.email for entry in simulator.requests(status=429))
         assert len(refused) == len(QUOTAS)
         assert sum(refused.values()) / len(refused) < 2.0
@@ -69,6 +78,5 @@ def test_an_account_that_is_drained_on_one_host_is_drained_on_all(server: RedisS
 def test_processes_of_all_hosts_have_slots_of_their_own(server: RedisServer, tmp_path: Path) -> None:
     with Simulator(HOSTS * WORKERS) as simulator:
         sticky = {"account_selection_strategy": "sticky", "pid_offset_enabled": True, "offset_source": "slot"}
-        done = together(work, [(one, 1, 0.0, 0) for one in of_hosts(simulator, tmp_path, server, **sticky)])
-        assert sorted(slot for slot, _ in done) == list(range(HOSTS * WORKERS))
-        assert len({texts[0] for _, texts in done}) == HOSTS * WORKERS
+        slots = together(slot_of, [(one,) for one in of_hosts(simulator, tmp_path, server, **sticky)])
+        assert sorted(slots) == list(range(HOSTS * WORKERS))

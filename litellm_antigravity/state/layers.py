@@ -156,6 +156,9 @@ class JoinedStore(ResilientStore):
             self._alone = True
             return super().claim_slot(owner)
         self._do(lambda replica: replica.backend.stay_alive(owner))
+        for number, holder in self.slot_owners().items():
+            if holder == owner and number != slot:
+                super().free_slot(number)  # it was claimed of this host alone
         self._update(kinds.SLOT, str(slot), lambda _: owner)  # for the time when Redis is away
         return slot
 
@@ -178,6 +181,11 @@ class JoinedStore(ResilientStore):
         """Note on all hosts that a probe was answered."""
         super().finish_probe(account_id, pool, now)
         self._tell(lambda ledger: ledger.finish_probe(account_id, pool, now))
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process has something that other hosts may have given out as well."""
+        return self._alone
 
     def claims_version(self) -> int:
         """See `Ledger.claims_version`."""
