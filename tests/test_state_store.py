@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from losing import LosingBackend
+from redis_clusters import Cluster
 from redis_servers import RedisServer
 from support import NOW, Child, FakeClock, run_together
 
@@ -58,12 +59,23 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
-@pytest.fixture(params=["memory", "diskcache", "sqlite", "losing", "resilient", "redis", "redis resp 3"])
+@pytest.fixture(scope="module")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(
+    params=["memory", "diskcache", "sqlite", "losing", "resilient", "redis", "redis resp 3", "redis cluster"]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
     opened: list[Ledger] = []
     if request.param.startswith("redis"):
-        server = request.getfixturevalue("redis_server")
-        where = server.place(tmp_path.name, protocol=3 if request.param.endswith("3") else 2)
+        if request.param.endswith("cluster"):
+            where = request.getfixturevalue("redis_cluster").place(tmp_path.name)
+        else:
+            protocol = 3 if request.param.endswith("3") else 2
+            where = request.getfixturevalue("redis_server").place(tmp_path.name, protocol=protocol)
         yield Place(request.param, functools.partial(RedisStore, where))
         return
     backend = LosingBackend() if request.param == "losing" else MemoryBackend()
