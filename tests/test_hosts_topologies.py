@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from pathlib import Path
@@ -25,6 +27,8 @@ from litellm_antigravity.state.redis_link import RedisPlace
 pytestmark = [pytest.mark.once, needs_server]
 
 RULES = VitalsRules()
+CROWD = int(os.environ.get("REDIS_CROWD", "16"))
+"""Processes at once; 64 take a minute."""
 
 
 def joined(folder: Path, place: RedisPlace) -> JoinedStore:
@@ -50,10 +54,8 @@ def test_nothing_is_lost_or_counted_twice_while_a_clusters_slot_moves(tmp_path: 
         def count() -> None:
             store = RedisStore(place)
             while not done.is_set():
-                try:
+                with contextlib.suppress(StateUnavailableError):
                     numbers.append(store.next_cursor_start())
-                except StateUnavailableError:
-                    time.sleep(0.01)
 
         counting = threading.Thread(target=count)
         counting.start()
@@ -83,17 +85,21 @@ def test_a_failover_costs_no_host_what_it_knows(tmp_path: Path) -> None:
         two.close()
 
 
+_kept: list[RedisStore] = []
+
+
 def count_up(url: str, namespace: str, times: int) -> tuple[list[int], int, int]:
     """In a child process: take numbers, tokens and a slot."""
     store = RedisStore(RedisPlace(lambda: connect({"url": url, "socket_timeout": 60.0}), namespace, url))
+    _kept.append(store)  # one that is gone holds no slot
     numbers = [store.next_cursor_start() for _ in range(times)]
     admitted = sum(store.begin_request("a", 1e9, RULES, require_token=True) for _ in range(times))
     return numbers, admitted, store.claim_slot(f"{numbers[0]}")
 
 
-def test_64_processes_share_every_counter_exactly(tmp_path: Path) -> None:
+def test_processes_share_every_counter_exactly(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
-        done: list[Any] = together(count_up, [(server.url, "n", 5)] * 64)
-        assert sorted(number for numbers, _, __ in done for number in numbers) == list(range(64 * 5))
+        done: list[Any] = together(count_up, [(server.url, "n", 5)] * CROWD)
+        assert sorted(number for numbers, _, __ in done for number in numbers) == list(range(CROWD * 5))
         assert sum(admitted for _, admitted, __ in done) == RULES.bucket.initial_tokens
-        assert sorted(slot for _, __, slot in done) == list(range(64))
+        assert sorted(slot for _, __, slot in done) == list(range(CROWD))

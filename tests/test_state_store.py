@@ -65,9 +65,10 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
         yield cluster
 
 
-@pytest.fixture(
-    params=["memory", "diskcache", "sqlite", "losing", "resilient", "redis", "redis resp 3", "redis cluster"]
-)
+PLACES = ["memory", "diskcache", "sqlite", "losing", "resilient", "redis", "redis resp 3", "redis cluster"]
+
+
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
     opened: list[Ledger] = []
     if request.param.startswith("redis"):
