@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -16,11 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from redis_servers import RedisServer, needs_server, until
+from support import run_python
 
+from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import SettingsError
+from litellm_antigravity.pool import SERVED, AccountPool
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.disk import DiskStore
@@ -562,6 +567,32 @@ def test_a_forked_child_meets_the_others_over_lines_of_its_own(hosts: Hosts) -> 
     tell(one, two, "b")
     os.close(reading)
     os.close(writing)
+
+
+def test_an_event_loop_that_is_closed_and_replaced_does_not_matter(hosts: Hosts) -> None:
+    one, two = hosts.pair()
+    accounts = static_accounts(*(Account.create(f"{name}@example.com", StaticToken(SecretStr("x"))) for name in "ab"))
+    pool = AccountPool(Settings(), accounts=accounts, store=one)
+    for number in range(3):
+        lease = asyncio.run(pool.aacquire("claude-sonnet-4-6"))
+        asyncio.run(pool.areport(lease, SERVED))
+        tell(one, two, f"after-{number}")
+    until(lambda: {account.id for account in accounts.current().accounts} <= set(two.refresh().vitals))
+
+
+def test_nothing_of_redis_is_imported_where_it_is_not_set() -> None:
+    program = """
+import sys
+from support import answer
+import litellm_antigravity
+from litellm_antigravity import AccountPool, Settings
+from litellm_antigravity.accounts import Account, StaticToken, static_accounts
+from pydantic import SecretStr
+account = Account.create("a@example.com", StaticToken(SecretStr("x")))
+AccountPool(Settings(), accounts=static_accounts(account)).acquire("claude-sonnet-4-6")
+answer([name for name in sys.modules if "redis" in name or name.endswith((".layers", ".courier", ".rounds"))])
+"""
+    assert run_python(program) == []
 
 
 # How to get there

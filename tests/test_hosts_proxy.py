@@ -12,6 +12,7 @@ from redis_servers import RedisServer, needs_server, until
 from serving import MESSAGES
 from support import ROOT
 
+from litellm_antigravity import Settings
 from litellm_antigravity.litellm.hosts import redis_of, use_litellms_clients, with_redis_of
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
@@ -100,7 +101,7 @@ def test_the_first_redis_that_is_set_counts(
 
 
 def test_litellms_own_helper_makes_the_client(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_litellms_clients()
+    use_litellms_clients(Settings(redis={}))
     monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
     monkeypatch.setenv("REDIS_PORT", str(server.port))
     assert connect({}).ping()

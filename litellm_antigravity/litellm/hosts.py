@@ -9,7 +9,6 @@ from typing import Any, Final
 from litellm_antigravity.litellm.seams.table import find
 from litellm_antigravity.logs import LOGGER
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.redis_connect import by_redis_py, use_maker
 
 _ENVIRONMENT: Final = ("REDIS_URL", "REDIS_HOST", "REDIS_CLUSTER_NODES", "REDIS_SENTINEL_NODES")
 _ROUTERS: Final = ("url", "host", "port", "password", "username", "ssl")
@@ -59,13 +58,21 @@ def _block(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return block if isinstance(block, Mapping) else {}
 
 
-def use_litellms_clients() -> None:
-    """Have LiteLLM make the clients: it knows ``os.environ/``, its secret managers, and the clouds' sign-ins."""
-    use_maker(_by_litellm)
+def use_litellms_clients(settings: Settings) -> None:
+    """Have LiteLLM make the clients, if there are to be any.
+
+    It knows ``os.environ/``, its secret managers, and the clouds' sign-ins.
+    """
+    if settings.redis is not None:
+        from litellm_antigravity.state.redis_connect import use_maker
+
+        use_maker(_by_litellm)
 
 
 def _by_litellm(target: Mapping[str, Any]) -> Any:
     import litellm._redis  # noqa: F401 - a seam that matters where redis-py is loaded
+
+    from litellm_antigravity.state.redis_connect import by_redis_py
 
     make = find("get_redis_client")
     return by_redis_py(target) if make is None else make(**target)

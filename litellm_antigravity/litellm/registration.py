@@ -24,7 +24,6 @@ handler = AntigravityLLM()
 hook = AntigravityHook(handler)
 """The hook. In the proxy's YAML: ``callbacks: [litellm_antigravity.hook]``."""
 
-hosts.use_litellms_clients()
 functions.install()
 routers.install()
 functions.add_provider(handler)  # the proxy does it too, but later; LiteLLM takes models of known providers only
@@ -44,6 +43,7 @@ def register(settings: Settings | None = None) -> None:
     warn_of_missing()
     settings = _checked(settings, "register") if settings is not None else Settings()
     costs = model_costs(settings.model_costs)
+    hosts.use_litellms_clients(settings)
     handler.use(settings)
     functions.add_provider(handler)
     model_info.register_models(costs)
@@ -108,6 +108,7 @@ def configure_from_proxy() -> None:
 
 def _configure(config: Mapping[str, Any], file: str) -> None:
     settings = hosts.with_redis_of(config, config.get("antigravity_settings"), f"antigravity_settings in {file}")
+    hosts.use_litellms_clients(settings)
     handler.use(settings)
     model_list = config.get("model_list")
     model_list = model_list if isinstance(model_list, list) else []

@@ -98,10 +98,13 @@ class Rounds:
                     moved_at = time.monotonic()
                 self._worked(remote)
                 pause = _FIRST_PAUSE
-            except StateUnavailableError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the host goes on
+                told = (
+                    str(error) if isinstance(error, StateUnavailableError) else f"{type(error).__name__} in the courier"
+                )
                 hears.close()
                 courier.start_over()
-                if not self._failed(str(error)) or self._stopped.wait(pause):
+                if not self._failed(told) or self._stopped.wait(pause):
                     break
                 pause = min(2 * pause, _LONGEST_PAUSE)
             if time.monotonic() - looked_at > _LISTEN_SECONDS:
