@@ -76,7 +76,7 @@ class JoinedStore(ResilientStore):
     """
 
     def __init__(self, primary: Ledger, place: RedisPlace, clock: Clock, *, rules: VitalsRules | None = None) -> None:
-        self.place = place
+        self.meeting = place
         self.breaker = Breaker(clock)
         self._outages_of_claims = 0
         self._alone = False  # something was claimed of this host alone
@@ -119,7 +119,7 @@ class JoinedStore(ResilientStore):
         if self.breaker.is_open:
             return None
         if self._claims is None:
-            self._claims = RedisStore(self.place)
+            self._claims = RedisStore(self.meeting)
         claims, answers, problems = self._claims, [], []
 
         def ask() -> None:
@@ -137,7 +137,7 @@ class JoinedStore(ResilientStore):
         asking.join(QUESTION_SECONDS)
         if answers:
             return answers[0]
-        self.breaker.failed(problems[0] if problems else f"the Redis at {self.place.description} is slow")
+        self.breaker.failed(problems[0] if problems else f"the Redis at {self.meeting.description} is slow")
         return None
 
     def _tell(self, change: Callable[[Ledger], object]) -> bool:
@@ -207,7 +207,7 @@ class JoinedStore(ResilientStore):
     def status(self) -> StoreStatus:
         """Return how the state is doing, and whether the host is alone though it should not be."""
         status = super().status()
-        status = replace(status, description=f"{status.description}, joined through Redis at {self.place.description}")
+        status = replace(status, description=f"{status.description}, joined through Redis at {self.meeting.description}")
         problem = self.breaker.problem
         return status if problem is None or status.problem else replace(status, problem=f"{problem}; the host is alone")
 

@@ -44,7 +44,7 @@ class Rounds:
     def __init__(self, store: JoinedStore) -> None:
         self._store = weakref.ref(store)
         self._stopped = threading.Event()
-        self._name = f"redis {store.place.namespace} {store.place.description}"
+        self._name = f"redis {store.meeting.namespace} {store.meeting.description}"
         self._warned = self._has_failed = self._checked = False
         self._thread = threading.Thread(target=self._run, name="antigravity-hosts", daemon=True)
         with contextlib.suppress(RuntimeError):  # no thread to be had: another process carries
@@ -81,7 +81,7 @@ class Rounds:
         store = self._store()
         if store is None:
             return
-        remote = RedisBackend(store.place)
+        remote = RedisBackend(store.meeting)
         hears = _Hears(remote)
         courier = Courier(_weakly(self._store), remote, store.clock, store.rules)
         pause = _FIRST_PAUSE
@@ -122,7 +122,7 @@ class Rounds:
         if store is None or store.breaker.problem is None or (store.breaker.is_open and not self._has_failed):
             return
         if self._has_failed:
-            logger.info("The Redis at %s works again; what the hosts have learnt is joined.", store.place.description)
+            logger.info("The Redis at %s works again; what the hosts have learnt is joined.", store.meeting.description)
         self._has_failed = False
         store.breaker.worked()
 
