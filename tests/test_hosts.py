@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
@@ -19,19 +20,26 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from redis_servers import RedisServer, needs_server, until
+from serving import fields_of
 from support import run_python
 
-from litellm_antigravity.accounts import Account, StaticToken, static_accounts
+from litellm_antigravity.accounts import Account, AccountsFile, StaticToken, static_accounts
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.pool import SERVED, AccountPool
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
+from litellm_antigravity.simulator import Simulator
+from litellm_antigravity.state.backends import ledger_of
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.layers import QUESTION_SECONDS, JoinedStore
 from litellm_antigravity.state.redis_connect import connect, described, place_of, target_of
 from litellm_antigravity.state.redis_link import RedisPlace
+from litellm_antigravity.state.sealing import TokenSeal
+from litellm_antigravity.state.shared_tokens import TokenSharingStore
+from litellm_antigravity.wire.http import HttpClients
 
 pytestmark = [pytest.mark.once, needs_server]
 
@@ -593,6 +601,86 @@ AccountPool(Settings(), accounts=static_accounts(account)).acquire("claude-sonne
 answer([name for name in sys.modules if "redis" in name or name.endswith((".layers", ".courier", ".rounds"))])
 """
     assert run_python(program) == []
+
+
+# Tokens
+
+
+class TokenHost:
+    """A host that shares tokens."""
+
+    def __init__(self, hosts: Hosts, name: str, fields: dict[str, Any], key: str) -> None:
+        self.settings = Settings(**{**fields, "share_tokens": "redis", "share_tokens_key": key})
+        seal = TokenSeal(SecretStr(key), hosts.namespace)
+        place = hosts.server.place(hosts.namespace, socket_timeout=1.0)
+        self.store = TokenSharingStore(DiskStore(hosts.folder / name), place, SystemClock(), rules=RULES, seal=seal)
+        hosts.made.append(self.store)
+        self.store.next_cursor_start()  # so that there is a line already
+        self.accounts = AccountsFile(self.settings.accounts_file)
+        self._tokens = SharedTokens(self.settings, self.accounts, self.store, HttpClients(), SystemClock())
+
+    def token(self, **more: Any) -> str:
+        return self._tokens.token(self.accounts.current().accounts[0], **more).get_secret_value()
+
+
+def test_one_refresh_serves_all_hosts_and_nobody_can_read_the_token_in_redis(hosts: Hosts) -> None:
+    """The code before refreshed once on every host."""
+    with Simulator(1) as simulator:
+        fields = fields_of(simulator, hosts.folder)
+        sharing = [TokenHost(hosts, str(number), fields, "a key of all") for number in range(3)]
+        tokens: list[str] = []
+        threads = [threading.Thread(target=lambda host=host: tokens.append(host.token())) for host in sharing]  # type: ignore[misc]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(set(tokens)) == 1
+        assert len(tokens) == 3
+        assert simulator.token_calls() == 1
+        kept = b"".join(hosts.rows().values())
+        assert tokens[0].encode() not in kept
+        assert base64.b64encode(tokens[0].encode()) not in kept
+        renewed = sharing[1].token(rejected=SecretStr(tokens[0]))
+        assert {host.token(rejected=SecretStr(tokens[0])) for host in sharing} == {renewed}
+        assert simulator.token_calls() == 2
+        stranger = TokenHost(hosts, "stranger", fields, "another key")
+        assert stranger.token() not in (tokens[0], renewed)  # it cannot read theirs
+
+
+def test_an_older_token_never_takes_a_newer_ones_place_and_a_token_stays_its_accounts(hosts: Hosts) -> None:
+    seal = TokenSeal(SecretStr("k"), "n")
+    place = hosts.server.place(hosts.namespace)
+    one, two = (
+        TokenSharingStore(DiskStore(hosts.folder / name), place, SystemClock(), rules=RULES, seal=seal)
+        for name in ("one", "two")
+    )
+    hosts.made += [one, two]
+    assert [one.next_cursor_start(), two.next_cursor_start()] == [0, 1]
+    ends = time.time() + HOUR
+    one.write_token("a", "first", ends, "c")
+    client, rows = hosts.server.client(), f"{{{hosts.namespace}}}:rows"
+    older = client.hget(rows, "sealed/a")
+    assert two.write_token("a", "second", ends, "c").generation == 2
+    newest = one.read_token("a")
+    assert newest is not None
+    assert (newest.token, newest.generation) == ("second", 2)
+    client.hset(rows, "sealed/a", older)  # somebody who can write to Redis
+    client.hset(rows, "sealed/b", older)
+    for store in (one, two):
+        kept = store.read_token("a")
+        assert kept is not None
+        assert kept.token == "second"
+        assert store.read_token("b") is None
+    assert "second" not in repr(newest)
+
+
+def test_tokens_are_not_shared_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LITELLM_SALT_KEY", raising=False)
+    settings = Settings(redis="redis://127.0.0.1:1", share_tokens="redis")
+    with pytest.raises(SettingsError, match="LITELLM_SALT_KEY"):
+        ledger_of(settings, SystemClock(), RULES)
+    monkeypatch.setenv("LITELLM_SALT_KEY", "sk-salt")
+    assert isinstance(ledger_of(settings, SystemClock(), RULES), TokenSharingStore)
 
 
 # How to get there

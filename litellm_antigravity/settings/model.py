@@ -32,6 +32,7 @@ from litellm_antigravity.settings.types import (
 
 Strategy: TypeAlias = Literal["sticky", "round-robin", "hybrid"]
 OffsetSource: TypeAlias = Literal["pid", "slot"]
+TokenSharing: TypeAlias = Literal["host", "redis"]
 StateBackend: TypeAlias = Literal["diskcache", "sqlite"]
 
 
@@ -139,6 +140,13 @@ class Settings(BaseModel):
     )
     redis_namespace: Namespace = Field(
         default="litellm-antigravity", description="what keys in Redis begin with: hosts with the same one are joined"
+    )
+    share_tokens: Annotated[TokenSharing, Allowed("'host' or 'redis'")] = Field(
+        default="host", description="who shares access tokens: the processes of a host, or all hosts by way of Redis"
+    )
+    share_tokens_key: OptionalSecret = Field(
+        default=None,
+        description="what tokens in Redis are encrypted with, on all hosts; else LITELLM_SALT_KEY",
     )
     max_rate_limit_wait_seconds: NonNegative = Field(
         default=5.0,

@@ -39,18 +39,22 @@ def ledger_of(settings: Settings, clock: Clock, rules: VitalsRules) -> Ledger:
         rules: by which vitals change.
 
     Raises:
-        SettingsError: other hosts are to be met, but redis-py is not installed.
+        SettingsError: hosts are to be joined, but redis-py is not installed, or tokens are to be shared without a key.
     """
     on_network = settings.state_dir_on_network
     primary = host_ledger(settings.state_backend, settings.state_dir, on_network=on_network)
     if settings.redis is None:
         return ResilientStore(primary, clock, rules=rules, background=True)
     from litellm_antigravity.state.layers import JoinedStore
-    from litellm_antigravity.state.redis_connect import place_of
+    from litellm_antigravity.state.redis_connect import place_of, seal_of
 
     place = place_of(settings)
     if place is None:
         return ResilientStore(primary, clock, rules=rules, background=True)
+    if settings.share_tokens == "redis":
+        from litellm_antigravity.state.shared_tokens import TokenSharingStore
+
+        return TokenSharingStore(primary, place, clock, rules=rules, seal=seal_of(settings))
     return JoinedStore(primary, place, clock, rules=rules)
 
 

@@ -7,6 +7,7 @@ Nothing of redis-py is imported before a client is made.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import logging
 import os
@@ -14,10 +15,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from pydantic import SecretStr
+
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.redaction import SECRETS
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.redis_link import RedisPlace
+from litellm_antigravity.state.sealing import TokenSeal
 
 logger = logging.getLogger("litellm_antigravity")
 
@@ -28,6 +32,7 @@ OFF: Final = "off"
 """What the setting says where Redis is not to be used though LiteLLM has one."""
 
 _FROM_ENVIRONMENT = "os.environ/"
+_SALT_KEY: Final = "LITELLM_SALT_KEY"  # LiteLLM encrypts with it what it keeps in its database
 _SECRETS = ("password", "sentinel_password", "azure_client_secret")
 
 Maker = Callable[[Mapping[str, Any]], Any]
@@ -57,6 +62,24 @@ def place_of(settings: Settings) -> RedisPlace | None:
     for secret in _secrets_of(target):
         SECRETS.remember(secret)
     return RedisPlace(functools.partial(connect, target), settings.redis_namespace, described(target))
+
+
+def seal_of(settings: Settings) -> TokenSeal:
+    """Return what encrypts the tokens that hosts share.
+
+    Raises:
+        SettingsError: when there is no key, or the package that encrypts is not installed.
+    """
+    salt = os.environ.get(_SALT_KEY)
+    key = settings.share_tokens_key or (SecretStr(salt) if salt else None)
+    if key is None or not key.get_secret_value():
+        msg = f"share_tokens: redis needs a key that all hosts have: set {_SALT_KEY}, or share_tokens_key."
+        raise SettingsError(msg)
+    if importlib.util.find_spec("cryptography") is None:
+        msg = "share_tokens: redis needs the package cryptography: pip install 'litellm-antigravity[redis]'."
+        raise SettingsError(msg)
+    SECRETS.remember(key.get_secret_value())
+    return TokenSeal(key, settings.redis_namespace)
 
 
 def target_of(text: str) -> dict[str, Any]:
@@ -132,4 +155,4 @@ def _resolved(value: Any) -> Any:
     return value
 
 
-__all__ = ["OFF", "connect", "described", "place_of", "target_of", "use_maker"]
+__all__ = ["OFF", "connect", "described", "place_of", "seal_of", "target_of", "use_maker"]
