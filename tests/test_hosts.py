@@ -629,7 +629,7 @@ def test_one_refresh_serves_all_hosts_and_nobody_can_read_the_token_in_redis(hos
         fields = fields_of(simulator, hosts.folder)
         sharing = [TokenHost(hosts, str(number), fields, "a key of all") for number in range(3)]
         tokens: list[str] = []
-        threads = [threading.Thread(target=lambda host=host: tokens.append(host.token())) for host in sharing]  # type: ignore[misc]
+        threads = [threading.Thread(target=lambda ask=host.token: tokens.append(ask())) for host in sharing]
         for thread in threads:
             thread.start()
         for thread in threads:

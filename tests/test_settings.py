@@ -801,6 +801,7 @@ def test_the_reference_tells_every_setting_as_it_is() -> None:
 
 def test_the_defaults_in_the_reference_are_the_defaults_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
     told_in_words = {"accounts_file", "state_dir", "oauth_client_id", "oauth_client_secret", "model_costs"}
+    told_in_words |= {"share_tokens_key"}
     expected = Settings()
     for setting in settings_reference():
         if setting.name not in told_in_words:

@@ -207,9 +207,7 @@ class JoinedStore(ResilientStore):
     def status(self) -> StoreStatus:
         """Return how the state is doing, and whether the host is alone though it should not be."""
         status = super().status()
-        status = replace(
-            status, description=f"{status.description}, joined through Redis at {self.meeting.description}"
-        )
+        status = replace(status, description=f"{status.description}, with Redis at {self.meeting.description}")
         problem = self.breaker.problem
         return status if problem is None or status.problem else replace(status, problem=f"{problem}; the host is alone")
 
