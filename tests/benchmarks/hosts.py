@@ -1,8 +1,8 @@
 """Several hosts and one Redis: what a request costs, how soon others know, and who meets a limit that is known.
 
 Hosts are folders of one machine, each with processes of its own. The limits are met by Routers of LiteLLM's over six
-keys of a stand-in for OpenAI, three of which have a quota: LiteLLM's Router alone, with its own cooldowns in Redis, with
-our routing on hosts that know nothing of each other, and on hosts that are joined.
+keys of a stand-in for OpenAI, three of which have a quota: the Router alone, with its own cooldowns in Redis, with our
+routing on hosts that know nothing of each other, and on hosts that are joined.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ SEAMS: Final[Mapping[str, Seam]] = {
         ("litellm._redis:get_redis_client",),
         "Redis is reached as LiteLLM reaches it",
         "Redis is reached by redis-py alone, without what LiteLLM knows of REDIS_* and of the clouds' sign-ins.",
-        "redis",
+        "litellm._redis",
     ),
     # The proxy's; see `proxy`.
     "proxy_config": Seam(
