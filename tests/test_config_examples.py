@@ -26,7 +26,10 @@ from litellm_antigravity.simulator import Simulator
 EXAMPLES = ROOT / "config_examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 SETTINGS = (EXAMPLES / "antigravity.json").read_text("utf-8")
-COMMENTED_OUT = {"accounts_file", "oauth_client_id", "oauth_client_secret", "state_dir", "model_costs", "user_agent"}
+COMMENTED_OUT = {
+    *("accounts_file", "oauth_client_id", "oauth_client_secret", "state_dir", "model_costs", "user_agent"),
+    "share_tokens_key",
+}
 GROUPS = {one.name.partition(".")[0] for one in settings_reference() if "." in one.name}
 
 

@@ -89,6 +89,10 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "state_dir": Path.home() / ".local/state/litellm-antigravity",
         "state_dir_on_network": False,
         "state_backend": "diskcache",
+        "redis": None,
+        "redis_namespace": "litellm-antigravity",
+        "share_tokens": "host",
+        "share_tokens_key": None,
         "max_rate_limit_wait_seconds": 5,
         "max_retry_after_seconds": None,
         "switch_on_first_rate_limit": True,
@@ -225,6 +229,10 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
         "state_backend": "sqlite",
         "sticky_scope": "process",
         "statistics": "always",
+        "redis": SecretStr("redis://127.0.0.1"),
+        "redis_namespace": "mine",
+        "share_tokens": "redis",
+        "share_tokens_key": SecretStr("key"),
         "switch_on_first_rate_limit": False,
         "affinity_subagents": "with-parent",
         "model_costs": Path("/a/costs.json"),
@@ -393,6 +401,10 @@ def test_whatever_else_a_project_file_sets_is_ignored_with_one_warning_that_show
         "state_dir",
         "state_dir_on_network",
         "state_backend",
+        "redis",
+        "redis_namespace",
+        "share_tokens",
+        "share_tokens_key",
         "user_agent",
         "oauth_client_id",
         "oauth_client_secret",
@@ -800,6 +812,7 @@ def test_the_reference_tells_every_setting_as_it_is() -> None:
 
 def test_the_defaults_in_the_reference_are_the_defaults_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
     told_in_words = {"accounts_file", "state_dir", "oauth_client_id", "oauth_client_secret", "model_costs"}
+    told_in_words |= {"share_tokens_key"}
     expected = Settings()
     for setting in settings_reference():
         if setting.name not in told_in_words:

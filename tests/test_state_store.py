@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from losing import LosingBackend
+from redis_clusters import Cluster
+from redis_servers import RedisServer
 from support import NOW, Child, FakeClock, run_together
 
 from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, model_pool
@@ -26,6 +29,7 @@ from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, Ledger
 from litellm_antigravity.state.memory import MemoryBackend, MemoryStore
+from litellm_antigravity.state.redis_backend import RedisStore
 from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.resilient import ResilientStore
 from litellm_antigravity.state.rows import Presence, decode_cooldown, decode_vitals, encode_cooldown, encode_vitals
@@ -49,9 +53,32 @@ class Place:
     open: Callable[[], Ledger]
 
 
-@pytest.fixture(params=["memory", "diskcache", "sqlite", "losing", "resilient"])
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+PLACES = ["memory", "diskcache", "sqlite", "losing", "resilient", "redis", "redis resp 3", "redis cluster"]
+
+
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
     opened: list[Ledger] = []
+    if request.param.startswith("redis"):
+        if request.param.endswith("cluster"):
+            where = request.getfixturevalue("redis_cluster").place(tmp_path.name)
+        else:
+            protocol = 3 if request.param.endswith("3") else 2
+            where = request.getfixturevalue("redis_server").place(tmp_path.name, protocol=protocol)
+        yield Place(request.param, functools.partial(RedisStore, where))
+        return
     backend = LosingBackend() if request.param == "losing" else MemoryBackend()
 
     def new() -> Ledger:

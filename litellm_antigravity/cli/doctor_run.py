@@ -9,6 +9,7 @@ from pathlib import Path
 
 from litellm_antigravity.accounts import AccountsSnapshot
 from litellm_antigravity.cli.doctor_accounts import check_accounts, read_accounts
+from litellm_antigravity.cli.doctor_hosts import check_hosts
 from litellm_antigravity.cli.doctor_litellm import check_litellm
 from litellm_antigravity.cli.doctor_network import check_network
 from litellm_antigravity.cli.doctor_proxy import check_proxy_file
@@ -39,12 +40,14 @@ def examine(config: Path | None = None, *, offline: bool = False) -> Report:
             return Report((*wrong, rest, *litellm.result()), ())
         state = threads.submit(_all, lambda: check_state(settings))
         network = None if offline else threads.submit(_all, lambda: check_network(settings))
+        hosts = None if offline else threads.submit(_all, lambda: check_hosts(settings))
         accounts = read_accounts(settings)
         enabled = len(accounts.enabled) if isinstance(accounts, AccountsSnapshot) else 0
         findings = [] if config is None else [*check_proxy_file(config)]
         findings += [*check_settings(settings, effective, enabled), *check_accounts(accounts, settings)]
         findings += [Finding("network", "skipped", "Not asked.")] if network is None else network.result()
-        return Report((*findings, *state.result(), *litellm.result()), effective)
+        findings += [*state.result(), *([] if hosts is None else hosts.result())]
+        return Report((*findings, *litellm.result()), effective)
 
 
 def _all(check: Callable[[], Iterable[Finding]]) -> list[Finding]:

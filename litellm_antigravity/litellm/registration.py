@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
-from litellm_antigravity.litellm import model_info, proxy_logs, proxy_routes, proxy_start
+from litellm_antigravity.litellm import hosts, model_info, proxy_logs, proxy_routes, proxy_start
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.hook import AntigravityHook
 from litellm_antigravity.litellm.routing.member import Member, find_account
@@ -44,6 +44,7 @@ def register(settings: Settings | None = None) -> None:
     warn_of_missing()
     settings = _checked(settings, "register") if settings is not None else Settings()
     costs = model_costs(settings.model_costs)
+    hosts.use_litellms_clients(settings)
     handler.use(settings)
     functions.add_provider(handler)
     model_info.register_models(costs)
@@ -109,7 +110,8 @@ def configure_from_proxy() -> None:
 
 
 def _configure(config: Mapping[str, Any], file: str) -> None:
-    settings = Settings.from_mapping(config.get("antigravity_settings"), f"antigravity_settings in {file}")
+    settings = hosts.with_redis_of(config, config.get("antigravity_settings"), f"antigravity_settings in {file}")
+    hosts.use_litellms_clients(settings)
     handler.use(settings)
     model_list = config.get("model_list")
     model_list = model_list if isinstance(model_list, list) else []

@@ -19,8 +19,10 @@ from litellm_antigravity.settings.types import (
     Count,
     HeaderText,
     Location,
+    Namespace,
     NonNegative,
     NonPositive,
+    OptionalConnection,
     OptionalCount,
     OptionalPositive,
     OptionalSecret,
@@ -34,6 +36,7 @@ Strategy: TypeAlias = Literal["sticky", "round-robin", "hybrid"]
 OffsetSource: TypeAlias = Literal["pid", "slot"]
 StickyScope: TypeAlias = Literal["auto", "conversation", "process"]
 Subagents: TypeAlias = Literal["apart", "with-parent"]
+TokenSharing: TypeAlias = Literal["host", "redis"]
 StateBackend: TypeAlias = Literal["diskcache", "sqlite"]
 Statistics: TypeAlias = Literal["proxy", "always", "never"]
 
@@ -136,6 +139,19 @@ class Settings(BaseModel):
     )
     state_backend: Annotated[StateBackend, Allowed("'diskcache' or 'sqlite'")] = Field(
         default="diskcache", description="what keeps the shared state: diskcache, or SQLite alone; each has its files"
+    )
+    redis: OptionalConnection = Field(
+        default=None, description="the Redis that joins several hosts; in a proxy, LiteLLM's own where it has one"
+    )
+    redis_namespace: Namespace = Field(
+        default="litellm-antigravity", description="what keys in Redis begin with: hosts with the same one are joined"
+    )
+    share_tokens: Annotated[TokenSharing, Allowed("'host' or 'redis'")] = Field(
+        default="host", description="who shares access tokens: the processes of a host, or all hosts by way of Redis"
+    )
+    share_tokens_key: OptionalSecret = Field(
+        default=None,
+        description="what tokens in Redis are encrypted with, on all hosts; else LITELLM_SALT_KEY",
     )
     max_rate_limit_wait_seconds: NonNegative = Field(
         default=5.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,6 +126,32 @@ HeaderText: TypeAlias = Annotated[
 Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True)]
 OptionalText: TypeAlias = Annotated[Text | None, Allowed("text")]
 OptionalSecret: TypeAlias = Annotated[SecretStr | None, Allowed("text")]
+
+
+def _connection(value: Any) -> Any:
+    """Return what a client is made of as one secret text: a URL, or a JSON object of redis-py's arguments."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, Mapping):
+        return SecretStr(json.dumps(dict(value)))
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null")):
+        return None
+    if isinstance(value, str) and re.fullmatch(r"off|(rediss?|unix)://\S+|\{.*\}", value.strip(), re.DOTALL):
+        return SecretStr(value.strip())
+    msg = "neither a URL nor an object"
+    raise ValueError(msg)
+
+
+OptionalConnection: TypeAlias = Annotated[
+    SecretStr | None,
+    PlainValidator(_connection),
+    Allowed("a redis://, rediss:// or unix:// URL, an object of redis-py's arguments, or off"),
+]
+Namespace: TypeAlias = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_.:/-]{1,100}$"),
+    Allowed("up to 100 letters, digits, and any of _ . : / -"),
+]
 
 
 def _table_or_path(value: Any) -> Any:

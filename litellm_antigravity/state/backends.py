@@ -30,26 +30,32 @@ def host_ledger(backend: StateBackend, directory: Path, *, on_network: bool) -> 
     return DiskStore(directory, on_network=on_network)
 
 
-def shared_ledger(
-    backend: StateBackend, directory: Path, clock: Clock, rules: VitalsRules, *, on_network: bool
-) -> Ledger:
-    """Return the ledger that processes on this host share, and that never fails a request; nothing is opened yet.
+def ledger_of(settings: Settings, clock: Clock, rules: VitalsRules) -> Ledger:
+    """Return the ledger that processes share by these settings, and that never fails a request; nothing is opened yet.
 
     Args:
-        backend: what keeps it.
-        directory: where.
+        settings: where it is, and whether other hosts share it.
         clock: the source of time.
         rules: by which vitals change.
-        on_network: use the folder though it is on a network file system.
+
+    Raises:
+        SettingsError: hosts are to be joined, but redis-py is not installed, or tokens are to be shared without a key.
     """
-    primary = host_ledger(backend, directory, on_network=on_network)
-    return ResilientStore(primary, clock, rules=rules, background=True)
-
-
-def ledger_of(settings: Settings, clock: Clock, rules: VitalsRules) -> Ledger:
-    """Return the ledger that the settings say; see `shared_ledger`."""
     on_network = settings.state_dir_on_network
-    return shared_ledger(settings.state_backend, settings.state_dir, clock, rules, on_network=on_network)
+    primary = host_ledger(settings.state_backend, settings.state_dir, on_network=on_network)
+    if settings.redis is None:
+        return ResilientStore(primary, clock, rules=rules, background=True)
+    from litellm_antigravity.state.layers import JoinedStore
+    from litellm_antigravity.state.redis_connect import place_of, seal_of
+
+    place = place_of(settings)
+    if place is None:
+        return ResilientStore(primary, clock, rules=rules, background=True)
+    if settings.share_tokens == "redis":
+        from litellm_antigravity.state.shared_tokens import TokenSharingStore
+
+        return TokenSharingStore(primary, place, clock, rules=rules, seal=seal_of(settings))
+    return JoinedStore(primary, place, clock, rules=rules)
 
 
-__all__ = ["host_ledger", "ledger_of", "shared_ledger"]
+__all__ = ["host_ledger", "ledger_of"]

@@ -132,6 +132,11 @@ class Replica(ForkAware):
         with _Turn(self):
             return self.backend.rows(prefix)
 
+    def changes(self, since: Position) -> tuple[list[Row], Position]:
+        """Return the watched rows written after a position, for somebody who keeps a position of his own."""
+        with _Turn(self):
+            return self.backend.changes(since)
+
     # Writing
 
     def update(self, kind: Kind[_T], name: str, change: Callable[[_T | None], _T | None]) -> Changed[_T]:

@@ -18,6 +18,7 @@ from . import (
     crowd,
     eventloop,
     growth,
+    hosts,
     memory,
     metrics,
     outage,
@@ -42,6 +43,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "crowd": crowd.table,
     "conversations": conversations.table,
     "drained": conversations.drained_table,
+    "hosts": hosts.table,
 }
 QUICK: dict[str, Callable[[], Table]] = {
     "selection": lambda: selection.table(rounds=7),
@@ -49,7 +51,7 @@ QUICK: dict[str, Callable[[], Table]] = {
     "streams": lambda: streams.table(first_rounds=25, whole_rounds=3),
     "starts": lambda: starts.table(rounds=3),
 }
-SLOW = ("growth", "eventloop", "proxy", "outage", "crowd", "conversations", "drained")  # minutes each
+SLOW = ("growth", "eventloop", "proxy", "outage", "crowd", "conversations", "drained", "hosts")  # minutes each
 
 
 def main() -> None:

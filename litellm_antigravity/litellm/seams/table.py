@@ -185,6 +185,12 @@ SEAMS: Final[Mapping[str, Seam]] = {
         "tags are looked at before an account is chosen",
         "Tags are looked at after an account has been chosen, which may leave no deployment.",
     ),
+    "get_redis_client": Seam(
+        ("litellm._redis:get_redis_client",),
+        "Redis is reached as LiteLLM reaches it",
+        "Redis is reached by redis-py alone, without what LiteLLM knows of REDIS_* and of the clouds' sign-ins.",
+        "litellm._redis",
+    ),
     # The proxy's; see `proxy`.
     "proxy_config": Seam(
         (f"{_PROXY}:proxy_config",),
