@@ -226,6 +226,12 @@ class _Ramps:
         return falls
 
 
+def withdraw(flight: Flight | None) -> None:
+    """Have a request that was admitted not begin."""
+    if flight is not None:
+        flight.end()
+
+
 def _of_model(cooldowns: Collection[Cooldown], asked: LeaseRequest) -> list[Cooldown]:
     pools = (WHOLE_ACCOUNT, asked.family, model_pool(asked.model))
     return [one for one in cooldowns if one.pool in pools]
@@ -235,4 +241,4 @@ def _without(asked: LeaseRequest, account_ids: Collection[str]) -> LeaseRequest:
     return replace(asked, tried={*asked.tried, *account_ids})
 
 
-__all__ = ["Admission", "Admitted", "Busy", "Turn"]
+__all__ = ["Admission", "Admitted", "Busy", "Turn", "withdraw"]

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from litellm_antigravity import events
 from litellm_antigravity.accounts import AccountsFile, AccountSource, AccountsSnapshot
-from litellm_antigravity.admission import Admission, Admitted, Busy, Turn
+from litellm_antigravity.admission import Admission, Admitted, Busy, Turn, withdraw
 from litellm_antigravity.binding import Binder
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.cooldowns import Cooldown
@@ -179,11 +179,11 @@ class AccountPool(ForkAware):
             if isinstance(choice, Hold):
                 return self._waiting.in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience), "held")
             if choice.binds and not self.binder.claim(asked, choice, view, placed):
-                _end(flight)
+                withdraw(flight)
                 continue  # others have placed conversations in between
             if self.store.begin_request(choice.account_id, now, self.rules, require_token=choice.takes_token):
                 return self._lease(asked, choice, availability, now, flight)
-            _end(flight)
+            withdraw(flight)
             # Another process has taken the last token in between.
             asked = replace(asked, overdrawn=asked.overdrawn | {choice.account_id})
 
@@ -205,7 +205,7 @@ class AccountPool(ForkAware):
             and self.store.begin_if_current(choice.account_id, now, self.rules, require_token=choice.takes_token)
         ):
             return self._lease(asked, choice, availability, now, flight)
-        _end(flight)
+        withdraw(flight)
         return None
 
     def _choose(
@@ -394,11 +394,6 @@ class AccountPool(ForkAware):
         """Return what is known of every account, enabled or not; with ``model``, only what concerns it."""
         snapshot = self._readiness.checked(self.accounts.current())
         return states_of(snapshot, self.store.refresh(), self.rules, self.clock.time(), model)
-
-
-def _end(flight: Flight | None) -> None:
-    if flight is not None:
-        flight.end()
 
 
 __all__ = ["SERVED", "AccountPool", "Lease", "LeaseRequest", "Outcome", "Served", "Wait"]
