@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from litellm_antigravity.selection.binding import Binding
-from litellm_antigravity.selection.conversation import caller_in
+from litellm_antigravity.selection.binding import Binding, caller_in
 
 DEFAULT_LIMIT: Final = 10_000
 
