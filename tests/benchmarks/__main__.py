@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import (
+    bindings,
     conversations,
     crowd,
     eventloop,
@@ -41,6 +42,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "proxy": proxy.table,
     "outage": outage.table,
     "crowd": crowd.table,
+    "bindings": bindings.table,
     "conversations": conversations.table,
     "drained": conversations.drained_table,
     "hosts": hosts.table,
@@ -51,7 +53,17 @@ QUICK: dict[str, Callable[[], Table]] = {
     "streams": lambda: streams.table(first_rounds=25, whole_rounds=3),
     "starts": lambda: starts.table(rounds=3),
 }
-SLOW = ("growth", "eventloop", "proxy", "outage", "crowd", "conversations", "drained", "hosts")  # minutes each
+SLOW = (
+    "growth",
+    "eventloop",
+    "proxy",
+    "outage",
+    "crowd",
+    "bindings",
+    "conversations",
+    "drained",
+    "hosts",
+)  # minutes each
 
 
 def main() -> None:
