@@ -94,6 +94,9 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "switch_on_first_rate_limit": True,
         "sticky_wait_seconds": 0,
         "failure_ttl_seconds": 3600,
+        "max_in_flight_per_account": None,
+        "ramp_seconds": 30,
+        "ramp_interval_seconds": 0.25,
         "max_reply_megabytes": 64,
         "model_costs": None,
         "health_score": {
