@@ -2,8 +2,10 @@
 
 Asked for every request, between the strategy and the pool. A full account (``max_in_flight_per_account``) leaves its
 turn to the next one. So does one that takes newcomers one by one (`selection.ramp`); if all of them do, the request
-waits for its turn, and is never failed by that. A newcomer is a request of a process, or of a conversation, that was
-not on the account before; a process is no newcomer with as many requests at once as have had their turn.
+waits for its turn, and is never failed by that. Those who are on an account already begin a moment after each other
+meanwhile, so that its first refusal is known before many have met it. A newcomer is a request of a process, or of a
+conversation, that was not on the account before; a process is no newcomer with as many requests at once as have had
+their turn.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.errors import StateUnavailableError
@@ -19,7 +21,7 @@ from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals.kinds import MEANINGS, Fault
 from litellm_antigravity.selection.availability import Availability
-from litellm_antigravity.selection.ramp import SETTLED_SECONDS, Falls, came_back
+from litellm_antigravity.selection.ramp import SETTLED_SECONDS, Falls, Start, came_back
 from litellm_antigravity.selection.strategy import Choice, Chosen, Strategy
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.in_flight import Flight
@@ -29,7 +31,10 @@ from litellm_antigravity.state.view import StateView
 _REASONS: Final = frozenset(kind.value for kind, one in MEANINGS.items() if one.fault is Fault.ACCOUNT)
 _MOST_TURNS: Final = 16  # accounts among which a newcomer has its turn
 _MOST_PATIENCE: Final = 0.25  # the part of a request's time that it waits for its turn at most
+_LINE: Final = 5.0  # so many requests begin where they are at home in the time of one newcomer
 _KNOWN_MODELS: Final = 256  # names come from requests
+
+Standing: TypeAlias = Literal["free", "at home", "newcomer"]
 
 
 class Turn(NamedTuple):
@@ -91,9 +96,10 @@ class Admission:
         while True:
             now_asked = _without(asked, full) if full else asked
             if asked.turn is not None and asked.turn not in now_asked.tried and availability.is_free(asked.turn):
-                self._ramps.had_turn(asked.turn, asked.family, now)
                 others = [one for one in availability.free if one != asked.turn]
                 choice: Choice | Turn = strategy.choose(_without(now_asked, others), view, availability, now)
+                if self._ramps.standing(asked, Chosen(asked.turn), view, availability, now) == "newcomer":
+                    self._ramps.had_turn(asked.turn, asked.family, now)
             else:
                 choice = self._choose(strategy, now_asked, view, availability, now, guessed=guessed)
             busy = full.intersection(availability.candidates(asked.tried)) if full and choice is None else ()
@@ -127,41 +133,48 @@ class Admission:
             return choice
         arrivals: list[Chosen] = []
         while isinstance(choice, Chosen) and len(arrivals) < _MOST_TURNS:
-            if not self._ramps.is_newcomer(asked, choice, view, availability, now):
+            standing = self._ramps.standing(asked, choice, view, availability, now)
+            if standing != "newcomer":
                 break
             arrivals.append(choice)
             rest = replace(asked, tried={*asked.tried, *(one.account_id for one in arrivals)})
             choice = strategy.choose(rest, view, availability, now)
-        if not arrivals:
+        else:
+            standing = None
+        if not arrivals and standing != "at home":
             return choice
         if guessed:
             return None
-        at_home = choice if isinstance(choice, Chosen) and len(arrivals) < _MOST_TURNS else None
-        return self._arrive(arrivals, at_home, asked, now)
+        elsewhere = choice if isinstance(choice, Chosen) and standing is not None else None
+        if arrivals and (arrived := self._arrive(arrivals, asked, now, waits=elsewhere is None)) is not None:
+            return arrived
+        if elsewhere is None:
+            return arrivals[0]
+        return elsewhere if standing == "free" else self._in_line(elsewhere, asked, now)
 
     def _arrive(
-        self, arrivals: Sequence[Chosen], at_home: Chosen | None, asked: LeaseRequest, now: float
-    ) -> Chosen | Turn:
-        """Return where a newcomer goes, and when.
-
-        Args:
-            arrivals: where it would be one, the preferred account first.
-            at_home: where it would not be one, if there is such an account.
-            asked: by the request.
-            now: epoch seconds.
-        """
-        patience = 0.0 if at_home is not None else min(asked.patience * _MOST_PATIENCE, self._ramps.seconds)
-        ids = [one.account_id for one in arrivals]
-        try:
-            start = self._store.claim_start(ids, asked.family, now, self._interval, now + patience)
-        except StateUnavailableError:
-            start = None
-        if start is None:
-            return at_home or arrivals[0]
-        if start.at > now:
-            return Turn(start.account_id, start.at - now)
+        self, arrivals: Sequence[Chosen], asked: LeaseRequest, now: float, *, waits: bool
+    ) -> Chosen | Turn | None:
+        """Return where a newcomer goes, the preferred account first, and when; ``None`` if no turn is soon enough."""
+        start = self._claim([one.account_id for one in arrivals], asked, now, self._interval, waits=waits)
+        if start is None or start.at > now:
+            return start and Turn(start.account_id, start.at - now)
         self._ramps.had_turn(start.account_id, asked.family, now)
         return next(one for one in arrivals if one.account_id == start.account_id)
+
+    def _in_line(self, choice: Chosen, asked: LeaseRequest, now: float) -> Chosen | Turn:
+        """Return when a request begins at an account where it is at home: a little after the one before it."""
+        start = self._claim([f"{choice.account_id}/line"], asked, now, self._interval / _LINE, waits=True)
+        return choice if start is None or start.at <= now else Turn(choice.account_id, start.at - now)
+
+    def _claim(
+        self, names: Sequence[str], asked: LeaseRequest, now: float, interval: float, *, waits: bool
+    ) -> Start | None:
+        patience = min(asked.patience * _MOST_PATIENCE, self._ramps.seconds) if waits else 0.0
+        try:
+            return self._store.claim_start(names, asked.family, now, interval, now + patience)
+        except StateUnavailableError:
+            return None
 
 
 class _Ramps:
@@ -184,10 +197,10 @@ class _Ramps:
         """Whether there are any."""
         return self.seconds > 0
 
-    def is_newcomer(
+    def standing(
         self, asked: LeaseRequest, choice: Chosen, view: StateView, availability: Availability, now: float
-    ) -> bool:
-        """Return whether a request would be a newcomer to an account that takes them one by one."""
+    ) -> Standing:
+        """Return what a request is to an account: free to go there if there is no ramp."""
         key = (choice.account_id, asked.family)
         known = view.cooldowns.get(choice.account_id)
         own = () if not known else _of_model(known.values(), asked)
@@ -196,18 +209,18 @@ class _Ramps:
         if not 0 <= now - began < self.seconds:
             self._turns.pop(key, None)
             self._settled[key] = now
-            return False
+            return "free"
         if began != back:
             if asked.conversation is not None:
-                return choice.binds
+                return "newcomer" if choice.binds else "at home"
             settled = self._settled.get(key, -math.inf)
             if now - settled < SETTLED_SECONDS and all(one.since < settled for one in own if one.reason in _REASONS):
-                return False
+                return "at home"
         had, first = self._turns.get(key, (0, now))
         if first < back:
             self._turns.pop(key, None)
             had = 0
-        return self._store.in_flight.own().get(key[0], 0) >= had
+        return "newcomer" if self._store.in_flight.own().get(key[0], 0) >= had else "at home"
 
     def had_turn(self, account_id: str, family: ModelFamily, at: float) -> None:
         """Note that a newcomer of this process has its turn."""
