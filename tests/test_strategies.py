@@ -104,7 +104,7 @@ def test_a_named_account_is_the_only_one_and_the_pools_own_strategy_goes_on_from
     world = World(name)
     named = Named(world.strategy)
     wanted = world.ids[3]
-    assert world.choose(strategy=named, account_id=wanted) == Chosen(wanted)
+    assert world.choose(strategy=named, account_id=wanted) == Chosen(wanted, why="named")
     named.taken(wanted, "claude")
     assert world.chosen() == (world.ids[1] if name == "round-robin" else wanted)
     assert world.choose(wanted, strategy=named, account_id=wanted) is None
@@ -133,8 +133,9 @@ def test_hybrid_passes_over_accounts_whose_last_token_went_to_another_process() 
     world = World("hybrid")
     first = world.chosen()
     choice = world.choose(overdrawn=frozenset({first}))
-    assert choice == Chosen(world.ids[1], takes_token=True)
-    assert world.choose(*world.ids[1:], overdrawn=frozenset({first})) == Chosen(first)  # the last one always serves
+    assert choice == Chosen(world.ids[1], takes_token=True, why="best score")
+    last = world.choose(*world.ids[1:], overdrawn=frozenset({first}))
+    assert last == Chosen(first, why="nobody has a score")  # the last one always serves
 
 
 # Who records it
