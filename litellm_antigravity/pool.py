@@ -363,6 +363,10 @@ class AccountPool(ForkAware):
         if outcome is SERVED:
             self.binder.answered(lease)
         self.recorder.tell(lease, outcome)
+        self.record(lease, outcome)
+
+    def record(self, lease: Lease, outcome: Outcome) -> None:
+        """Do what `report` does for an outcome that whoever listens has been told of already."""
         self.recorder.record(lease, outcome)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:
@@ -370,7 +374,7 @@ class AccountPool(ForkAware):
         lease.end()
         self.recorder.tell(lease, outcome)
         if self.recorder.changes_anything(lease, outcome):
-            await asyncio.to_thread(self.recorder.record, lease, outcome)
+            await asyncio.to_thread(self.record, lease, outcome)
 
     # For people
 

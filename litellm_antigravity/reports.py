@@ -39,7 +39,7 @@ class Reports:
 
     def record(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `report` does for an outcome that has been told already."""
-        self.write(partial(self.pool.recorder.record, lease, outcome), seconds)
+        self.write(partial(self.pool.record, lease, outcome), seconds)
 
     def write(self, write: Callable[[], None], seconds: float) -> None:
         """Write something to the shared state; what others hold up longer than ``seconds`` is left to a thread."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +65,7 @@ def total(text: str, name: str, *having: str) -> float:
 
 
 def some_requests(fields: dict[str, Any], number: int) -> None:
-    """In a process of its own: ask for whole and streamed replies."""
+    """In a process of its own: ask for whole and streamed replies; nobody reads every fourth one to its end."""
     import contextlib
 
     import litellm
@@ -77,8 +76,10 @@ def some_requests(fields: dict[str, Any], number: int) -> None:
     for each in range(number):
         with contextlib.suppress(litellm.exceptions.RateLimitError):
             reply = litellm.completion(model=MODEL, messages=MESSAGES, stream=each % 2 == 0)
-            if each % 2 == 0:
+            if each % 4 == 0:
                 list(reply)
+            elif each % 2 == 0:
+                next(iter(reply))
 
 
 def test_what_any_process_says_adds_up_to_what_upstream_has_seen_of_all(simulator: Simulator, tmp_path: Path) -> None:
@@ -91,9 +92,12 @@ def test_what_any_process_says_adds_up_to_what_upstream_has_seen_of_all(simulato
     log = [entry for entry in simulator.log if entry.model is not None]
     assert total(said, "antigravity_requests_total") == len(log) > 48
     served = Counter(entry.email for entry in log if entry.kind == "served")
-    for email, number in served.items():
+    sent = Counter(entry.email for entry in log)
+    for email in sent:
         masked = f"us***{(email or '')[4]}@example.com"
-        assert total(said, "antigravity_served_total", masked) == number
+        assert total(said, "antigravity_requests_total", masked) == sent[email]
+        assert total(said, "antigravity_served_total", masked) <= served[email]
+    assert total(said, "antigravity_served_total") == served.total() - 4 * 3  # those that nobody has read
     assert total(said, "antigravity_refusals_total") == len(log) - served.total()
     assert total(said, "antigravity_refusals_total", "quota") == sum(entry.kind == "quota" for entry in log)
     assert total(said, "antigravity_selections_total") >= 48
@@ -112,7 +116,7 @@ def test_what_a_killed_process_has_counted_is_counted_once(simulator: Simulator,
             one.ask()
         another.ask()
         assert total(metrics(fields), "antigravity_requests_total") == 4
-        os.kill(one.pid, signal.SIGKILL)
+        one.kill()
         another.ask()
         counts = Counts(tmp_path / "state")
         for _ in range(3):  # the first one adds the page of the dead to the totals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import random
 from collections.abc import Iterator
@@ -12,14 +13,17 @@ from typing import Any
 
 import litellm
 import pytest
+from click.testing import CliRunner
 from litellm.integrations.custom_logger import CustomLogger
+from processes import Agent
 from pydantic import SecretStr
-from serving import MESSAGES, MODEL, settings_of
+from serving import MESSAGES, MODEL, fields_of, settings_of
 from support import NOW, FakeClock
 
 import litellm_antigravity
 from litellm_antigravity import AccountPool, Settings, events
 from litellm_antigravity.accounts import Account, AccountSource, RefreshToken, static_accounts
+from litellm_antigravity.cli import cli
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.lease import Lease, LeaseRequest, Wait
@@ -218,3 +222,31 @@ def test_litellm_s_spend_logs_get_the_account_and_the_reason(
     reason = {"antigravity_account": "us***1@example.com", "antigravity_why": "next"}
     assert seen == [{"team": "a", **reason}, {"team": "a", **reason, "antigravity_why": "current"}, {"team": "a"}]
     assert OBSERVER.ring is None
+
+
+def test_the_command_tells_the_last_decisions_and_those_of_one_request(
+    antigravity_simulator: Simulator, tmp_path: Path
+) -> None:
+    fields = fields_of(antigravity_simulator, tmp_path, statistics="always", account_selection_strategy="sticky")
+    antigravity_simulator.drain("user1@example.com", "claude", 900)
+    with Agent(fields) as agent:
+        agent.ask()
+        variables = {f"LITELLM_ANTIGRAVITY_{name.upper()}": str(value) for name, value in fields.items()}
+
+        def why(*options: str) -> str:
+            result = CliRunner(env=variables).invoke(cli, ["why", *options], catch_exceptions=False)
+            assert result.exit_code == 0, result.output
+            return result.output
+
+        last = json.loads(why("--last", "20", "--json"))
+        told = [one["what"] for one in last]
+        assert told == ["chosen", "refreshed", "refused", "benched", "switched", "chosen", "refreshed"]
+        of_one = json.loads(why(last[0]["request_id"], "--json"))
+        assert [one["what"] for one in of_one] == ["chosen", "refused", "benched", "switched", "chosen"]
+        assert last[0]["request_id"] in why(last[0]["request_id"][:8])
+        text = why("--last", "20")
+        assert "us***1@example.com is out of claude for 15 m: quota" in text
+        assert "user1@example.com" not in text
+        said = json.loads(why(CLAUDE, "--json"))
+        assert (said["pid"], said["why"]) == (agent.pid, "current")
+        assert [one["state"] for one in said["candidates"]][:2] == ["limited", "chosen"]

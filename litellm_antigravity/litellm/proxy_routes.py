@@ -28,6 +28,7 @@ from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.decisions import remembered
 from litellm_antigravity.observability.explaining import explain
 from litellm_antigravity.observability.exposition import OPENMETRICS, PROMETHEUS, exposed
+from litellm_antigravity.observability.flying import in_flight
 from litellm_antigravity.observability.ring import Ring
 from litellm_antigravity.observability.status import FORMAT, Moment, Target, families_of, status_of
 from litellm_antigravity.pool import AccountPool
@@ -138,8 +139,9 @@ class _Views:
         return [*_in_file(self._pool), *(group.current() for group in groups)]
 
     def _moment(self) -> Moment:
-        pool = self._pool
-        return Moment(pool.clock.time(), pool.store.refresh(), pool.rules, self._snapshots(), {})
+        pool, snapshots = self._pool, self._snapshots()
+        flying = in_flight(pool.store, [account.id for one in snapshots for account in one.accounts])
+        return Moment(pool.clock.time(), pool.store.refresh(), pool.rules, snapshots, flying)
 
     def metrics(self, asked: _Asked) -> tuple[str, str]:
         """Return all series, in the format that is asked for."""

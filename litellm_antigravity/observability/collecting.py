@@ -14,6 +14,7 @@ from litellm_antigravity.observability import series
 from litellm_antigravity.observability.counting import counted
 from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.exposition import Samples
+from litellm_antigravity.observability.flying import in_flight
 from litellm_antigravity.observability.series import Series
 from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.selection.availability import active_cooldowns
@@ -34,7 +35,6 @@ MOST_NAMES: Final = 2000
 _POOLS: Final = frozenset({*FAMILIES, WHOLE_ACCOUNT})
 _REASONS: Final = frozenset(kind.value for kind in RefusalKind)  # the accounts file may hold others
 
-InFlight: TypeAlias = Callable[[], Mapping[str, int]]
 Families: TypeAlias = "list[tuple[Series, Samples]]"
 
 
@@ -47,7 +47,6 @@ class Collector:
         counts: of all processes.
         rules: of health and bucket.
         now: the wall clock.
-        in_flight: gives the requests under way by account; ``None`` where nobody counts them.
         tidy: whether the counts may be written together; see `Counts.totals`.
     """
 
@@ -58,7 +57,6 @@ class Collector:
         counts: Counts,
         rules: VitalsRules,
         now: Callable[[], float],
-        in_flight: InFlight | None = None,
         *,
         tidy: bool = True,
     ) -> None:
@@ -67,7 +65,6 @@ class Collector:
         self._counts = counts
         self._rules = rules
         self._now = now
-        self._in_flight = in_flight
         self._tidy = tidy
 
     def collect(self) -> Families:
@@ -81,7 +78,7 @@ class Collector:
         view, now = self._store.refresh(), self._now()
         families: Families = [(one, _named(one, samples, names)) for one, samples in totals.items()]
         families += _of_accounts(accounts.values(), view, names, self._rules, now)
-        flying = {} if self._in_flight is None else self._in_flight()
+        flying = in_flight(self._store, accounts)
         under_way = [((names.get(account_id, REMOVED),), float(number)) for account_id, number in flying.items()]
         families.append((series.IN_FLIGHT, _summed(under_way)))
         families.append((series.QUOTA_LEFT, {}))
@@ -113,10 +110,11 @@ def _names(accounts: Iterable[Account], totals: Mapping[Series, Samples]) -> dic
 def _named(one: Series, samples: Samples, names: Mapping[str, str]) -> Samples:
     if one.labels[:1] != ("account",):
         return samples
-    return _summed(
-        ((names.get(account.partition(" ")[0], REMOVED), *others), number)
-        for (account, *others), number in samples.items()
-    )
+    found: dict[tuple[str, ...], float] = {}
+    for (account, *others), number in samples.items():
+        labels = (names.get(account.partition(" ")[0], REMOVED), *others)
+        found[labels] = found.get(labels, 0.0) + number
+    return found
 
 
 def _summed(numbers: Iterable[tuple[tuple[str, ...], float]]) -> Samples:
@@ -173,4 +171,4 @@ def _of_accounts(
     ]
 
 
-__all__ = ["REMOVED", "STATES", "Collector", "Families", "InFlight", "state_of"]
+__all__ = ["REMOVED", "STATES", "Collector", "Families", "state_of"]

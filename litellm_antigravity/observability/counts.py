@@ -173,7 +173,7 @@ def _read_totals(path: Path) -> tuple[dict[str, float], frozenset[str]]:
     totals: dict[str, float] = {}
     for name, number in counts.items() if isinstance(counts, dict) else ():
         if isinstance(number, (int, float)) and math.isfinite(number) and number >= 0 and len(totals) < _MOST_NAMES:
-            totals[name] = number
+            totals[name] = float(number)
     return totals, frozenset(one for one in folded if isinstance(one, str)) if isinstance(folded, list) else frozenset()
 
 

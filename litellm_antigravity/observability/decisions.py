@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from litellm_antigravity.observability.ring import Ring
+from litellm_antigravity.masking import shown
+from litellm_antigravity.observability.ring import LONGEST_ID, Ring
 
 SHORTEST_ID: Final = 8
 """So many characters of a request's id name it."""
@@ -41,7 +42,7 @@ def _is_of(record: Mapping[str, Any], request_id: str) -> bool:
     known = record.get("r")
     if not isinstance(known, str):
         return False
-    return known == request_id[:64] or (len(request_id) >= SHORTEST_ID and known.startswith(request_id))
+    return known == shown(request_id, LONGEST_ID) or (len(request_id) >= SHORTEST_ID and known.startswith(request_id))
 
 
 def _spelled(record: Mapping[str, Any]) -> dict[str, Any]:

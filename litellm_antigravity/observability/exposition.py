@@ -27,11 +27,22 @@ def exposed(families: Iterable[tuple[Series, Samples]], *, openmetrics: bool) ->
         families: each series with its numbers by labels; one without numbers is told of all the same.
         openmetrics: in the newer format.
     """
-    lines = [line for series, samples in families for line in _lines(series, samples, openmetrics=openmetrics)]
+    lines: list[str] = []
+    fit = _Fit()
+    for series, samples in families:
+        lines += _lines(series, samples, fit, openmetrics=openmetrics)
     return "\n".join([*lines, "# EOF", ""] if openmetrics else [*lines, ""])
 
 
-def _lines(series: Series, samples: Samples, *, openmetrics: bool) -> Iterator[str]:
+class _Fit(dict[str, str]):
+    """What label values are written as: each comes many times, so that it is made once."""
+
+    def __missing__(self, value: str) -> str:
+        self[value] = fit = value.translate(_ESCAPES)
+        return fit
+
+
+def _lines(series: Series, samples: Samples, fit: _Fit, *, openmetrics: bool) -> Iterator[str]:
     name = series.full_name if openmetrics else series.sample
     yield f"# HELP {name} {series.help}"
     yield f"# TYPE {name} {series.type}"
@@ -39,17 +50,15 @@ def _lines(series: Series, samples: Samples, *, openmetrics: bool) -> Iterator[s
         yield f"# UNIT {name} {series.unit}"
     sample = series.sample
     for values, number in samples.items():
-        labels = ",".join([f'{label}="{_fit(value)}"' for label, value in zip(series.labels, values, strict=True)])
+        labels = ",".join([f'{label}="{fit[value]}"' for label, value in zip(series.labels, values, strict=True)])
         yield f"{sample}{{{labels}}} {_spelt(number)}" if labels else f"{sample} {_spelt(number)}"
 
 
-def _fit(value: str) -> str:
-    return value if value.isalnum() else value.translate(_ESCAPES)
-
-
 def _spelt(number: float) -> str:
+    if -1e15 < number < 1e15:
+        return str(int(number)) if number.is_integer() else repr(number)
     if math.isfinite(number):
-        return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(float(number))
+        return repr(number)
     return "NaN" if math.isnan(number) else "+Inf" if number > 0 else "-Inf"
 
 

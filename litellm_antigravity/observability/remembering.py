@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from litellm_antigravity import events
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.masking import mask_emails, shown
-from litellm_antigravity.observability.ring import Ring
+from litellm_antigravity.observability.ring import LONGEST_ID, Ring
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
 MOST_ACCOUNTS: Final = 4
 """So many accounts' numbers are kept of a decision: the chosen one's and those of the first others in the file."""
 
 _LONGEST_NAME: Final = 48  # characters of a label, a model or an id: a record has to fit into a slot
+_PLAIN_ID: Final = re.compile(rf"[0-9a-f-]{{1,{LONGEST_ID}}}")
 _NOT_TOLD: Final = (events.Sent, events.Served, events.Used, events.Started)  # what most requests do anyway
 
 
@@ -93,8 +95,13 @@ def _name(label: str) -> str:
 def _about(about: events.About) -> dict[str, object]:
     said: dict[str, object] = {"a": _name(about.account), "m": _name(about.model), "f": about.family}
     if about.request_id is not None:
-        said["r"] = about.request_id[:64]
+        said["r"] = _called(about.request_id)
     return said
+
+
+def _called(request_id: str) -> str:
+    """Return a request's id, which may come from a header of its caller, as it may be shown."""
+    return request_id if _PLAIN_ID.fullmatch(request_id) else shown(request_id, LONGEST_ID)
 
 
 def _fields(event: events.Event) -> dict[str, Any]:
@@ -105,7 +112,7 @@ def _fields(event: events.Event) -> dict[str, Any]:
     if isinstance(event, events.Waited):
         said.update(m=_name(event.model), f=event.family, w=event.why, d=round(event.seconds, 3))
         if event.request_id is not None:
-            said["r"] = event.request_id[:64]
+            said["r"] = _called(event.request_id)
     if isinstance(event, (events.Refused, events.Benched, events.Switched, events.OutOfRetries)):
         said["c"] = event.kind
     if isinstance(event, events.Benched):

@@ -32,6 +32,9 @@ SLOT_BYTES: Final = 1024
 MOST_FILES: Final = 128
 """So many processes' decisions are kept, those written last."""
 
+LONGEST_ID: Final = 64
+"""Characters of a request's id that are kept."""
+
 _SUFFIX: Final = ".ring"
 _MAGIC: Final = b"antigravity ring 1\n".ljust(SLOT_BYTES, b"\0")
 _HEAD: Final = struct.Struct("=QH")
@@ -168,4 +171,4 @@ def _records(path: Path) -> Iterator[tuple[float, int, dict[str, Any]]]:
             yield at_time, number, record
 
 
-__all__ = ["MOST_FILES", "SLOTS", "SLOT_BYTES", "Ring"]
+__all__ = ["LONGEST_ID", "MOST_FILES", "SLOTS", "SLOT_BYTES", "Ring"]
