@@ -92,6 +92,7 @@ def _round(
                 "pid_offset_enabled": strategy_named(strategy).keeps_account,
                 "accounts_file": str(accounts_file),
                 "state_dir": str(folder / "state"),
+                "redis": "off",  # a rehearsal is nobody else's business
                 "user_agent": user_agent_of(worker),
             },
             "model": MODEL,
