@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.errors import SettingsError
+from litellm_antigravity.lease import Lease, LeaseRequest
 from litellm_antigravity.pool import SERVED, AccountPool
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
@@ -232,6 +234,28 @@ def test_a_choice_asks_redis_nothing(own: Hosts) -> None:
         one.refresh()
         one.begin_request("a", time.time(), RULES, require_token=False)
     assert time.monotonic() - began < 2.0  # the server answers nobody meanwhile
+
+
+def test_conversations_keep_their_accounts_though_their_turns_are_spread_over_the_hosts(hosts: Hosts) -> None:
+    """A host that does not know of a conversation gives it an account of its own."""
+    names = [f"user{number}@example.com" for number in range(6)]
+    accounts = static_accounts(*(Account.create(name, StaticToken(SecretStr("x"))) for name in names))
+    stores = [hosts.new(str(number)) for number in range(3)]
+    tell(stores[0], stores[1], "z")
+    pools = [AccountPool(Settings(), accounts=accounts, store=store) for store in stores]
+    served: dict[int, set[str]] = {number: set() for number in range(20)}
+    for turn in range(6):
+        for number, accounts_of_it in served.items():
+            pool = pools[(turn + number) % 3]  # a balancer that takes turns
+            lease = pool.try_acquire(LeaseRequest("claude-sonnet-4-6", conversation=f"conversation-{number}"))
+            assert isinstance(lease, Lease)
+            accounts_of_it.add(lease.account.id)
+            pool.report(lease, SERVED)
+            if not turn:  # a client's next turn takes longer than that
+                known = [store.refresh for store in stores]
+                until(lambda: all(f"conversation-{number}" in refresh().bindings for refresh in known))  # noqa: B023
+    assert {len(each) for each in served.values()} == {1}
+    assert max(Counter(min(each) for each in served.values()).values()) <= 5  # of 20 on six accounts
 
 
 # What goes wrong

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 from litellm_antigravity.cooldowns import ENDED, Capacity, Cooldown
+from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.vitals import Failures, Vitals, VitalsRules
 from litellm_antigravity.state.drift import VitalsDrift
-from litellm_antigravity.state.kinds import CAPACITY, COOLDOWN, VITALS, Kind
+from litellm_antigravity.state.kinds import BINDING, CAPACITY, COOLDOWN, VITALS, Kind
 
 _T = TypeVar("_T")
 
@@ -103,6 +104,15 @@ def _shifted_capacity(row: Capacity, seconds: float) -> Capacity:
     return Capacity(row.model, _moved(row.until, seconds), _moved(row.since, seconds))
 
 
+def _used_later(_: Binding | None, ours: Binding, theirs: Binding, __: float, ___: VitalsRules) -> Binding:
+    # Two hosts may have placed a conversation at the same moment: one of the two holds, whoever asks.
+    return ours if (ours.used_at, ours.account_id) > (theirs.used_at, theirs.account_id) else theirs
+
+
+def _shifted_binding(row: Binding, seconds: float) -> Binding:
+    return replace(row, used_at=_moved(row.used_at, seconds))
+
+
 def _moved(at: float, seconds: float) -> float:
     return at if seconds == 0.0 or at < _LEAST_TIME else round(at + seconds, 3)
 
@@ -111,6 +121,7 @@ JOINED: Final[dict[str, Joined[Any]]] = {
     # An address to open comes from upstream, and only by this host's own requests.
     "cooldown": Joined(COOLDOWN, _later_end, _shifted_cooldown, accepted=lambda row: replace(row, url=None)),
     "vitals": Joined(VITALS, _joined_vitals, _shifted_vitals, urgent=False, fresh=Vitals.fresh),
+    "binding": Joined(BINDING, _used_later, _shifted_binding),
     "capacity": Joined(CAPACITY, _longer, _shifted_capacity),
 }
 """The kinds of rows that hosts share, by the first part of their keys. The others are a host's own, or are claimed."""

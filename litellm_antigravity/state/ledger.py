@@ -84,6 +84,14 @@ class Ledger:
         name = cooldown_name(account_id, pool)
         self._update(kinds.COOLDOWN, name, lambda known: None if known is None else known.ended(now))
 
+    def end_cooldowns(self, account_id: str, now: float) -> list[Cooldown]:
+        """End all cooldowns of an account; return those that were not over."""
+        known = self.refresh().cooldowns.get(account_id, {})
+        ended = [cooldown for cooldown in known.values() if cooldown.remaining(now) > 0]
+        for cooldown in ended:
+            self.end_cooldown(account_id, cooldown.pool, now)
+        return ended
+
     def hold_capacity(self, model: str, now: float, seconds: float) -> None:
         """Let requests for a model fail fast until ``now + seconds``."""
 
