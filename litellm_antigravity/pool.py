@@ -20,11 +20,7 @@ from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.decision_log import DECISION_LOG
-from litellm_antigravity.errors import (
-    AccountsFileError,
-    AllAccountsLimitedError,
-    RequestRefusedError,
-)
+from litellm_antigravity.errors import AccountsFileError, AllAccountsLimitedError, RequestRefusedError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
@@ -386,11 +382,9 @@ class AccountPool(ForkAware):
         Args:
             account_id: whose.
         """
-        view, now = self.store.refresh(), self.clock.time()
-        ended = [one for one in view.cooldowns.get(account_id, {}).values() if one.remaining(now) > 0]
-        for cooldown in ended:
-            self.store.end_cooldown(account_id, cooldown.pool, now)
-            if events.wanted():
+        ended = self.store.end_cooldowns(account_id, self.clock.time())
+        if events.wanted():
+            for cooldown in ended:
                 events.emit(events.Back(account_id=account_id, pool=cooldown.pool, how="released"))
         return ended
 
