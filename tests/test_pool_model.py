@@ -88,6 +88,7 @@ class PoolMachine(RuleBasedStateMachine):
             account_selection_strategy=strategy,
             max_rate_limit_wait_seconds=max_wait,
             sticky_wait_seconds=sticky_wait,
+            ramp_seconds=0,  # the reference knows nothing of it; see `test_ramp`
             accounts_file=self.folder / "accounts.json",
             state_dir=self.folder / "state",
             oauth_client_id="some-client",
