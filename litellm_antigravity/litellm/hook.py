@@ -16,7 +16,7 @@ from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing.group import Group
 from litellm_antigravity.litellm.routing.member import Member
-from litellm_antigravity.litellm.seams.requests import Deployment, account_named, info_of, params_of, served_by
+from litellm_antigravity.litellm.seams.requests import Deployment, info_of, params_of, served_by
 from litellm_antigravity.litellm.seams.router import deployments_for, tagged
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.litellm.told_headers import headers_in
@@ -124,8 +124,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         LiteLLM calls this for asynchronous requests only: a synchronous one to another provider is not signed and needs
         a key of its own in ``litellm_params``.
         """
-        if account_named(info_of(kwargs)) is not None:
-            check_choice(kwargs)
+        check_choice(kwargs)
         found = self._foreign(info_of(kwargs))
         if found is None:
             return None
