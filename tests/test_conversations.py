@@ -367,11 +367,13 @@ def test_names_that_are_none_do_no_harm(body: Json) -> None:
     [
         NESTED,
         "<system-reminder>" * 200_000,
+        [{"type": "text", "text": "a"}] * 300_000,
+        {"type": "image", "source": {str(number): "a" for number in range(300_000)}},
         "<system-reminder></system-reminder>" * 100_000,
         "\ud800",
         [None, 1, {"a": 2}],
     ],
-    ids=["nested", "opened", "emptied", "surrogate", "odd"],
+    ids=["nested", "opened", "parts", "wide", "emptied", "surrogate", "odd"],
 )
 def test_contents_that_are_made_to_hurt_do_no_harm(content: Any) -> None:
     messages = [{"role": "user", "content": content}, {"role": "user", "content": "One."}]

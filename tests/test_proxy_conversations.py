@@ -24,6 +24,7 @@ pytestmark = [*needs_proxy, pytest.mark.timeout(300)]
 Json = dict[str, Any]
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 PINNED = "the-first-accounts-deployment"
+FOREIGN = "the-first-keys-deployment"
 TOLD = re.compile(r"\[accounts\] conversation (\S+), known by (\S+)")
 KEYS = """
 from litellm.proxy._types import UserAPIKeyAuth
@@ -59,26 +60,32 @@ class Talk:
         return conversation
 
 
+def config_for(simulator: Simulator) -> str:
+    keyed = CONFIG.replace("round-robin", "sticky\n  debug: true")
+    more = f"""  - model_name: pinned
+    litellm_params: {{model: antigravity/{CLAUDE}}}
+    model_info: {{account: user1@example.com, id: {PINNED}}}
+  - model_name: keys
+    litellm_params:
+      model: gemini/{GEMINI}
+      api_key: {simulator.accounts[0].api_key}
+      api_base: {simulator.url}/v1beta/models/{GEMINI}
+    model_info: {{account: the first key, id: {FOREIGN}}}
+  - model_name: failing
+    litellm_params: {{model: openai/none, api_key: k, api_base: "http://127.0.0.1:9", num_retries: 0}}
+litellm_settings:"""
+    return keyed.replace("litellm_settings:", more) + "general_settings:\n  custom_auth: keys.known\n"
+
+
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory, _nobodys_home: None) -> Iterator[Talk]:
     folder = tmp_path_factory.mktemp("conversations")
     (folder / "keys.py").write_text(KEYS, "utf-8")
     config = folder / "config.yaml"
-    keyed = CONFIG.replace("round-robin", "sticky\n  debug: true")
-    pinned = f"""  - model_name: pinned
-    litellm_params: {{model: antigravity/{CLAUDE}}}
-    model_info: {{account: user1@example.com, id: {PINNED}}}
-  - model_name: failing
-    litellm_params: {{model: openai/none, api_key: k, api_base: "http://127.0.0.1:9", num_retries: 0}}
-litellm_settings:"""
-    config.write_text(
-        keyed.replace("litellm_settings:", pinned) + "general_settings:\n  custom_auth: keys.known\n", "utf-8"
-    )
-    with (
-        Simulator(4) as simulator,
-        Proxy(config, folder, pool_environment(simulator, Path(folder)), imported=True) as proxy,
-    ):
-        yield Talk(proxy, simulator)
+    with Simulator(4) as simulator:
+        config.write_text(config_for(simulator), "utf-8")
+        with Proxy(config, folder, pool_environment(simulator, Path(folder)), imported=True) as proxy:
+            yield Talk(proxy, simulator)
 
 
 def chat(text: str = "Write a test.", *turns: str, system: str = "You help.", **more: Any) -> Json:
@@ -271,6 +278,16 @@ def test_only_an_administrator_chooses_an_account_by_the_id_of_its_deployment(ta
     assert talk.simulator.requests("generateContent") == []
     assert talk.post(path, {**body, "model": "pinned"}, {}, "sk-mallory").status_code == 200
     assert talk.post(path, {**body, "model": PINNED}, {}, "sk-admin").status_code == 200
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+def test_that_goes_for_other_providers_too(talk: Talk, path: str) -> None:
+    body = {CHAT: chat, MESSAGES: anthropic}[path]()
+    response = talk.post(path, {**body, "model": FOREIGN}, {}, "sk-mallory")
+    assert response.status_code == 400, response.text
+    assert "only administrators of the proxy choose an account" in response.text
+    assert talk.post(path, {**body, "model": "keys"}, {}, "sk-mallory").status_code == 200
+    assert talk.post(path, {**body, "model": FOREIGN}, {}, "sk-admin").status_code == 200
 
 
 def test_nor_as_a_fallback_of_the_callers_own(talk: Talk) -> None:

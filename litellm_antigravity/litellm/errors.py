@@ -20,7 +20,7 @@ from litellm_antigravity.errors import (
     UnsupportedLiteLLMError,
 )
 from litellm_antigravity.litellm.seams.proxy import rate_limit_error
-from litellm_antigravity.litellm.seams.requests import chose_by_id, group_of
+from litellm_antigravity.litellm.seams.requests import account_named, chose_by_id, group_of, info_of
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, plugins_name, problem_with_name
 from litellm_antigravity.refusals import Fault, Refusal, RefusalKind, Then
@@ -81,12 +81,12 @@ def check_choice(kwargs: Mapping[str, Any]) -> None:
     """Turn away a caller who chooses an account by the id of its deployment; see `chose_by_id`.
 
     Args:
-        kwargs: of a call to a deployment that names an account.
+        kwargs: of a call. A deployment that names no account may be chosen by anybody.
 
     Raises:
         litellm.BadRequestError: unless its caller may.
     """
-    if chose_by_id(kwargs):
+    if account_named(info_of(kwargs)) is not None and chose_by_id(kwargs):
         group = group_of({"litellm_params": kwargs})
         msg = "only administrators of the proxy choose an account; ask for its group"
         raise bad_request(f"{msg}, {group}" if group else msg, group)

@@ -158,10 +158,10 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         LiteLLM calls this for asynchronous requests only: a synchronous one to another provider is not signed and needs
         a key of its own in ``litellm_params``.
         """
+        check_choice(kwargs)
         found = self._foreign(info_of(kwargs))
         if found is None:
             return None
-        check_choice(kwargs)
         group, member = found
         is_chat = str(getattr(call_type, "value", call_type)) == "acompletion"
         if is_chat and _outer_call.get() == member.deployment_id:

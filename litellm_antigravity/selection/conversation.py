@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final, Literal, TypeAlias
 
 from litellm_antigravity.selection.binding import caller_in
@@ -21,6 +21,8 @@ Subagents: TypeAlias = Literal["apart", "with-parent"]
 _CALLER_BYTES: Final = 5
 _NAME_BYTES: Final = 14
 _TEXT_CHARACTERS: Final = 8_000  # of a text that are looked at, at its beginning and at its end
+_MOST_CHARACTERS: Final = 1_000_000  # of a text that are searched for what a client has put into it
+_MOST_PARTS: Final = 1000  # of a content that are looked at
 _OTHER_CHARACTERS: Final = 200  # of what is no text
 _NUMBER_BITS: Final = 128  # of a number that is a name
 _DEPTH: Final = 6  # of nested blocks; no client nests deeper, and a hostile one must not exhaust the stack
@@ -247,7 +249,8 @@ _WITHOUT_DIGITS: Final = dict.fromkeys(map(ord, "0123456789"))
 
 def _instructions(said: Said) -> str:
     """Return the system prompt without what changes in it from request to request: dates, times, counts, bills."""
-    texts = [*_texts(said.system), *(text for one in _system_messages(said.messages) for text in _texts(one))]
+    contents = [said.system, *islice(_system_messages(said.messages), _MOST_PARTS)]
+    texts = islice(chain.from_iterable(map(_texts, contents)), _MOST_PARTS)
     kept = [text.partition("\n")[2] if text.startswith(_BILLING) else text for text in texts]
     return _ends("\n".join(kept)).translate(_WITHOUT_DIGITS)
 
@@ -267,7 +270,7 @@ def _first_words(messages: object) -> str | None:
     for message in messages if isinstance(messages, (list, tuple)) else ():
         if not isinstance(message, Mapping) or message.get("role") != "user":
             continue
-        texts = list(_texts(message.get("content")))
+        texts = list(islice(_texts(message.get("content")), _MOST_PARTS))
         said = "\n".join(words for text in texts if (words := _without_context(text)))
         if said:
             return _ends(said)
@@ -276,6 +279,7 @@ def _first_words(messages: object) -> str | None:
 
 
 def _without_context(text: str) -> str:
+    text = text[:_MOST_CHARACTERS]
     for name in _CONTEXT:
         opening, closing, kept, at = f"<{name}>", f"</{name}>", list[str](), 0
         while (opened := text.find(opening, at)) != -1 and (closed := text.find(closing, opened)) != -1:
@@ -295,7 +299,7 @@ def _texts(content: object, depth: int = _DEPTH) -> Iterator[str]:
         yield content
     elif isinstance(content, Mapping):
         text = content.get("text")
-        other = "" if isinstance(text, str) else max(_words(content, depth), key=len, default="")
+        other = "" if isinstance(text, str) else max(islice(_words(content, depth), _MOST_PARTS), key=len, default="")
         yield text if isinstance(text, str) else other[-_OTHER_CHARACTERS:]
     elif isinstance(content, (list, tuple)) and depth:
         for one in content:
