@@ -43,6 +43,7 @@ antigravity_settings:
   account_selection_strategy: sticky
   pid_offset_enabled: true
   offset_source: SOURCE
+  sticky_scope: process
   debug: true
 """
 
