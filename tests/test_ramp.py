@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -256,9 +255,7 @@ def test_an_account_that_is_close_to_its_limit_refuses_few_of_those_who_come_fro
         simulator.set_quota("user1@example.com", "claude", 20)
         simulator.set_quota("user2@example.com", "claude", 3)
         fields = fields_of(simulator, tmp_path, account_selection_strategy="sticky")
-        began = time.monotonic()
         served = [each for answers in together(_stream, [(fields, 10)] * 2) for each in answers]
         refused = [entry.email for entry in simulator.log if entry.status == 429]
     assert not [each for each in served if each.startswith("failed")]
     assert refused.count("user2@example.com") <= 2
-    assert time.monotonic() - began < 60  # a hang guard
