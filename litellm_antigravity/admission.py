@@ -142,20 +142,22 @@ class Admission:
         if not self._ramps.may_matter(asked, view, availability, now):
             return choice
         arrivals: list[Chosen] = []
+        elsewhere: Chosen | None = None
+        standing: Standing = "free"
         while isinstance(choice, Chosen) and len(arrivals) < _MOST_TURNS:
             standing = self._ramps.standing(asked, choice, view, now)
             if standing != "newcomer":
+                elsewhere = choice
                 break
             arrivals.append(choice)
+            if asked.conversation is not None and not choice.binds:
+                break  # it rather waits for the account that has its prompt
             rest = replace(asked, tried={*asked.tried, *(one.account_id for one in arrivals)})
             choice = strategy.choose(rest, view, availability, now)
-        else:
-            standing = None
-        if not arrivals and standing != "at home":
+        if not arrivals and standing == "free":
             return choice
         if guessed:
             return None
-        elsewhere = choice if isinstance(choice, Chosen) and standing is not None else None
         if arrivals and (arrived := self._arrive(arrivals, asked, now, waits=elsewhere is None)) is not None:
             return arrived
         if elsewhere is None:

@@ -200,6 +200,17 @@ def test_a_conversation_that_begins_at_an_account_is_a_newcomer_whatever_the_pro
     assert told(held[3])[1] == GAP
 
 
+def test_a_conversation_waits_for_its_turn_at_its_own_account_that_is_back_rather_than_go_elsewhere(
+    new_pool: NewPool, clock: FakeClock
+) -> None:
+    pool = new_pool(count=3)
+    held = [ask(pool, conversation="one")]
+    bench(pool, A, 60.0)
+    clock.advance(60.5)
+    held = [ask(pool, conversation=name) for name in ("one", "two", "three")]  # sticky: all are on A
+    assert [told(one) for one in held] == [(A, 0.0), (A, GAP), (A, 2 * GAP)]
+
+
 # The rules
 
 
