@@ -34,6 +34,8 @@ _MOST_PATIENCE: Final = 0.25  # the part of a request's time that it waits for i
 _LINE: Final = 5.0  # so many requests begin where they are at home in the time of one newcomer
 _KNOWN_MODELS: Final = 256  # names come from requests
 
+_NOBODY: Final[frozenset[str]] = frozenset()
+
 Standing: TypeAlias = Literal["free", "at home", "newcomer"]
 
 
@@ -92,14 +94,22 @@ class Admission:
 
         Nobody is chosen where the view is a guess and the request has to claim its turn: that might be for nothing.
         """
-        full = self._full()
+        full = self._full() if self._at_most is not None else _NOBODY
+        if not full and asked.turn is None and not self._ramps.may_matter(asked, view, availability, now):
+            choice: Choice | Turn = strategy.choose(asked, view, availability, now)
+            if not isinstance(choice, Chosen):
+                return Admitted(choice)
+            self._ramps.settle(choice.account_id, asked.family, now)
+            if (flight := self._store.in_flight.begin(choice.account_id, self._at_most)) is not None:
+                return Admitted(choice, flight)
+            full = frozenset((choice.account_id,))  # others were faster
         while True:
             now_asked = _without(asked, full) if full else asked
             if asked.turn is not None and asked.turn not in now_asked.tried and availability.is_free(asked.turn):
                 others = [one for one in availability.free if one != asked.turn]
-                choice: Choice | Turn = strategy.choose(_without(now_asked, others), view, availability, now)
-                if self._ramps.standing(asked, Chosen(asked.turn), view, availability, now) == "newcomer":
-                    self._ramps.had_turn(asked.turn, asked.family, now)
+                choice = strategy.choose(_without(now_asked, others), view, availability, now)
+                if self._ramps.may_matter(asked, view, availability, now):
+                    self._ramps.take_turn(asked, asked.turn, view, now)
             else:
                 choice = self._choose(strategy, now_asked, view, availability, now, guessed=guessed)
             busy = full.intersection(availability.candidates(asked.tried)) if full and choice is None else ()
@@ -114,7 +124,7 @@ class Admission:
 
     def _full(self) -> frozenset[str]:
         if self._at_most is None:
-            return frozenset()
+            return _NOBODY
         counts = self._store.in_flight.counts()
         return frozenset(account_id for account_id, count in counts.items() if count >= self._at_most)
 
@@ -129,23 +139,25 @@ class Admission:
         guessed: bool,
     ) -> Choice | Turn:
         choice = strategy.choose(asked, view, availability, now)
-        if asked.account_id is not None or not self._ramps.are_on or len(availability.free) < 2:
+        if not self._ramps.may_matter(asked, view, availability, now):
             return choice
         arrivals: list[Chosen] = []
+        elsewhere: Chosen | None = None
+        standing: Standing = "free"
         while isinstance(choice, Chosen) and len(arrivals) < _MOST_TURNS:
-            standing = self._ramps.standing(asked, choice, view, availability, now)
+            standing = self._ramps.standing(asked, choice, view, now)
             if standing != "newcomer":
+                elsewhere = choice
                 break
             arrivals.append(choice)
+            if asked.conversation is not None and not choice.binds:
+                break  # it rather waits for the account that has its prompt
             rest = replace(asked, tried={*asked.tried, *(one.account_id for one in arrivals)})
             choice = strategy.choose(rest, view, availability, now)
-        else:
-            standing = None
-        if not arrivals and standing != "at home":
+        if not arrivals and standing == "free":
             return choice
         if guessed:
             return None
-        elsewhere = choice if isinstance(choice, Chosen) and standing is not None else None
         if arrivals and (arrived := self._arrive(arrivals, asked, now, waits=elsewhere is None)) is not None:
             return arrived
         if elsewhere is None:
@@ -177,6 +189,14 @@ class Admission:
             return None
 
 
+class _Known(NamedTuple):
+    """What a look at the cooldowns said, as long as they are the same: who fell out, and when all ramps are over."""
+
+    availability: Availability
+    falls: Falls
+    over_at: float
+
+
 class _Ramps:
     """Which accounts take newcomers one by one now, and where this process is none.
 
@@ -188,27 +208,33 @@ class _Ramps:
     def __init__(self, seconds: float, store: Ledger) -> None:
         self.seconds = seconds
         self._store = store
-        self._falls: dict[str, tuple[Availability, Falls]] = {}
+        self._falls: dict[str, _Known] = {}
         self._settled: dict[tuple[str, ModelFamily], float] = {}
         self._turns: dict[tuple[str, ModelFamily], tuple[int, float]] = {}  # how many it had, and when the first
 
-    @property
-    def are_on(self) -> bool:
-        """Whether there are any."""
-        return self.seconds > 0
+    def may_matter(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> bool:
+        """Return whether there may be a ramp at all for a request: most of the time there is none."""
+        known = self._falls.get(asked.model)
+        if known is None or known.availability is not availability:
+            known = self._look(asked, view, availability, now)
+        return now < known.over_at and asked.account_id is None and len(availability.free) > 1
 
-    def standing(
-        self, asked: LeaseRequest, choice: Chosen, view: StateView, availability: Availability, now: float
-    ) -> Standing:
-        """Return what a request is to an account: free to go there if there is no ramp."""
+    def settle(self, account_id: str, family: ModelFamily, now: float) -> None:
+        """Note that a request goes to an account while there is no ramp."""
+        key = (account_id, family)
+        self._settled[key] = now
+        if self._turns:
+            self._turns.pop(key, None)
+
+    def standing(self, asked: LeaseRequest, choice: Chosen, view: StateView, now: float) -> Standing:
+        """Return what a request is to an account, where `may_matter`: free to go there if it has no ramp."""
         key = (choice.account_id, asked.family)
         known = view.cooldowns.get(choice.account_id)
         own = () if not known else _of_model(known.values(), asked)
         back = came_back(own, _REASONS, now)
-        began = back if now - back < self.seconds else self._falls_of(asked, view, availability).of_others(key[0])
+        began = back if now - back < self.seconds else self._falls[asked.model].falls.of_others(key[0])
         if not 0 <= now - began < self.seconds:
-            self._turns.pop(key, None)
-            self._settled[key] = now
+            self.settle(*key, now)
             return "free"
         if began != back:
             if asked.conversation is not None:
@@ -222,21 +248,27 @@ class _Ramps:
             had = 0
         return "newcomer" if self._store.in_flight.own().get(key[0], 0) >= had else "at home"
 
+    def take_turn(self, asked: LeaseRequest, account_id: str, view: StateView, now: float) -> None:
+        """Note that a request which has waited for its turn at an account has it."""
+        if self.standing(asked, Chosen(account_id), view, now) == "newcomer":
+            self.had_turn(account_id, asked.family, now)
+
     def had_turn(self, account_id: str, family: ModelFamily, at: float) -> None:
         """Note that a newcomer of this process has its turn."""
         had, first = self._turns.get((account_id, family), (0, at))
         self._turns[account_id, family] = (had + 1, first)
 
-    def _falls_of(self, asked: LeaseRequest, view: StateView, availability: Availability) -> Falls:
-        known = self._falls.get(asked.model)
-        if known is not None and known[0] is availability:
-            return known[1]
+    def _look(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> _Known:
         roster = availability.snapshot.by_id
         own = {one: _of_model(pools.values(), asked) for one, pools in view.cooldowns.items() if one in roster}
+        falls = Falls.of(own, _REASONS)
+        back = max((came_back(cooldowns, _REASONS, now) for cooldowns in own.values()), default=-math.inf)
         if len(self._falls) > _KNOWN_MODELS:
             self._falls.clear()
-        self._falls[asked.model] = (availability, falls := Falls.of(own, _REASONS))
-        return falls
+        # An account that comes back later makes another availability.
+        over_at = max(falls.last, back) + self.seconds if self.seconds > 0 else -math.inf
+        self._falls[asked.model] = known = _Known(availability, falls, over_at)
+        return known
 
 
 def withdraw(flight: Flight | None) -> None:

@@ -34,7 +34,7 @@ class Board(Protocol):
         ...
 
     def write(self, key: int, count: int) -> None:
-        """Say a count; 0 takes the key out. Neither blocks nor fails: it is called on event loops' threads."""
+        """Say a count; 0 or less takes the key out. Neither blocks nor fails: it is called on event loops' threads."""
         ...
 
     def others(self) -> Mapping[int, int]:
@@ -59,7 +59,7 @@ class Flight:
         self._account_id = account_id
         self._began = now
         self._of = of
-        self._once = [None]
+        self._once = [None]  # to take it out is atomic
 
     def end(self) -> None:
         """Count it no longer; again does nothing. Never blocks."""
@@ -91,7 +91,17 @@ class _Changes:
         self._queue: deque[tuple[str, int]] = deque()
 
     def make(self, account_id: str, step: int) -> None:
-        self._queue.append((account_id, step))
+        if self._lock.acquire(False):
+            try:
+                self._make(account_id, step)
+            finally:
+                self._lock.release()
+        else:
+            self._queue.append((account_id, step))
+        if self._queue:
+            self._make_what_is_queued()
+
+    def _make_what_is_queued(self) -> None:
         while self._queue:
             if not self._lock.acquire(blocking=False):
                 return  # its owner looks once more
@@ -108,7 +118,7 @@ class _Changes:
         else:
             self.counts.pop(account_id, None)
         if self._board is not None:
-            self._board.write(self.key(account_id), max(0, count))
+            self._board.write(self.keys.get(account_id) or self.key(account_id), count)
 
     def claim(self, board: Board) -> None:
         """Claim a place on the board, and write there what is in flight."""
@@ -116,7 +126,7 @@ class _Changes:
             if board.claim():
                 for account_id, count in self.counts.items():
                     board.write(self.key(account_id), count)
-        self.make("", 0)  # what queued up meanwhile
+        self._make_what_is_queued()
 
     def key(self, account_id: str) -> int:
         key = self.keys.get(account_id)

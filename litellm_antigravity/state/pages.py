@@ -69,7 +69,6 @@ class Pages:
         self._life: filelock.BaseFileLock | None = None
         self._number = 0
         self._places: dict[int, int] = {}
-        self._free: list[int] = []
         self._alive: dict[int, tuple[int, bool, float]] = {}
 
     def close(self) -> None:
@@ -130,7 +129,7 @@ class Pages:
         words[start + _LIFE] = secrets.randbits(63) | 1
         words[0] = max(words[0] if words[0] < _MOST_PAGES else 0, number)
         self._identity = (found.st_dev, found.st_ino)
-        self._number, self._places, self._free = number, {}, []
+        self._number, self._places = number, {}
 
     def _lock_of(self, number: int) -> Path:
         return self._directory / f"{number}.lock"
@@ -144,27 +143,28 @@ class Pages:
         return identity_of(self._file) != self._identity or not self._lock_of(self._number).exists()
 
     def write(self, key: int, count: int) -> None:
-        """Say a count; 0 takes the key out. Without a page, or with a full one, nobody hears of it."""
-        words, start = self._words, self._number * _WORDS
-        if words is None or not self._number:
-            return
+        """Say a count; 0 or less takes the key out. Without a page, or with a full one, nobody hears of it."""
         place = self._places.get(key)
-        if place is None:
-            if not count:
-                return
-            if self._free:
-                place = self._free.pop()
-            elif len(self._places) + _ENTRIES < _WORDS:
-                place = len(self._places) + _ENTRIES
-            else:
-                return
-            self._places[key] = place
-        words[start + place] = key << 16 | min(count, _MOST_COUNT) if count else 0
-        if not count:
-            del self._places[key]
-            self._free.append(place)
-        elif words[start + _USED] <= place - _ENTRIES:
-            words[start + _USED] = place - _ENTRIES + 1
+        if place is None and (count <= 0 or (place := self._new_place(key)) is None):
+            return
+        if (words := self._words) is not None:
+            words[place] = key << 16 | min(count, _MOST_COUNT) if count > 0 else 0
+
+    def _new_place(self, key: int) -> int | None:
+        """Return a place in the page that has no key, or one whose key counts for nothing now; ``None`` for none."""
+        words, first = self._words, self._number * _WORDS + _ENTRIES
+        if words is None or not self._number:
+            return None
+        if len(self._places) < _WORDS - _ENTRIES:
+            place = first + len(self._places)
+            words[first - _ENTRIES + _USED] = len(self._places) + 1
+        else:
+            idle = next((known for known, at in self._places.items() if not words[at]), None)
+            if idle is None:
+                return None
+            place = self._places.pop(idle)
+        self._places[key] = place
+        return place
 
     # The others'
 
