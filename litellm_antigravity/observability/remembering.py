@@ -43,6 +43,7 @@ class Remembering(ForkAware):
         now: the wall clock.
     """
 
+    always = True
     _fork_rank = 15  # its lock is held while the ring's is taken
 
     def __init__(self, ring: Ring, rules: VitalsRules, now: Callable[[], float]) -> None:
