@@ -54,6 +54,8 @@ def _out_of_retries(event: events.OutOfRetries) -> None:
 def _waited(event: events.Waited) -> None:
     if event.why == "nobody":
         decision("[accounts] every account is limited for %s; waiting %.1f s", event.model, event.earliest)
+    elif event.why == "turn":
+        decision("[accounts] newcomers come one by one; waiting %.2f s for a turn", event.seconds)
 
 
 def _refreshed(event: events.Refreshed) -> None:

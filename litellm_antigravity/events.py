@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from litellm_antigravity.selection.availability import Availability
     from litellm_antigravity.state.view import StateView
 
-WaitsFor: TypeAlias = Literal["nobody", "named", "held"]
-"""Why a request waits: nobody is free, its one account is not, or its strategy holds it for the current one."""
+WaitsFor: TypeAlias = Literal["nobody", "named", "held", "turn", "busy"]
+"""Why a request waits: nobody is free, its one account is not, its strategy holds it for the current one, newcomers
+come one by one, or all have enough in flight."""
 
 _LOGGER = logging.getLogger("litellm_antigravity")
 
