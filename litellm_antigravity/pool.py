@@ -41,7 +41,7 @@ from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState, states_of
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
 from litellm_antigravity.state.view import StateView
-from litellm_antigravity.telling import tell_choice, tell_wait
+from litellm_antigravity.telling import tell_choice, told
 from litellm_antigravity.wording import all_disabled, all_limited, no_capacity, nowhere_available, refused_by_all
 
 
@@ -313,9 +313,7 @@ class AccountPool(ForkAware):
     def _in_turn(self, asked: LeaseRequest, seconds: float, now: float, at_most: float, why: events.WaitsFor) -> Wait:
         """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
         wait = Wait(self.store.claim_turn(asked.family, now + seconds, now + at_most) - now)
-        if events.wanted():
-            tell_wait(asked, wait, seconds, why)
-        return wait
+        return told(wait, asked, seconds, why)
 
     def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:
         """Return the cooldowns that this request may probe: all that bench the account, or none."""
