@@ -17,6 +17,8 @@ OF_CONVERSATIONS: Final = frozenset({"bound", "new", "detour", "rebound", "least
 class DecisionLog:
     """Writes events down as lines; see `logs.decision` for where."""
 
+    always = False
+
     def wants(self) -> bool:
         """Return whether anybody would see a line."""
         return decisions_are_visible()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WaitsFor: TypeAlias = Literal["nobody", "named", "held", "turn", "busy"]
 """Why a request waits: nobody is free, its one account is not, its strategy holds it for the current one, newcomers
-come one by one, or every account has enough in flight."""
+come one by one, or all have enough in flight."""
 
 _LOGGER = logging.getLogger("litellm_antigravity")
 
@@ -260,7 +260,13 @@ class Started(Event):
 
 
 class Listener(Protocol):
-    """Somebody who wants to know."""
+    """Somebody who wants to know.
+
+    Attributes:
+        always: whether it wants every event, so that it need not be asked.
+    """
+
+    always: bool
 
     def wants(self) -> bool:
         """Return whether it would do anything with an event now; asked often."""
@@ -273,14 +279,14 @@ class Listener(Protocol):
 
 Listeners: TypeAlias = "tuple[Listener, ...]"
 
-_listeners: Listeners = ()  # replaced as a whole: readers hold no lock
+_listeners: Listeners = ()  # replaced as a whole: readers hold no lock; those that want every event come first
 
 
 def listen(listener: Listener) -> None:
     """Tell a listener of every event from now on; once, however often this is called."""
     global _listeners  # noqa: PLW0603 - one place for the process, as for its log
     if listener not in _listeners:
-        _listeners = (*_listeners, listener)
+        _listeners = (listener, *_listeners) if listener.always else (*_listeners, listener)
 
 
 def stop_listening(listener: Listener) -> None:
@@ -292,7 +298,7 @@ def stop_listening(listener: Listener) -> None:
 def wanted() -> bool:
     """Return whether anybody wants to know."""
     for listener in _listeners:  # noqa: SIM110 - a generator would cost more than the rest
-        if listener.wants():
+        if listener.always or listener.wants():
             return True
     return False
 
@@ -300,7 +306,7 @@ def wanted() -> bool:
 def emit(event: Event) -> None:
     """Tell everybody who wants to know."""
     for listener in _listeners:
-        if listener.wants():
+        if listener.always or listener.wants():
             try:
                 listener.hear(event)
             except Exception:

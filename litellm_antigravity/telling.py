@@ -32,25 +32,21 @@ def tell_choice(lease: Lease, asked: LeaseRequest, strategy: str, inputs: events
     )
 
 
-def tell_wait(asked: LeaseRequest, wait: Wait, earliest: float, why: events.WaitsFor) -> None:
-    """Tell that a request waits.
+def told(wait: Wait, asked: LeaseRequest, earliest: float, why: events.WaitsFor) -> Wait:
+    """Return how a request waits; whoever wants to know has been told of it.
 
     Args:
-        asked: by it.
         wait: how long it sleeps.
+        asked: by it.
         earliest: seconds until the first account is back.
         why: see `events.WaitsFor`.
     """
-    events.emit(
-        events.Waited(
-            model=asked.model,
-            family=asked.family,
-            seconds=wait.seconds,
-            earliest=earliest,
-            why=why,
-            request_id=asked.request_id,
+    if events.wanted():
+        model, family, slept, called = asked.model, asked.family, wait.seconds, asked.request_id
+        events.emit(
+            events.Waited(model=model, family=family, seconds=slept, earliest=earliest, why=why, request_id=called)
         )
-    )
+    return wait
 
 
 def tell_usage(lease: Lease, usage: object) -> None:
@@ -75,4 +71,4 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and 0 <= value < 10**9 else 0
 
 
-__all__ = ["tell_choice", "tell_usage", "tell_wait"]
+__all__ = ["tell_choice", "tell_usage", "told"]

@@ -17,7 +17,7 @@ from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.in_flight import busy_pause
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
-from litellm_antigravity.telling import tell_wait
+from litellm_antigravity.telling import told
 from litellm_antigravity.wording import all_busy, all_limited, nowhere_available, refused_by_all
 
 
@@ -74,16 +74,11 @@ class Waiting:
     def in_turn(self, asked: LeaseRequest, seconds: float, now: float, at_most: float, why: events.WaitsFor) -> Wait:
         """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
         wait = Wait(self._store.claim_turn(asked.family, now + seconds, now + at_most) - now)
-        if events.wanted():
-            tell_wait(asked, wait, seconds, why)
-        return wait
+        return told(wait, asked, seconds, why)
 
     def for_turn(self, asked: LeaseRequest, turn: Turn) -> Wait:
         """Return how long to wait until an account takes one more newcomer."""
-        wait = Wait(turn.seconds, turn.account_id)
-        if events.wanted():
-            tell_wait(asked, wait, turn.seconds, "turn")
-        return wait
+        return told(Wait(turn.seconds, turn.account_id), asked, turn.seconds, "turn")
 
     def while_busy(self, asked: LeaseRequest, busy: Busy) -> Wait:
         """Return how long to wait before another look at accounts that have enough in flight.
@@ -92,10 +87,7 @@ class Waiting:
             AllAccountsLimitedError: when the request has waited for as long as it may.
         """
         if (pause := busy_pause(asked.waited)) <= self._at_most(asked):
-            wait = Wait(pause)
-            if events.wanted():
-                tell_wait(asked, wait, pause, "busy")
-            return wait
+            return told(Wait(pause), asked, pause, "busy")
         seconds = self._store.in_flight.seconds_to_an_end(busy.account_ids)
         raise all_busy(len(busy.account_ids), asked.model, seconds)
 

@@ -28,6 +28,8 @@ BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"
 class Ear:
     """Keeps what it hears, as long as it wants to."""
 
+    always = False
+
     def __init__(self) -> None:
         self.heard: list[events.Event] = []
         self.is_open = True

@@ -19,12 +19,13 @@ from serving import MESSAGES, MODEL, fields_of
 from support import ROOT
 
 from litellm_antigravity import Settings
-from litellm_antigravity.accounts import Account, StaticToken, static_accounts
+from litellm_antigravity.accounts import Account, StaticToken
 from litellm_antigravity.cli import cli
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.observability.collecting import MOST_NAMES, REMOVED, Collector
 from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.exposition import exposed
+from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.observability.series import COUNTERS, SERIES
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.simulator import Simulator
@@ -201,8 +202,8 @@ def collected(number: int, folder: Path) -> str:
             for family in ("claude", "gemini"):
                 counts.add(f"{name}\t{account.id} {account.label}\t{family}", 3)
         counts.add(f"refusals\t{account.id} {account.label}\tclaude\tquota")
-    snapshots = [static_accounts(*made).current()]
-    collector = Collector(lambda: snapshots, store, counts, rules, lambda: 2000.0)
+    known = KnownAccounts(tuple(made))
+    collector = Collector(lambda: known, store, counts, rules, lambda: 2000.0)
     return exposed(collector.collect(), openmetrics=False)
 
 
@@ -217,8 +218,8 @@ def test_both_formats_are_read_by_prometheus_own_parsers() -> None:
     store, rules = MemoryStore(), VitalsRules()
     store.extend_cooldown(Cooldown(odd.id, "*", float("inf"), "banned", 1000.0, fact=True))
     store.extend_cooldown(Cooldown(odd.id, "claude", 4000.0, "what a file says", 1000.0, fact=True))
-    snapshots = [static_accounts(odd).current()]
-    families = Collector(lambda: snapshots, store, Counts(Path("/nowhere")), rules, lambda: 2000.0).collect()
+    known = KnownAccounts((odd,))
+    families = Collector(lambda: known, store, Counts(Path("/nowhere")), rules, lambda: 2000.0).collect()
     for parse, newer in ((openmetrics, True), (prometheus, False)):
         read = {
             (one.name, tuple(one.labels.values())): one.value

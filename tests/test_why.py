@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from litellm.integrations.custom_logger import CustomLogger
 from processes import Agent
+from proxy import until
 from pydantic import SecretStr
 from serving import MESSAGES, MODEL, fields_of, settings_of
 from support import NOW, FakeClock
@@ -131,15 +132,19 @@ def taken_of(pool: AccountPool) -> Lease | Wait | str:
 
 
 @pytest.fixture
-def ring(tmp_path: Path) -> Iterator[Ring]:
-    made = Ring(tmp_path / "state")
-    listener = Remembering(made, VitalsRules(), lambda: NOW)
-    events.listen(listener)
+def listener(tmp_path: Path) -> Iterator[Remembering]:
+    made = Remembering(Ring(tmp_path / "state"), VitalsRules(), lambda: NOW)
+    events.listen(made)
     yield made
-    events.stop_listening(listener)
+    events.stop_listening(made)
 
 
-def test_the_ring_keeps_the_last_decisions_in_a_file_that_does_not_grow(ring: Ring, tmp_path: Path) -> None:
+def kept_by(listener: Remembering, request_id: str | None = None) -> list[dict[str, Any]]:
+    listener.flush()
+    return remembered(listener.ring, request_id)
+
+
+def test_the_ring_keeps_the_last_decisions_in_a_file_that_does_not_grow(listener: Remembering, tmp_path: Path) -> None:
     pool = AccountPool(
         Settings(oauth_client_id="a", oauth_client_secret="b"),
         accounts=accounts_for(random.Random(1)),
@@ -148,16 +153,16 @@ def test_the_ring_keeps_the_last_decisions_in_a_file_that_does_not_grow(ring: Ri
     )
     for number in range(SLOTS + 20):
         pool.try_acquire(LeaseRequest(CLAUDE, request_id=f"call-{number:06}"))
-    kept = remembered(ring)
+    kept = kept_by(listener)
     assert len(kept) == SLOTS
     assert [one["request_id"] for one in kept] == [f"call-{number:06}" for number in range(20, SLOTS + 20)]
     [file] = (tmp_path / "state" / "decisions").iterdir()
     assert file.stat().st_size == (SLOTS + 1) * SLOT_BYTES
     assert file.stat().st_mode & 0o777 == 0o600
-    assert len(remembered(ring, "call-000100")) == 1
+    assert len(kept_by(listener, "call-000100")) == 1
 
 
-def test_a_decision_of_a_thousand_accounts_with_long_names_fits_into_its_slot(ring: Ring) -> None:
+def test_a_decision_of_a_thousand_accounts_with_long_names_fits_into_its_slot(listener: Remembering) -> None:
     made = [
         Account.create(f"{number}{'x' * 60}@{'example' * 8}.com", secret(number), label="\u00e4" * 300)
         for number in range(1000)
@@ -169,11 +174,12 @@ def test_a_decision_of_a_thousand_accounts_with_long_names_fits_into_its_slot(ri
         clock=FakeClock(),
     )
     pool.try_acquire(LeaseRequest("claude-" + "y" * 2000, request_id="z" * 500))
-    [kept] = remembered(ring)
+    [kept] = kept_by(listener)
     assert kept["accounts"] == 1000
 
 
-def test_what_is_no_record_of_ours_is_left_out(ring: Ring, tmp_path: Path) -> None:
+def test_what_is_no_record_of_ours_is_left_out(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "state")
     ring.open()
     ring.add({"t": NOW, "k": "probed"})
     [file] = (tmp_path / "state" / "decisions").iterdir()
@@ -221,7 +227,7 @@ def test_litellm_s_spend_logs_get_the_account_and_the_reason(
     asyncio.run(run())
     reason = {"antigravity_account": "us***1@example.com", "antigravity_why": "next"}
     assert seen == [{"team": "a", **reason}, {"team": "a", **reason, "antigravity_why": "current"}, {"team": "a"}]
-    assert OBSERVER.ring is None
+    assert not OBSERVER.is_remembering
 
 
 def test_the_command_tells_the_last_decisions_and_those_of_one_request(
@@ -238,6 +244,7 @@ def test_the_command_tells_the_last_decisions_and_those_of_one_request(
             assert result.exit_code == 0, result.output
             return result.output
 
+        until(lambda: len(json.loads(why("--last", "20", "--json"))) == 7)  # written a moment later
         last = json.loads(why("--last", "20", "--json"))
         told = [one["what"] for one in last]
         assert told == ["chosen", "refreshed", "refused", "benched", "switched", "chosen", "refreshed"]

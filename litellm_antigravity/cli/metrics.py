@@ -17,13 +17,14 @@ def metrics(openmetrics: bool) -> None:
     from litellm_antigravity.observability.collecting import Collector
     from litellm_antigravity.observability.counts import Counts
     from litellm_antigravity.observability.exposition import exposed
+    from litellm_antigravity.observability.known import KnownAccounts
     from litellm_antigravity.settings import Settings
 
     pool = pool_to_look_at(Settings())
     try:
-        snapshots = [pool.accounts.current()]
+        known = KnownAccounts(pool.accounts.current().accounts)
         counts = Counts(pool.settings.state_dir)
-        collector = Collector(lambda: snapshots, pool.store, counts, pool.rules, pool.clock.time, tidy=False)
+        collector = Collector(lambda: known, pool.store, counts, pool.rules, pool.clock.time, tidy=False)
         click.echo(exposed(collector.collect(), openmetrics=openmetrics), nl=False)
     finally:
         pool.store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from typing import Any, Final
@@ -29,6 +30,7 @@ class Observer:
         self._counting: Counting | None = None
         self._remembering: Remembering | None = None
         self._settings: Settings | None = None
+        self._is_registered = False
 
     def use(self, settings: Settings, *, in_proxy: bool) -> None:
         """Listen as these settings say from now on; opens nothing.
@@ -47,6 +49,9 @@ class Observer:
             self._counting = self._remembering = None
             if settings.statistics == "always" or (settings.statistics == "proxy" and in_proxy):
                 self._counting = Counting(Counts(settings.state_dir))
+                if not self._is_registered:
+                    atexit.register(self.flush)
+                    self._is_registered = True
                 self._remembering = Remembering(Ring(settings.state_dir), VitalsRules.of(settings), time.time)
                 events.listen(self._counting)
                 events.listen(self._remembering)
@@ -58,8 +63,21 @@ class Observer:
 
     @property
     def ring(self) -> Ring | None:
-        """The last decisions; ``None`` where none are remembered."""
-        return None if self._remembering is None else self._remembering.ring
+        """The last decisions, those of a moment ago as well; ``None`` where none are remembered."""
+        if self._remembering is None:
+            return None
+        self._remembering.flush()
+        return self._remembering.ring
+
+    @property
+    def is_remembering(self) -> bool:
+        """Whether decisions are remembered."""
+        return self._remembering is not None
+
+    def flush(self) -> None:
+        """Write down what was decided a moment ago: called when the process ends."""
+        if self._remembering is not None:
+            self._remembering.flush()
 
 
 OBSERVER = Observer()
@@ -74,7 +92,7 @@ def note_reason(logging_obj: Any, lease: Lease) -> None:
         lease: that served it.
     """
     metadata = params_of(logging_obj.model_call_details).get("metadata")
-    if OBSERVER.ring is None or not isinstance(metadata, dict):
+    if not OBSERVER.is_remembering or not isinstance(metadata, dict):
         return
     known = metadata.get(_SPEND_LOGS)
     said = {"antigravity_account": mask_emails(lease.account.label), "antigravity_why": lease.why}

@@ -29,6 +29,7 @@ from litellm_antigravity.observability.decisions import remembered
 from litellm_antigravity.observability.explaining import explain
 from litellm_antigravity.observability.exposition import OPENMETRICS, PROMETHEUS, exposed
 from litellm_antigravity.observability.flying import in_flight
+from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.observability.ring import Ring
 from litellm_antigravity.observability.status import FORMAT, Moment, Target, families_of, status_of
 from litellm_antigravity.pool import AccountPool
@@ -134,20 +135,21 @@ class _Views:
     def _pool(self) -> AccountPool:
         return self._handler.dispatcher.pool
 
-    def _snapshots(self) -> list[AccountsSnapshot]:
+    def _known(self) -> KnownAccounts:
         groups = self._handler.routing.groups().values()
-        return [*_in_file(self._pool), *(group.current() for group in groups)]
+        own = [account for one in _in_file(self._pool) for account in one.accounts]
+        return KnownAccounts.of(own, [account for group in groups for account in group.current().accounts])
 
     def _moment(self) -> Moment:
-        pool, snapshots = self._pool, self._snapshots()
-        flying = in_flight(pool.store, [account.id for one in snapshots for account in one.accounts])
-        return Moment(pool.clock.time(), pool.store.refresh(), pool.rules, snapshots, flying)
+        pool, known = self._pool, self._known()
+        flying = in_flight(pool.store, [account.id for account in known.all])
+        return Moment(pool.clock.time(), pool.store.refresh(), pool.rules, known, flying)
 
     def metrics(self, asked: _Asked) -> tuple[str, str]:
         """Return all series, in the format that is asked for."""
         pool, newer = self._pool, "application/openmetrics-text" in asked.accept
         counts = OBSERVER.counts or Counts(pool.settings.state_dir)
-        collector = Collector(self._snapshots, pool.store, counts, pool.rules, pool.clock.time)
+        collector = Collector(self._known, pool.store, counts, pool.rules, pool.clock.time)
         return exposed(collector.collect(), openmetrics=newer), OPENMETRICS if newer else PROMETHEUS
 
     def status(self, _asked: _Asked) -> tuple[str, str]:

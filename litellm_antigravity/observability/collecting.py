@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
-from litellm_antigravity.accounts import Account, AccountsSnapshot
+from litellm_antigravity.accounts import Account
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
 from litellm_antigravity.masking import mask_emails
 from litellm_antigravity.models import FAMILIES
@@ -15,6 +15,7 @@ from litellm_antigravity.observability.counting import counted
 from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.exposition import Samples
 from litellm_antigravity.observability.flying import in_flight
+from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.observability.series import Series
 from litellm_antigravity.refusals import RefusalKind
 from litellm_antigravity.selection.availability import active_cooldowns
@@ -42,7 +43,7 @@ class Collector:
     """Collects all series.
 
     Args:
-        snapshots: gives the accounts: of the accounts file, and of each pinned group.
+        known: gives the accounts.
         store: the shared state.
         counts: of all processes.
         rules: of health and bucket.
@@ -52,7 +53,7 @@ class Collector:
 
     def __init__(
         self,
-        snapshots: Callable[[], Sequence[AccountsSnapshot]],
+        known: Callable[[], KnownAccounts],
         store: Ledger,
         counts: Counts,
         rules: VitalsRules,
@@ -60,7 +61,7 @@ class Collector:
         *,
         tidy: bool = True,
     ) -> None:
-        self._snapshots = snapshots
+        self._known = known
         self._store = store
         self._counts = counts
         self._rules = rules
@@ -69,16 +70,13 @@ class Collector:
 
     def collect(self) -> Families:
         """Return every series with its numbers; may touch the disk."""
-        accounts: dict[str, Account] = {}
-        for snapshot in self._snapshots():
-            for account in snapshot.accounts:
-                accounts.setdefault(account.id, account)
+        known = self._known()
         totals = counted(self._counts.totals(tidy=self._tidy))
-        names = _names(accounts.values(), totals)
+        names = _names(known.all, totals)
         view, now = self._store.refresh(), self._now()
         families: Families = [(one, _named(one, samples, names)) for one, samples in totals.items()]
-        families += _of_accounts(accounts.values(), view, names, self._rules, now)
-        flying = in_flight(self._store, accounts)
+        families += _of_accounts(known, view, names, self._rules, now)
+        flying = in_flight(self._store, [account.id for account in known.all])
         under_way = [((names.get(account_id, REMOVED),), float(number)) for account_id, number in flying.items()]
         families.append((series.IN_FLIGHT, _summed(under_way)))
         families.append((series.QUOTA_LEFT, {}))
@@ -135,7 +133,7 @@ def state_of(account: Account, cooldowns: Iterable[Cooldown], family: str, now: 
 
 
 def _of_accounts(
-    accounts: Iterable[Account], view: StateView, names: Mapping[str, str], rules: VitalsRules, now: float
+    known: KnownAccounts, view: StateView, names: Mapping[str, str], rules: VitalsRules, now: float
 ) -> Families:
     available: dict[tuple[str, ...], float] = {}
     cooldowns: dict[tuple[str, ...], float] = {}
@@ -143,12 +141,12 @@ def _of_accounts(
     bucket: dict[tuple[str, ...], float] = {}
     last_used: dict[tuple[str, ...], float] = {}
     states: dict[tuple[str, ...], float] = {(family, state): 0.0 for family in FAMILIES for state in STATES}
-    fresh = Vitals.fresh(rules)
-    for account in accounts:
+    fresh, own = Vitals.fresh(rules), {account.id for account in known.own}
+    for account in known.all:
         active = active_cooldowns(account, view, now)
         for family in FAMILIES:
             state = state_of(account, active, family, now)
-            states[family, state] += 1
+            states[family, state] += account.id in own
             if (name := names.get(account.id)) is not None:
                 available[name, family] = float(state == "ready")
         if (name := names.get(account.id)) is None:

@@ -21,6 +21,8 @@ class Counting:
         counts: of this process.
     """
 
+    always = True
+
     def __init__(self, counts: Counts) -> None:
         self.counts = counts
 
@@ -30,18 +32,19 @@ class Counting:
 
     def hear(self, event: events.Event) -> None:
         """Count an event, if it is one that is counted."""
-        count = _RULES.get(type(event))
-        if count is not None:
+        kind = type(event)
+        of_account = _OF_ACCOUNTS.get(kind)
+        if of_account is not None:  # as for most events; few calls, since every request comes by here
+            what, field = of_account
+            about = event.about  # type: ignore[attr-defined]  # `_OF_ACCOUNTS` has events of accounts only
+            # An account is its id and its label: who reads the counts may have no list that it is in.
+            name = f"{what}\t{about.account_id} {about.account}\t{about.family}"
+            self.counts.add(name if field is None else f"{name}\t{getattr(event, field)}")
+        elif (count := _OTHERS.get(kind)) is not None:
             count(self, event)
 
     def _add(self, what: Series, *labels: str, amount: float = 1.0) -> None:
         self.counts.add(_SEPARATOR.join((what.name, *labels)), amount)
-
-    # An account's place is its id and its label: who reads the counts may have no list that it is in.
-
-    def _on_account(self, what: Series, event: events.AccountEvent, *labels: str) -> None:
-        about = event.about
-        self.counts.add(_SEPARATOR.join((what.name, _account(about), about.family, *labels)), 1.0)
 
     def _chosen(self, event: events.Chosen) -> None:
         self.counts.open()  # here alone: who chooses may touch the disk
@@ -55,33 +58,34 @@ class Counting:
         self._add(series.WAIT_SECONDS, event.family, event.why, amount=max(0.0, event.seconds))
 
     def _used(self, event: events.Used) -> None:
-        account, family = _account(event.about), event.about.family
+        about = event.about
+        account = f"{about.account_id} {about.account}"
         for kind, number in (("input", event.sent), ("cached", event.cached), ("output", event.made)):
             if number:
-                self._add(series.TOKENS, account, family, kind, amount=float(number))
+                self._add(series.TOKENS, account, about.family, kind, amount=float(number))
 
     def _refreshed(self, event: events.Refreshed) -> None:
         self._add(series.REFRESHES, f"{event.account_id} {event.account}")
 
 
-def _account(about: events.About) -> str:
-    return f"{about.account_id} {about.account}"
+_OF_ACCOUNTS: Final[Mapping[type[events.Event], tuple[str, str | None]]] = {
+    events.Sent: (series.REQUESTS.name, None),
+    events.Served: (series.SERVED.name, None),
+    events.Refused: (series.REFUSALS.name, "kind"),
+    events.Switched: (series.SWITCHES.name, "kind"),
+    events.Benched: (series.BENCHED.name, "kind"),
+    events.Probed: (series.PROBES.name, None),
+    events.OutOfRetries: (series.NO_RETRIES.name, None),
+}
+"""Events that are counted for an account and a family: the series, and the field of one more label, if it has one."""
 
-
-_RULES: Final[Mapping[type[events.Event], Callable[[Counting, Any], None]]] = {
+_OTHERS: Final[Mapping[type[events.Event], Callable[[Counting, Any], None]]] = {
     events.Chosen: Counting._chosen,
-    events.Sent: lambda counting, event: counting._on_account(series.REQUESTS, event),
-    events.Served: lambda counting, event: counting._on_account(series.SERVED, event),
-    events.Refused: lambda counting, event: counting._on_account(series.REFUSALS, event, event.kind),
-    events.Switched: lambda counting, event: counting._on_account(series.SWITCHES, event, event.kind),
-    events.Benched: lambda counting, event: counting._on_account(series.BENCHED, event, event.kind),
-    events.Probed: lambda counting, event: counting._on_account(series.PROBES, event),
-    events.OutOfRetries: lambda counting, event: counting._on_account(series.NO_RETRIES, event),
-    events.OutOfCapacity: lambda counting, event: counting._add(series.NO_CAPACITY, event.family),
-    events.Back: lambda counting, event: counting._add(series.BACK, event.how),
     events.Waited: Counting._waited,
     events.Used: Counting._used,
     events.Refreshed: Counting._refreshed,
+    events.OutOfCapacity: lambda counting, event: counting._add(series.NO_CAPACITY, event.family),
+    events.Back: lambda counting, event: counting._add(series.BACK, event.how),
 }
 
 

@@ -151,7 +151,8 @@ class Counts(ForkAware):
         if gone and may_write:
             _write_totals(self._directory / _TOTALS, totals, [path.name for path in gone])
             for path in gone:  # a page that stays, because this process is killed here, is known as summed
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
         _add(sums, totals)
         _add(sums, self._own())
         return sums

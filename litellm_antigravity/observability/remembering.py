@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 import os
 import re
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from litellm_antigravity import events
 from litellm_antigravity.accounts import Account
+from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.masking import mask_emails, shown
-from litellm_antigravity.observability.ring import LONGEST_ID, Ring
+from litellm_antigravity.observability.ring import LONGEST_ID, SLOTS, Ring
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 
 MOST_ACCOUNTS: Final = 4
@@ -22,8 +27,15 @@ _PLAIN_ID: Final = re.compile(rf"[0-9a-f-]{{1,{LONGEST_ID}}}")
 _NOT_TOLD: Final = (events.Sent, events.Served, events.Used, events.Started)  # what most requests do anyway
 
 
-class Remembering:
-    """Puts what it hears into the ring.
+_LOOK_SECONDS: Final = 0.25  # between two looks of the thread for something to write
+_QUIET_LOOKS: Final = 40  # after so many it ends
+
+_Seen: TypeAlias = "tuple[Account, Vitals, tuple[Cooldown, ...] | None]"
+_Heard: TypeAlias = "tuple[float, events.Event, tuple[_Seen, ...]]"
+
+
+class Remembering(ForkAware):
+    """Puts what it hears into the ring, a moment later and in a thread of its own: no request waits for that.
 
     Args:
         ring: of this process.
@@ -31,11 +43,27 @@ class Remembering:
         now: the wall clock.
     """
 
+    always = True
+    _fork_rank = 15  # its lock is held while the ring's is taken
+
     def __init__(self, ring: Ring, rules: VitalsRules, now: Callable[[], float]) -> None:
         self.ring = ring
         self._fresh = Vitals.fresh(rules)
         self._rules = rules
         self._now = now
+        self._after_fork_in_child()
+        self._watch_forks()
+
+    def _before_fork(self) -> None:
+        self._writing.acquire()
+
+    def _after_fork_in_parent(self) -> None:
+        self._writing.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._writing = threading.Lock()
+        self._heard: deque[_Heard] = deque(maxlen=SLOTS)  # older ones would be written over anyway
+        self._writer: threading.Thread | None = None
 
     def wants(self) -> bool:
         """Return whether it remembers: always."""
@@ -44,34 +72,68 @@ class Remembering:
     def hear(self, event: events.Event) -> None:
         """Remember an event, if it is a decision or changes the next one."""
         if isinstance(event, events.Chosen):
-            self._chosen(event)
+            self._heard.append((event.inputs.now, event, self._seen(event)))
+            if self._writer is None:
+                self._begin_writing()
         elif not isinstance(event, _NOT_TOLD):
-            self.ring.add({"t": round(self._now(), 3), "k": type(event).__name__.lower(), **_fields(event)})
+            self._heard.append((self._now(), event, ()))
 
-    def _chosen(self, event: events.Chosen) -> None:
-        self.ring.open()  # here alone: who chooses may touch the disk
-        about, availability = event.about, event.inputs.availability
+    def _begin_writing(self) -> None:
+        writer = threading.Thread(target=self._write, name="antigravity-decisions", daemon=True)
+        try:
+            writer.start()
+        except RuntimeError:  # no thread to be had: whoever reads in this process has it written
+            return
+        self._writer = writer
+
+    def _write(self) -> None:
+        quiet = 0
+        while quiet < _QUIET_LOOKS:
+            time.sleep(_LOOK_SECONDS)
+            quiet = 0 if self._heard else quiet + 1
+            self.flush()
+        self._writer = None  # the next decision begins anew
+        self.flush()
+
+    def flush(self) -> None:
+        """Write down what was heard; may touch the disk."""
+        with self._writing:
+            if self._heard:
+                self.ring.open()
+            while self._heard:
+                at, event, seen = self._heard.popleft()
+                if isinstance(event, events.Chosen):
+                    self._put(at, event, seen)
+                else:
+                    self.ring.add({"t": round(at, 3), "k": type(event).__name__.lower(), **_fields(event)})
+
+    def _seen(self, event: events.Chosen) -> tuple[_Seen, ...]:
+        """Return what the choice has seen of some accounts: values that do not change any more."""
+        availability, view = event.inputs.availability, event.inputs.view
         accounts = availability.snapshot.enabled[:MOST_ACCOUNTS]
-        mine = availability.snapshot.by_id.get(about.account_id)
-        if mine is not None and mine not in accounts:
+        mine = availability.snapshot.by_id.get(event.about.account_id)
+        if mine is not None and all(one is not mine for one in accounts):
             accounts = (mine, *accounts[: MOST_ACCOUNTS - 1])
-        inputs = [self._numbers(account, event.inputs) for account in accounts]
+        return tuple((one, view.vitals.get(one.id, self._fresh), availability.benched.get(one.id)) for one in accounts)
+
+    def _put(self, at: float, event: events.Chosen, seen: tuple[_Seen, ...]) -> None:
         record = {
-            "t": round(event.inputs.now, 3),
+            "t": round(at, 3),
             "k": "chosen",
-            "x": about.account_id,
-            **_about(about),
+            "x": event.about.account_id,
+            **_about(event.about),
             "s": event.strategy,
             "w": event.why,
             "n": [event.free, event.enabled, event.tried],
             "p": os.getpid(),
         }
-        if not self.ring.add({**record, "i": inputs}):
+        if not self.ring.add({**record, "i": [self._numbers(*one, at) for one in seen]}):
             self.ring.add(record)  # names of 48 characters may be long in bytes
 
-    def _numbers(self, account: Account, inputs: events.Inputs) -> list[object]:
+    def _numbers(
+        self, account: Account, vitals: Vitals, benched: tuple[Cooldown, ...] | None, now: float
+    ) -> list[object]:
         """Return name, health, tokens, seconds since the last use, and what benches it for how long."""
-        now, vitals = inputs.now, inputs.view.vitals.get(account.id, self._fresh)
         idle = None if vitals.last_used is None else round(now - vitals.last_used, 1)
         numbers = [
             _name(account.label),
@@ -79,7 +141,6 @@ class Remembering:
             round(vitals.tokens_now(now, self._rules), 1),
             idle,
         ]
-        benched = inputs.availability.benched.get(account.id)
         if not benched:
             return numbers
         longest = max(benched, key=lambda one: one.until)

@@ -107,7 +107,8 @@ class Ring(ForkAware):
     def _forget_oldest(self) -> None:
         files = sorted(_files(self._directory), key=_written_at)
         for path in files[: max(0, len(files) - MOST_FILES + 1)]:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process has, or has it open on Windows
+                path.unlink()
 
     def add(self, record: Mapping[str, object]) -> bool:
         """Keep a record; touches no disk. Return whether it is kept: there has to be a file, and it has to fit.

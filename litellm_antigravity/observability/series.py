@@ -110,7 +110,9 @@ IN_FLIGHT: Final = Series("in_flight_requests", "gauge", "Requests that are unde
 QUOTA_LEFT: Final = Series(
     "quota_left_ratio", "gauge", "What is left of a quota, from 0 to 1.", ("account", "pool", "window"), "ratio"
 )
-ACCOUNTS: Final = Series("accounts", "gauge", "Accounts by what they can do for the family.", ("family", "state"))
+ACCOUNTS: Final = Series(
+    "accounts", "gauge", "Accounts of the accounts file by what they can do for the family.", ("family", "state")
+)
 PROCESSES: Final = Series("processes", "gauge", "Living processes that use the shared state.")
 SHARED: Final = Series("state_shared", "gauge", "Whether the shared state can be used; 0 on memory alone.")
 BUDGET: Final = Series("retry_budget_tokens", "gauge", "What is left of the host's retry budget.")

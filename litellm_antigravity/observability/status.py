@@ -7,7 +7,7 @@ whoever owns the machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.models import FAMILIES, canonical_model, family_of
 from litellm_antigravity.observability.collecting import state_of
+from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.selection.availability import Availability, active_cooldowns
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.state.backend import StoreStatus
@@ -55,24 +56,20 @@ class Moment:
         now: epoch seconds.
         view: of the shared state.
         rules: of health and bucket.
-        snapshots: of the accounts: of the accounts file, and of each pinned group.
+        known: the accounts.
         in_flight: requests under way, by account.
     """
 
     now: float
     view: StateView
     rules: VitalsRules
-    snapshots: Sequence[AccountsSnapshot]
+    known: KnownAccounts
     in_flight: Mapping[str, int]
 
     @property
     def accounts(self) -> dict[str, Account]:
-        """All accounts by id, each once."""
-        found: dict[str, Account] = {}
-        for snapshot in self.snapshots:
-            for account in snapshot.accounts:
-                found.setdefault(account.id, account)
-        return found
+        """All accounts by id."""
+        return {account.id: account for account in self.known.all}
 
 
 def accounts_of(moment: Moment) -> list[dict[str, Any]]:
@@ -129,7 +126,7 @@ def _cooled(cooldown: Cooldown | None, now: float) -> dict[str, Any]:
 def families_of(moment: Moment) -> list[dict[str, Any]]:
     """Return how many accounts are free for each family, and when the next one is; names nobody."""
     found = []
-    accounts = moment.accounts.values()
+    accounts = moment.known.own
     for family in FAMILIES:
         waits: list[float] = []
         for account in accounts:

@@ -13,12 +13,13 @@ from pydantic import SecretStr
 from rich.table import Table
 
 from litellm_antigravity import events
-from litellm_antigravity.accounts import Account, RefreshToken, static_accounts
+from litellm_antigravity.accounts import Account, RefreshToken
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.observability.collecting import Collector
 from litellm_antigravity.observability.counting import Counting
 from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.exposition import exposed
+from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.observability.remembering import Remembering
 from litellm_antigravity.observability.ring import Ring
 from litellm_antigravity.selection.vitals import VitalsRules
@@ -90,8 +91,8 @@ def _much_to_collect(folder: Path) -> tuple[Callable[[], str], int]:
             for name in ("requests", "served"):
                 counts.add(f"{name}\t{account.id} {account.label}\t{family}", 3)
         counts.add(f"refusals\t{account.id} {account.label}\tclaude\tquota")
-    snapshots = [static_accounts(*accounts).current()]
-    collector = Collector(lambda: snapshots, store, counts, rules, time.time)
+    known = KnownAccounts(tuple(accounts))
+    collector = Collector(lambda: known, store, counts, rules, time.time)
 
     def collect() -> str:
         return exposed(collector.collect(), openmetrics=False)
