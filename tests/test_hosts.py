@@ -22,11 +22,11 @@ import pytest
 from pydantic import SecretStr
 from redis_servers import RedisServer, needs_server, until
 from serving import fields_of
-from support import run_python
+from support import FakeClock, run_python
 
 from litellm_antigravity.accounts import Account, AccountsFile, StaticToken, static_accounts
 from litellm_antigravity.clock import SystemClock
-from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.cooldowns import Capacity, Cooldown
 from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.errors import SettingsError
 from litellm_antigravity.lease import Lease, LeaseRequest
@@ -35,10 +35,13 @@ from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.backends import ledger_of
+from litellm_antigravity.state.courier import Courier
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.layers import QUESTION_SECONDS, JoinedStore
+from litellm_antigravity.state.redis_backend import RedisBackend, Write
 from litellm_antigravity.state.redis_connect import connect, described, place_of, target_of
 from litellm_antigravity.state.redis_link import RedisPlace
+from litellm_antigravity.state.rows import encode_capacity, encode_cooldown
 from litellm_antigravity.state.sealing import TokenSeal
 from litellm_antigravity.state.shared_tokens import TokenSharingStore
 from litellm_antigravity.wire.http import HttpClients
@@ -487,8 +490,6 @@ def _run_for_ever(server: RedisServer) -> None:
 
 def test_a_write_whose_answer_was_lost_is_not_done_again(hosts: Hosts) -> None:
     """As when a server dies, or the line, after the script has run: the naive way counts such a change twice."""
-    from litellm_antigravity.state.redis_backend import RedisBackend, Write
-
     backend = RedisBackend(hosts.server.place("lost"))
     client, lost = backend.link.client, [True]
     evalsha = client.evalsha
@@ -567,9 +568,6 @@ def test_what_somebody_else_writes_into_redis_is_looked_at_as_strictly_as_rows_o
 
 
 def test_ten_thousand_rows_reach_a_host_that_comes_later(hosts: Hosts) -> None:
-    from litellm_antigravity.state.redis_backend import RedisBackend, Write
-    from litellm_antigravity.state.rows import encode_cooldown
-
     backend = RedisBackend(hosts.server.place(hosts.namespace))
     rows = [Write(f"cooldown/{n}/claude", None, encode_cooldown(cooled(str(n)))) for n in range(10_000)]
     for start in range(0, len(rows), 500):
@@ -578,6 +576,31 @@ def test_ten_thousand_rows_reach_a_host_that_comes_later(hosts: Hosts) -> None:
     until(lambda: len(one.refresh().cooldowns) == 10_000)
     one.extend_cooldown(cooled("new"))
     until(lambda: b"cooldown/new/claude" in hosts.rows())
+
+
+def test_a_courier_lets_go_of_what_is_over_and_takes_up_what_comes_again(hosts: Hosts) -> None:
+    """Names come from requests: what is remembered of them is not to grow for ever."""
+    clock = FakeClock()
+    disk, backend = DiskStore(hosts.folder / "one"), RedisBackend(hosts.server.place(hosts.namespace))
+    courier = Courier(lambda operation: operation(disk.replica), backend, clock, RULES)
+    for number in range(30):
+        disk.hold_capacity(f"model-{number}", clock.time(), 10.0)
+    courier.carry(listen=True)
+    assert len(courier) == 30
+    assert len(hosts.rows()) == 31
+    clock.advance(60.0)
+    courier.carry(listen=True)
+    assert len(courier) == 0
+    assert len(hosts.rows()) <= 2  # the last one stays, and is no harm
+    other = RedisBackend(hosts.server.place(hosts.namespace))
+    row = Capacity("model-3", time.time() + 10.0, time.time())  # by the server's clock
+    other.update(["capacity/model-3"], lambda _: {"capacity/model-3": encode_capacity(row)})
+    for _ in range(2):
+        courier.carry(listen=True)
+    held = disk.refresh().capacity.get("model-3")
+    assert held is not None
+    assert held.remaining(clock.time()) > 0
+    disk.close()
 
 
 def test_a_forked_child_meets_the_others_over_lines_of_its_own(hosts: Hosts) -> None:

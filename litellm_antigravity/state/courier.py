@@ -7,6 +7,7 @@ that has missed the last writes), it forgets what was agreed: then all rows are 
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ MAX_ROWS: Final = 20_000
 """More rows than that are not taken from Redis: whoever else writes to it cannot fill the host's memory."""
 
 _MAX_KEY_CHARS: Final = 400
-_AT_ONCE: Final = 200
+_AT_ONCE: Final = 500
 _UNHURRIED_SECONDS: Final = 0.25
-_SWEEP_SECONDS: Final = 60.0
+_SWEEP_SECONDS: Final = 10.0
 _LEAST_SHIFT_SECONDS: Final = 0.1
 
 OnHost = Callable[[Callable[[Replica], Any]], Any]
@@ -71,6 +72,9 @@ class Courier:
         self._swept_to = ""
         self._host: tuple[Replica | None, Position] = (None, START)
         self.start_over()
+
+    def __len__(self) -> int:
+        return len(self._ours)
 
     def start_over(self) -> None:
         """Forget what was agreed, and read everything again."""
@@ -255,36 +259,47 @@ class Courier:
                 self._take_page(_kind_of(same[0].key), {_name(one.key): one for one in same[start : start + _AT_ONCE]})
 
     def _take_page(self, joined: Joined[Any], moves: Mapping[str, _Move]) -> None:
-        kind = joined.kind
+        kind, others = joined.kind, dict.fromkeys(moves)
 
         def change(known: Mapping[str, Any]) -> Mapping[str, Any]:
-            # Those that somebody has changed meanwhile come again, with the next look.
-            return {
-                name: kind.decode(name, move.ours)
-                for name, move in moves.items()
-                if known[name] == _row(move.key, self._ours.get(move.key))
-            }
+            others.update(known)
+            fits = [name for name, one in moves.items() if known[name] == _row(one.key, self._ours.get(one.key))]
+            return {name: kind.decode(name, moves[name].ours) for name in fits}
 
         written = self._on_host(lambda replica: replica.update_all(kind, [*moves], change))
-        for name in written:
-            move = moves[name]
-            self._ours[move.key] = move.ours
-            self._agreed[move.key] = (move.ours, move.theirs)
+        for name, move in moves.items():
+            if name in written:
+                self._ours[move.key] = move.ours
+                self._agreed[move.key] = (move.ours, move.theirs)
+            elif others[name] is not None:  # somebody has changed it meanwhile, or it was let go of here
+                self._ours[move.key] = kind.encode(others[name])
+                self._pending[move.key] = None
 
     # What is over
 
     def _sweep(self) -> None:
-        """Delete what is over in Redis, a page now and then."""
+        """Delete what is over in Redis, and let go of it here: a page of each now and then."""
         now = self._clock.monotonic()
         if now - self._swept_at < _SWEEP_SECONDS:
             return
         self._swept_at = now
+        self._let_go()
         rows = self._remote.rows("", after=self._swept_to, limit=_AT_ONCE)
         self._swept_to = rows[-1].key if len(rows) == _AT_ONCE else ""
         view, time = self._on_host(lambda replica: replica.known()), self._clock.time()
         for row in rows:
             if joined_kind(row.key) is not None and is_over(row.key, row.text, time, view, lambda _: True):
                 self._remote.delete(row.key, row.text)
+
+    def _let_go(self) -> None:
+        # In the order in which they were learnt; those that are to stay go to the end.
+        for key in list(itertools.islice(self._ours, _AT_ONCE)):
+            text = self._ours.pop(key)
+            if key not in self._pending and self._is_over(key, text):
+                self._theirs.pop(key, None)
+                self._agreed.pop(key, None)
+            else:
+                self._ours[key] = text
 
 
 def _kind_of(key: str) -> Joined[Any]:

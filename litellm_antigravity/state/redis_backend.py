@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class RedisBackend:
         self.channel = place.key("changes")
         self.leases = RedisLeases(self.link)
         self._dropped = 0
-        self._requests = 0
+        self._requests = itertools.count()
         self.seen_at = 0.0
 
     # Reading
@@ -157,8 +158,7 @@ class RedisBackend:
                 raise TypeError(msg)
             wanted = PRESENT if blindly else ABSENT if known is None else known
             args += [_spelt(key), wanted, text or "", "-" if text is None else int(is_watched(key))]
-        self._requests += 1
-        request, did = f"{self.link.id}-{self._requests}", self.link.place.key(f"did:{self.link.id}")
+        request, did = f"{self.link.id}-{next(self._requests)}", self.link.place.key(f"did:{self.link.id}")
         life, number = ("", "") if since is None else map(str, since)
         mode = "all" if all_or_none else "each"
         reply = self.link.run(WRITE, [*self._keys, did], request, mode, self.channel, life, number, *args)
