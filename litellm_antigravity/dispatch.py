@@ -168,6 +168,7 @@ class Dispatcher:
                 if not isinstance(answer, Refusal):
                     self._note(step, began)
                     flow.reports.write(flow.retries.give, flow.budget.left)
+                    flow.reports.write(functools.partial(flow.pool.binder.answered, step.lease), flow.budget.left)
                     if step.lease.probes or not isinstance(answer, ReplyStream):
                         flow.reports.report(step.lease, SERVED, flow.budget.left)  # a stream is served at its end
                     return answer, step.lease
@@ -214,6 +215,9 @@ class Dispatcher:
         try:
             if flow.retries.must_give:
                 await self._threads.run(QUICK, lambda: flow.reports.write(flow.retries.give, flow.budget.left))
+            if flow.pool.binder.changes_anything(step.lease):
+                bind = functools.partial(flow.pool.binder.answered, step.lease)
+                await self._threads.run(QUICK, lambda: flow.reports.write(bind, flow.budget.left))
             if step.lease.probes or not isinstance(answer, AsyncReplyStream):
                 await flow.reports.areport(step.lease, SERVED, flow.budget.left)
         except BaseException:  # cancelled: nobody will read the stream
@@ -231,7 +235,7 @@ class Dispatcher:
         budget, reports = Budget(request.timeout, self.clock.monotonic), self._reports_for(request)
         failover = Failover(
             switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit,
-            sticky_wait=reports.pool.strategy.patience,
+            sticky_wait=reports.pool.patience(request.conversation),
             random=self._jitter,
             reply_failed=request.reply_failed,
         )

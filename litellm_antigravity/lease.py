@@ -23,6 +23,16 @@ class Served:
 
 
 SERVED: Final = Served()
+
+BOUND: Final = "bound"
+"""Why an account serves a request: its conversation is on it."""
+NEW: Final = "new"
+"""Its conversation begins there."""
+DETOUR: Final = "detour"
+"""Its conversation's own account cannot, and will be back soon."""
+REBOUND: Final = "rebound"
+"""Its conversation has left its account for good."""
+
 Outcome: TypeAlias = Served | Refusal
 
 
@@ -38,6 +48,8 @@ class LeaseRequest:
         patience: seconds that it may still take.
         account_id: the one account that may serve it, when somebody else has chosen.
         overdrawn: accounts whose last token another process has just taken.
+        conversation: the key of the conversation that the request belongs to, of at most 40 characters; ``None`` when
+            nothing says which.
         family: the quota family of the model.
     """
 
@@ -48,6 +60,7 @@ class LeaseRequest:
     patience: float = math.inf
     account_id: str | None = None
     overdrawn: frozenset[str] = frozenset()
+    conversation: str | None = None
     family: ModelFamily = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +79,8 @@ class Lease:
         since: when it was taken, in epoch seconds.
         probes: the cooldowns that this request probes; empty for an ordinary one.
         others: how many other accounts are free for it, that it has not tried.
+        conversation: the key of its conversation, if the account was chosen by that.
+        why: why this account: `BOUND`, `NEW`, `DETOUR`, `REBOUND`, or the strategy's own word.
     """
 
     account: Account
@@ -74,6 +89,8 @@ class Lease:
     since: float
     probes: tuple[Cooldown, ...] = ()
     others: int = 0
+    conversation: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ The one room that knows settings, accounts, shared state and selection. It knows
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import os
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from litellm_antigravity.accounts import AccountsFile, AccountSource, AccountsSnapshot
+from litellm_antigravity.binding import Binder
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.clients import Readiness
@@ -26,17 +28,18 @@ from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
 from litellm_antigravity.logs import LOGGER, decision, decisions_are_visible, show_decisions
-from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.presence import Announcer
 from litellm_antigravity.recording import Recorder
 from litellm_antigravity.selection.availability import Availabilities, Availability
+from litellm_antigravity.selection.bindings import BindingRules, Bound
 from litellm_antigravity.selection.named import Named, named_account
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategies import strategy_named
-from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, earliest_return
+from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, Strategy, earliest_return
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState, states_of
+from litellm_antigravity.state.backends import ledger_of
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
 from litellm_antigravity.state.view import StateView
 from litellm_antigravity.wording import all_disabled, all_limited, no_capacity, nowhere_available, refused_by_all
@@ -75,7 +78,7 @@ class AccountPool(ForkAware):
         self.clock = clock or SystemClock()
         self.accounts = accounts or AccountsFile(self.settings.accounts_file, clock=self.clock)
         self.rules = VitalsRules.of(self.settings)
-        self.store = store or _store_at(self.settings, self.clock, self.rules)
+        self.store = store or ledger_of(self.settings, self.clock, self.rules)
         self._pid = pid
         self._lock = threading.Lock()
         self._start_over()
@@ -92,6 +95,8 @@ class AccountPool(ForkAware):
         starts = Starts(self.settings, self.store, lambda: self.identity)
         self.strategy = strategy_named(self.settings.account_selection_strategy)(self.settings, starts)
         self._named = Named(self.strategy)
+        self.binder = Binder(self.store, self.clock, BindingRules.of(self.settings))
+        self._bound = Bound.of(self.settings, self.strategy, dict)
         self._announcer = Announcer(self.store, self.clock, lambda: self.identity, self.strategy, starts)
         self.recorder = Recorder(self.store, self.clock, self.rules)
         self._availabilities = Availabilities()
@@ -147,10 +152,13 @@ class AccountPool(ForkAware):
 
     def try_acquire(self, asked: LeaseRequest) -> Lease | Wait:
         """Choose an account now, or say how long to wait for one; raises what `acquire` does."""
+        asked = self._known(asked)
         if (lease := self._take_by_what_is_known(asked)) is not None:
             return lease
+        tries = itertools.count()
         while True:
             snapshot, view, now = self._snapshot(), self.store.refresh(), self.clock.time()
+            placed = self.binder.placed(view, next(tries))  # before the choice, which knows of them
             held = view.capacity.get(asked.model)
             if held is not None and (left := held.remaining(now)) > 0:
                 raise RequestRefusedError(no_capacity(asked.model, left))
@@ -159,6 +167,8 @@ class AccountPool(ForkAware):
                 return self._wait_or_probe(asked, availability, now)
             if isinstance(choice, Hold):
                 return self._in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience))
+            if choice.binds and not self.binder.claim(asked, choice, view, placed):
+                continue  # others have placed conversations in between
             if self.store.begin_request(choice.account_id, now, self.rules, require_token=choice.takes_token):
                 return self._lease(asked, choice, availability, now)
             # Another process has taken the last token in between.
@@ -176,16 +186,15 @@ class AccountPool(ForkAware):
         if (held := view.capacity.get(asked.model)) is not None and held.remaining(now) > 0:
             return None
         choice, availability = self._choose(asked, snapshot, view, now)
-        if isinstance(choice, Chosen) and self.store.begin_if_current(
-            choice.account_id, now, self.rules, require_token=choice.takes_token
-        ):
-            return self._lease(asked, choice, availability, now)
-        return None
+        if not isinstance(choice, Chosen) or choice.binds:
+            return None
+        current = self.store.begin_if_current(choice.account_id, now, self.rules, require_token=choice.takes_token)
+        return self._lease(asked, choice, availability, now) if current else None
 
     def _choose(
         self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView, now: float
     ) -> tuple[Choice, Availability]:
-        strategy = self.strategy if asked.account_id is None else self._named
+        strategy = self._strategy_for(asked)
         with self._lock:
             availability = self._availabilities.of(asked.model, snapshot, view, now)
             choice = strategy.choose(asked, view, availability, now)
@@ -193,61 +202,90 @@ class AccountPool(ForkAware):
                 strategy.taken(choice.account_id, asked.family)
         return choice, availability
 
+    def _known(self, asked: LeaseRequest) -> LeaseRequest:
+        """Return what a request asks without its conversation, where that keeps no account."""
+        return asked if asked.conversation is None or self._bound is not None else replace(asked, conversation=None)
+
+    def _strategy_for(self, asked: LeaseRequest) -> Strategy:
+        if asked.account_id is not None:
+            return self._named
+        return self.strategy if self._bound is None or asked.conversation is None else self._bound
+
     def _lease(self, asked: LeaseRequest, choice: Chosen, availability: Availability, now: float) -> Lease:
         account = availability.snapshot.by_id[choice.account_id]
-        self._taken(account.id, asked.family, counted=self.strategy.takes_turns)
+        self._taken(account.id, asked, counted=self.strategy.takes_turns)
         if decisions_are_visible():
             decision(
-                "[accounts] %s: %s serves %s (%d of %d free%s)",
+                "[accounts] %s: %s serves %s (%s%d of %d free%s)",
                 self.strategy.name,
                 account.label,
                 asked.model,
+                f"{choice.why}; " if choice.why else "",
                 len(availability.free),
                 len(availability.snapshot.enabled),
                 f", {len(asked.tried)} tried before" if asked.tried else "",
             )
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
-        return Lease(account, asked.model, asked.family, now, others=others)
+        why = choice.why or self.binder.why(asked.conversation, account.id)
+        return Lease(account, asked.model, asked.family, now, (), others, asked.conversation, why)
 
-    def _taken(self, account_id: str, family: ModelFamily, *, counted: bool) -> None:
+    def _taken(self, account_id: str, asked: LeaseRequest, *, counted: bool) -> None:
         """Remember the account, now that the request is on its way; tell the others sometimes."""
         with self._lock:
             if not counted:
-                self.strategy.taken(account_id, family)
-            news = self._announcer.news(account_id, family)
+                self.strategy.taken(account_id, asked.family)
+            keeps = self.strategy.keeps_account and asked.conversation is None
+            news = self._announcer.news(account_id, asked.family, keeps=keeps)
         if news is not None:
             self._announcer.tell(news)
 
+    def patience(self, conversation: str | None) -> float:
+        """Return how many seconds a request may wait for its account though another one is free."""
+        return self.strategy.patience if self._bound is None or conversation is None else self._bound.patience
+
     # Choosing for somebody else, who sends the request
 
-    def choose(self, model: str, *, among: Collection[str] | None = None) -> str | None:
-        """Return the id of the account that the next request for ``model`` would get, without taking anything.
+    def choose(
+        self, model: str, *, among: Collection[str] | None = None, conversation: str | None = None
+    ) -> str | None:
+        """Return the id of the account that the next request for ``model`` would get, without taking it.
 
         Args:
             model: a model name.
             among: the account ids to choose from; all when absent.
+            conversation: of a request that is going to be sent; a new one is placed on the account.
         """
         snapshot = self._snapshot()
         others = () if among is None else {account.id for account in snapshot.enabled if account.id not in among}
-        asked, view, now = LeaseRequest(model, others, patience=0.0), self.store.refresh(), self.clock.time()
-        with self._lock:
-            choice = self.strategy.choose(asked, view, self._availabilities.of(asked.model, snapshot, view, now), now)
-        return choice.account_id if isinstance(choice, Chosen) else None
+        asked = self._known(LeaseRequest(model, others, patience=0.0, conversation=conversation))
+        tries = itertools.count()
+        while True:
+            view, now = self.store.refresh(), self.clock.time()
+            placed = self.binder.placed(view, next(tries))
+            with self._lock:
+                available = self._availabilities.of(asked.model, snapshot, view, now)
+                choice = self._strategy_for(asked).choose(asked, view, available, now)
+            if not isinstance(choice, Chosen):
+                return None
+            if not choice.binds or self.binder.claim(asked, choice, view, placed):
+                return choice.account_id
 
-    def take(self, model: str, account_id: str) -> Lease | None:
+    def take(self, model: str, account_id: str, conversation: str | None = None) -> Lease | None:
         """Count a request as sent by an account that has been chosen; ``None`` when the account is gone.
 
         Args:
             model: a model name.
             account_id: whose turn it is.
+            conversation: of the request.
         """
-        asked, account = LeaseRequest(model), self.accounts.current().by_id.get(account_id)
+        asked = self._known(LeaseRequest(model, account_id=account_id, conversation=conversation))
+        account = self.accounts.current().by_id.get(account_id)
         if account is None:
             return None
         now = self.clock.time()
         self.store.begin_request(account_id, now, self.rules, require_token=False)
-        self._taken(account_id, asked.family, counted=False)
-        return Lease(account, asked.model, asked.family, now)
+        self._taken(account_id, asked, counted=False)
+        return Lease(account, asked.model, asked.family, now, conversation=asked.conversation)
 
     def limited_error(
         self, model: str, among: Collection[str], *, besides: Collection[str] = ()
@@ -332,6 +370,8 @@ class AccountPool(ForkAware):
             lease: what `acquire` returned.
             outcome: `SERVED`, or the refusal.
         """
+        if outcome is SERVED:
+            self.binder.answered(lease)
         self.recorder.record(lease, outcome)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:
@@ -359,13 +399,6 @@ class AccountPool(ForkAware):
         """Return what is known of every account, enabled or not; with ``model``, only what concerns it."""
         snapshot = self._readiness.checked(self.accounts.current())
         return states_of(snapshot, self.store.refresh(), self.rules, self.clock.time(), model)
-
-
-def _store_at(settings: Settings, clock: Clock, rules: VitalsRules) -> Ledger:
-    from litellm_antigravity.state.backends import shared_ledger  # SQLite is only imported when it is used
-
-    on_network = settings.state_dir_on_network
-    return shared_ledger(settings.state_backend, settings.state_dir, clock, rules, on_network=on_network)
 
 
 __all__ = ["SERVED", "AccountPool", "Lease", "LeaseRequest", "Outcome", "Served", "Wait"]

@@ -47,11 +47,17 @@ class Announcer:
         self._told_at = -math.inf
         self._has_told = False
 
-    def news(self, account_id: str, family: ModelFamily) -> Presence | None:
-        """Note the account of a request; return what the others are to be told now, if anything."""
+    def news(self, account_id: str, family: ModelFamily, *, keeps: bool) -> Presence | None:
+        """Note the account of a request; return what the others are to be told now, if anything.
+
+        Args:
+            account_id: its id.
+            family: of the request.
+            keeps: whether the process stays with it; the others are told of a change at once then.
+        """
         self._current[family] = account_id
         now = self._clock.monotonic()
-        changed = 0.0 if self._strategy.keeps_account else _CHANGED_SECONDS
+        changed = 0.0 if keeps else _CHANGED_SECONDS
         if now - self._told_at < (changed if self._current != self._told else _REPEAT_SECONDS):
             return None
         self._told_at, self._told = now, dict(self._current)

@@ -34,6 +34,7 @@ class GeminiRequest:
         pool: where that account is; the dispatcher's own pool when absent.
         headers: the caller's own, beside ours.
         reply_failed: whether a reply to it has failed already, so that there is no further try.
+        conversation: the key of the conversation that it belongs to; see `LeaseRequest`.
         mended: returns another body when upstream refuses this one, or ``None``; asked once for each account.
     """
 
@@ -45,6 +46,7 @@ class GeminiRequest:
     pool: AccountPool | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     reply_failed: bool = False
+    conversation: str | None = None
     mended: Callable[[Refusal], Json | None] | None = None
 
     @property

@@ -41,7 +41,10 @@ class Flow:
         if self.failover.may_be_an_outage:  # then not of those either that have just failed
             tried = tried | self.pool.recorder.failed_just_now(family_of(self.request.model))
         limited, patience = self.failover.limited, max(0.0, self.budget.left)
-        return LeaseRequest(self.request.model, tried, limited, self.waited, patience, self.request.account_id)
+        account_id, conversation = self.request.account_id, self.request.conversation
+        return LeaseRequest(
+            self.request.model, tried, limited, self.waited, patience, account_id, conversation=conversation
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Agent:
         prepare: writes its configuration into a home, and returns its variables.
         command: how it is asked something, without the question.
         path: of the proxy's endpoint that it uses.
+        session: where it names its session.
         retries_bans: whether it tries a 403 again by itself.
     """
 
@@ -53,6 +54,7 @@ class Agent:
     prepare: Callable[[Path, str, str, str], Mapping[str, str]]
     command: tuple[str, ...]
     path: str
+    session: str
     retries_bans: bool = False
 
     @property
@@ -178,13 +180,20 @@ def _codex(home: Path, url: str, key: str, model: str) -> Mapping[str, str]:
 
 
 AGENTS: Final[Mapping[str, Agent]] = {
-    "opencode": Agent("opencode", _opencode, ("run",), "/v1/chat/completions"),
-    "claude": Agent("claude", _claude, ("--dangerously-skip-permissions", "--print"), "/v1/messages"),
+    "opencode": Agent("opencode", _opencode, ("run",), "/v1/chat/completions", "x-session-affinity"),
+    "claude": Agent(
+        "claude",
+        _claude,
+        ("--dangerously-skip-permissions", "--print"),
+        "/v1/messages",
+        "x-claude-code-session-id",
+    ),
     "codex": Agent(
         "codex",
         _codex,
         ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"),
         "/v1/responses",
+        "thread-id",
         retries_bans=True,
     ),
 }

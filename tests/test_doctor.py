@@ -152,7 +152,9 @@ def test_a_misspelt_key_in_a_settings_file_is_found_and_keys_of_others_are_not()
         ({"account_selection_strategy": "sticky", "pid_offset_enabled": "true"}, 1, "nothing with one account"),
         ({"pid_offset_enabled": "true"}, 4, "acts with hybrid only when"),
         ({"offset_source": "slot"}, 4, "nothing while pid_offset_enabled is false"),
-        ({"sticky_wait_seconds": "3"}, 4, "nothing with hybrid"),
+        ({"sticky_wait_seconds": "3", "sticky_scope": "process"}, 4, "nothing with hybrid where"),
+        ({"sticky_wait_seconds": "3", "account_selection_strategy": "round-robin"}, 4, "nothing with round-robin."),
+        ({"sticky_scope": "auto", "account_selection_strategy": "round-robin"}, 4, "keeps no account"),
         ({"account_selection_strategy": "sticky", "health_score__min_usable": "3"}, 4, "only hybrid chooses by it"),
     ],
 )

@@ -17,8 +17,8 @@ LAYERS = (
      "models", "redaction", "threads", "unregistered"),
     ("settings",),
     # Rules without I/O: of one account, of a crowd of requests, of time.
-    ("selection.__init__", "selection.bucket", "selection.health", "selection.patience", "selection.retry_budget",
-     "selection.scoreboard", "selection.turns", "selection.vitals"),
+    ("selection.__init__", "selection.binding", "selection.bucket", "selection.health", "selection.patience",
+     "selection.retry_budget", "selection.scoreboard", "selection.turns", "selection.vitals"),
     ("refusals",),
     ("accounts",),
     ("wire", "time_budget"),
@@ -28,7 +28,7 @@ LAYERS = (
     ("lease",),
     # Who is free, and who is chosen.
     ("selection",),
-    ("aftermath", "presence", "recording", "standing", "wording"),
+    ("aftermath", "binding", "presence", "recording", "standing", "wording"),
     ("pool",),
     ("reports",),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),

@@ -59,7 +59,7 @@ class Rehearsal:
 
 def config_in(folder: Path) -> Path:
     config = folder / "config.yaml"
-    config.write_text(CONFIG.replace("round-robin", "sticky"), "utf-8")
+    config.write_text(CONFIG.replace("round-robin", "sticky\n  debug: true"), "utf-8")
     return config
 
 
@@ -79,6 +79,8 @@ def test_an_agents_session_runs_its_tools_and_notices_no_limit(agent: Agent, tmp
         results = [part for turn in last for part in turn["parts"] if "functionResponse" in part]
         assert len(results) == 4
         assert "rehearsed" in str(results)
+        conversations = set(re.findall(r"conversation (\S+), known by (\S+)", proxy.log))
+        assert [where for _, where in conversations] == [agent.session]  # one, through tools and a change of account
 
 
 def test_a_day_of_limits_shows_what_the_page_says(agent: Agent, tmp_path: Path) -> None:

@@ -93,8 +93,12 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "max_retry_after_seconds": None,
         "switch_on_first_rate_limit": True,
         "sticky_wait_seconds": 0,
+        "sticky_scope": "auto",
+        "conversation_ttl_seconds": 3600,
+        "conversation_limit": 10_000,
         "failure_ttl_seconds": 3600,
         "max_reply_megabytes": 64,
+        "affinity_subagents": "apart",
         "model_costs": None,
         "health_score": {
             "initial": 70,
@@ -218,7 +222,9 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
         "state_dir": Path("/a/state"),
         "state_dir_on_network": True,
         "state_backend": "sqlite",
+        "sticky_scope": "process",
         "switch_on_first_rate_limit": False,
+        "affinity_subagents": "with-parent",
         "model_costs": Path("/a/costs.json"),
         "user_agent": "me/1",
         "debug": True,
@@ -356,7 +362,10 @@ def test_a_project_file_sets_behaviour(project_file: WriteFile, caplog: pytest.L
         "max_rate_limit_wait_seconds": 1.0,
         "switch_on_first_rate_limit": False,
         "sticky_wait_seconds": 2.0,
+        "sticky_scope": "process",
+        "conversation_ttl_seconds": 60.0,
         "failure_ttl_seconds": 3.0,
+        "affinity_subagents": "with-parent",
         "health_score": {"min_usable": 4.0},
         "token_bucket": {"initial_tokens": 5.0},
         "debug": True,
@@ -402,7 +411,7 @@ def test_no_setting_of_a_new_kind_is_open_to_project_files_by_accident(project_f
     open_to_projects = {
         *("account_selection_strategy", "pid_offset_enabled", "offset_source", "max_rate_limit_wait_seconds"),
         *("switch_on_first_rate_limit", "sticky_wait_seconds", "failure_ttl_seconds", "health_score", "token_bucket"),
-        *("max_retry_after_seconds", "debug"),
+        *("max_retry_after_seconds", "debug", "sticky_scope", "conversation_ttl_seconds", "affinity_subagents"),
     }
     for name in Settings.model_fields:
         project_file({name: []})  # no setting is a list

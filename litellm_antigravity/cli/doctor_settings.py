@@ -94,8 +94,13 @@ def _contradictions(
         yield says, "Set offset_source to slot, and let the containers share state_dir."
     if effective["offset_source"].is_set and not offset:
         yield "offset_source does nothing while pid_offset_enabled is false.", "Set pid_offset_enabled to true."
-    if settings.sticky_wait_seconds and strategy != "sticky":
-        yield f"sticky_wait_seconds does nothing with {strategy}.", "Set account_selection_strategy to sticky."
+    if settings.sticky_wait_seconds and strategy == "round-robin":
+        yield "sticky_wait_seconds does nothing with round-robin.", "Set account_selection_strategy to sticky."
+    elif settings.sticky_wait_seconds and strategy == "hybrid" and settings.sticky_scope == "process":
+        says = "sticky_wait_seconds does nothing with hybrid where sticky_scope is process."
+        yield says, "Set account_selection_strategy to sticky, or sticky_scope to auto."
+    if strategy == "round-robin" and effective["sticky_scope"].is_set and settings.sticky_scope != "process":
+        yield "sticky_scope does nothing with round-robin: it keeps no account.", "Set another strategy."
     tuned = [one.name for one in effective.values() if "." in one.name and one.is_set]
     if tuned and strategy != "hybrid":
         yield f"{', '.join(tuned)}: only hybrid chooses by it, not {strategy}.", "Leave it out."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from litellm_antigravity.cli.choosing import chosen, name_of
@@ -51,6 +52,8 @@ class PoolReport:
         message: upstream's words.
         url: what the account's owner has to open.
         processes: which processes are on the account for this family.
+        conversations: how many it serves of those that are going on; 0 for what is no family.
+        detours: how many of them are there only until their own account is back.
     """
 
     pool: str
@@ -61,6 +64,8 @@ class PoolReport:
     message: str | None = None
     url: str | None = field(default=None, repr=False)
     processes: tuple[Holder, ...] = ()
+    conversations: int = 0
+    detours: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +216,8 @@ class StatusReader:
             _check_known(model, view, self._settings)
         present = pool.store.processes(forget=False)
         store, now = pool.store.status(), self._clock.time()
-        accounts = tuple(_account(number, state, model, present, now) for number, state in states)
+        talks = _Talks(view, now)
+        accounts = tuple(talks.told(_account(number, state, model, present, now)) for number, state in states)
         return StatusReport(
             now=now,
             accounts_file=str(self._settings.accounts_file),
@@ -252,6 +258,25 @@ def gather_status(
         return reader.read()
     finally:
         reader.close()
+
+
+class _Talks:
+    """How many conversations there are on each account, by family."""
+
+    def __init__(self, view: StateView, now: float) -> None:
+        living = [binding for _, binding in view.bindings.items() if binding.remaining(now) > 0]
+        self._all: Mapping[tuple[str, str], int] = Counter((one.serving, one.family) for one in living)
+        self._detours = Counter((one.detour or "", one.family) for one in living)
+
+    def told(self, account: AccountReport) -> AccountReport:
+        """Return the report of an account with the conversations that it serves."""
+        pools = [
+            replace(one, conversations=self._all.get(key, 0), detours=self._detours[key])
+            if (key := (account.id, one.pool)) in self._all
+            else one
+            for one in account.pools
+        ]
+        return replace(account, pools=tuple(pools))
 
 
 def _has_state(settings: Settings) -> bool:

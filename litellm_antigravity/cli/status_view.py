@@ -63,8 +63,12 @@ def _rows(account: AccountReport) -> list[list[Text]]:
     families = [pool for pool in account.pools if pool.pool != WHOLE_ACCOUNT and not pool.pool.startswith("model:")]
     models = [pool for pool in account.pools if pool.pool.startswith("model:")]
     if len(families) > 1 and len({(pool.state, pool.reason, pool.remaining_seconds) for pool in families}) == 1:
-        return [_row(_ALL, families[0], _holders(families)), *(_row(_name(one), one, Text()) for one in models)]
-    return [_row(_name(one), one, _holders([one])) for one in (*families, *models)]
+        talks = _conversations(families)
+        return [
+            _row(_ALL, families[0], joined((talks, _holders(families)))),
+            *(_row(_name(one), one, Text()) for one in models),
+        ]
+    return [_row(_name(one), one, joined((_conversations([one]), _holders([one])))) for one in (*families, *models)]
 
 
 def _row(name: str, pool: PoolReport, holders: Text) -> list[Text]:
@@ -84,6 +88,15 @@ def time_left(seconds: float) -> str:
 
 def _name(pool: PoolReport) -> str:
     return printable(pool.pool.removeprefix("model:"))
+
+
+def _conversations(pools: Sequence[PoolReport]) -> Text:
+    """Return how many conversations an account serves, and how many of them only for a while."""
+    count, detours = sum(pool.conversations for pool in pools), sum(pool.detours for pool in pools)
+    if not count:
+        return Text()
+    detour = f" ({detours} on a detour)" if detours else ""
+    return Text(f"{count} conversation{'s' if count > 1 else ''}{detour}", "cyan")
 
 
 def _holders(pools: Sequence[PoolReport]) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import httpx
@@ -19,6 +20,7 @@ from litellm_antigravity.errors import (
     UnsupportedLiteLLMError,
 )
 from litellm_antigravity.litellm.seams.proxy import rate_limit_error
+from litellm_antigravity.litellm.seams.requests import chose_by_id, group_of
 from litellm_antigravity.masking import shown
 from litellm_antigravity.models import BUILT_IN_MODELS, PROVIDER, canonical_model, plugins_name, problem_with_name
 from litellm_antigravity.refusals import Fault, Refusal, RefusalKind, Then
@@ -73,6 +75,21 @@ def bad_request(message: str, model: str) -> Exception:
         model: that was asked for.
     """
     return _make("BadRequestError", 400, clean(message), model)
+
+
+def check_choice(kwargs: Mapping[str, Any]) -> None:
+    """Turn away a caller who chooses an account by the id of its deployment; see `chose_by_id`.
+
+    Args:
+        kwargs: of a call to a deployment that names an account.
+
+    Raises:
+        litellm.BadRequestError: unless its caller may.
+    """
+    if chose_by_id(kwargs):
+        group = group_of({"litellm_params": kwargs})
+        msg = "only administrators of the proxy choose an account; ask for its group"
+        raise bad_request(f"{msg}, {group}" if group else msg, group)
 
 
 def check_name(model: str) -> None:

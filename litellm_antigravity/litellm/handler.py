@@ -10,27 +10,23 @@ from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import ModelResponse, ModelResponseStream
 
 from litellm_antigravity.accounts import RefreshToken
-from litellm_antigravity.dispatch import (
-    Answer,
-    AsyncStreamedAnswer,
-    Dispatcher,
-    GeminiRequest,
-    StreamedAnswer,
-)
+from litellm_antigravity.dispatch import Answer, AsyncStreamedAnswer, Dispatcher, GeminiRequest, StreamedAnswer
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, check_name, not_offered
+from litellm_antigravity.litellm.conversations import conversation_key
+from litellm_antigravity.litellm.errors import as_litellm, check_choice, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn, register_models
 from litellm_antigravity.litellm.routing.member import Member, find_account
 from litellm_antigravity.litellm.routing.narrow import PinnedRouting
 from litellm_antigravity.litellm.seams.functions import OpensLater
-from litellm_antigravity.litellm.seams.requests import account_named, model_of, served_by
+from litellm_antigravity.litellm.seams.requests import account_named, model_of, params_of, served_by
 from litellm_antigravity.litellm.seams.router import deployments_for, model_lists
 from litellm_antigravity.litellm.timeouts import timeout_of
+from litellm_antigravity.litellm.told_headers import name_account, remember_account
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media
 from litellm_antigravity.litellm.translation.headers import callers_headers
 from litellm_antigravity.litellm.translation.request import to_gemini, without_signatures
 from litellm_antigravity.litellm.translation.signatures import THOUGHTS
-from litellm_antigravity.masking import header_value, mask_email
+from litellm_antigravity.masking import mask_email
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.pool import AccountPool, Lease
 from litellm_antigravity.refusals import Refusal
@@ -162,7 +158,8 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             return without_signatures(body, model, call["messages"], call["optional_params"])
 
         account_id, pool = self._pinned(call)
-        return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, mended=mended)
+        key = conversation_key(call, model, dispatcher.settings)
+        return GeminiRequest(model, body, stream, timeout, account_id, pool, headers, conversation=key, mended=mended)
 
     def _pinned(self, call: dict[str, Any]) -> tuple[str | None, AccountPool | None]:
         """Return the account that the request's deployment names, and the pool of its group; ``None`` for any account.
@@ -173,6 +170,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
         name = account_named(info)
         if name is None:
             return None, None
+        check_choice(params_of(call))
         known = self.routing.member_of(info)
         account_id = None if known is None else known[0].account_id(known[1].deployment_id)
         if known is not None and account_id is not None:
@@ -229,7 +227,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             answer = self.dispatcher.stream(self.request(model, call, stream=True))
         except AntigravityError as error:
             raise self._raised(error, model, call) from None
-        _remember_account(call["logging_obj"], answer.lease)
+        remember_account(call["logging_obj"], answer.lease)
         translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
         return _chunks(answer, translator, model, _deployment_id(call), self.longest_wait)
 
@@ -279,23 +277,12 @@ def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse
         messages=call["messages"],
         optional_params=call["optional_params"],
     )
-    _name_account(response, answer.lease)
-    _remember_account(call["logging_obj"], answer.lease)
+    name_account(response, answer.lease)
+    remember_account(call["logging_obj"], answer.lease)
     learn(model)
     if costs_nothing(model, call.get("litellm_params") or {}):
         response._hidden_params["response_cost"] = 0.0  # else LiteLLM finds it out, by looking the model up repeatedly
     return response
-
-
-def _remember_account(logging_obj: Any, lease: Lease) -> None:
-    """Leave the account where the proxy's hook finds it, whatever the proxy makes of the response."""
-    logging_obj.model_call_details[ACCOUNT_HEADER] = header_value(lease.account.label)
-
-
-def _name_account(response: Any, lease: Lease) -> None:
-    hidden = response._hidden_params
-    account = {ACCOUNT_HEADER: header_value(lease.account.label)}
-    hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), **account}
 
 
 def _deployment_id(call: Mapping[str, Any]) -> object:
@@ -305,7 +292,7 @@ def _deployment_id(call: Mapping[str, Any]) -> object:
 def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: object) -> Iterator[ModelResponseStream]:
     """Name account and deployment on chunks; LiteLLM's proxy looks the deployment up for each that names none."""
     for chunk in chunks:
-        _name_account(chunk, lease)
+        name_account(chunk, lease)
         if deployment_id is not None:
             chunk._hidden_params["model_id"] = deployment_id
         yield chunk
@@ -361,7 +348,7 @@ class AsyncChunks(OpensLater):
                 self._answer = await self._pending
             except AntigravityError as error:
                 raise self._raised(error, self._model, self._call) from None
-            _remember_account(self._logging_obj, self._answer.lease)
+            remember_account(self._logging_obj, self._answer.lease)
 
     def __aiter__(self) -> AsyncIterator[ModelResponseStream]:
         return self

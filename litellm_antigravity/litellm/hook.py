@@ -11,7 +11,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
-from litellm_antigravity.litellm.errors import ACCOUNT_HEADER, as_litellm, bad_request, told_wait, written_as_plugins
+from litellm_antigravity.litellm.errors import as_litellm, bad_request, check_choice, told_wait, written_as_plugins
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
 from litellm_antigravity.litellm.routing.group import Group
@@ -20,6 +20,7 @@ from litellm_antigravity.litellm.seams import cooldown_metrics, filters
 from litellm_antigravity.litellm.seams.requests import Deployment, info_of, params_of, served_by
 from litellm_antigravity.litellm.seams.router import background, deployments_for, tagged
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
+from litellm_antigravity.litellm.told_headers import headers_in
 from litellm_antigravity.models import PROVIDER, canonical_model, family_of, plugins_name
 from litellm_antigravity.pool import SERVED, Lease, Outcome
 from litellm_antigravity.refusals import RefusalKind
@@ -160,6 +161,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         found = self._foreign(info_of(kwargs))
         if found is None:
             return None
+        check_choice(kwargs)
         group, member = found
         is_chat = str(getattr(call_type, "value", call_type)) == "acompletion"
         if is_chat and _outer_call.get() == member.deployment_id:
@@ -303,21 +305,8 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         response: object,
         request_headers: dict[str, str] | None = None,  # noqa: ARG002
     ) -> dict[str, str] | None:
-        """Name the account that served a request, masked."""
-        account = _account_in(response) or _account_in(data.get("litellm_logging_obj"))
-        return {ACCOUNT_HEADER: account} if account else None
-
-
-def _account_in(holder: object) -> str | None:
-    """Return the account that the provider has left on a response or on LiteLLM's logging object."""
-    hidden = getattr(holder, "_hidden_params", None)
-    if isinstance(hidden, Mapping):
-        account = (hidden.get("additional_headers") or {}).get(ACCOUNT_HEADER)
-        if isinstance(account, str):
-            return account
-    details = getattr(holder, "model_call_details", None)
-    account = details.get(ACCOUNT_HEADER) if isinstance(details, Mapping) else None
-    return account if isinstance(account, str) else None
+        """Name the account that served a request, masked, and say why it was that one."""
+        return headers_in(response) or headers_in(data.get("litellm_logging_obj")) or None
 
 
 def _pinned_by(member: Member) -> Mapping[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from litellm_antigravity.accounts import AccountsSnapshot
 from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.selection.availability import Availability
-from litellm_antigravity.selection.scoreboard import Scoreboard
+from litellm_antigravity.selection.scoreboard import CURRENT_BONUS, TOKENS_WEIGHT, Scoreboard
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.sticky import OnCurrent
-from litellm_antigravity.selection.strategy import Choice, Chosen
-from litellm_antigravity.selection.vitals import VitalsRules
+from litellm_antigravity.selection.strategy import Choice, Chosen, Condition
+from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.view import StateView
 
@@ -40,6 +40,16 @@ class Hybrid(OnCurrent):
         if best is not None:
             return Chosen(best, takes_token=True)
         return Chosen(self.current_or_next(candidates, snapshot, asked.family))
+
+    def condition(self, account_id: str, view: StateView, now: float) -> Condition:
+        """Return "ill" for too little health, "tired" for an empty bucket, "rested" for what outweighs the bonus."""
+        vitals = view.vitals.get(account_id) or Vitals.fresh(self._rules)
+        if vitals.health_now(now, self._rules) < self._rules.health.min_usable:
+            return "ill"
+        tokens = vitals.tokens_now(now, self._rules)
+        if tokens < 1.0:
+            return "tired"
+        return "rested" if tokens > self._rules.bucket.max_tokens * CURRENT_BONUS / TOKENS_WEIGHT else "fit"
 
     def _board(self, snapshot: AccountsSnapshot, view: StateView, now: float) -> Scoreboard:
         """Return the scores as the view has them: nothing is remembered but what can be read from it again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
+from typing import ClassVar, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.models import ModelFamily
@@ -24,10 +24,14 @@ class Chosen(NamedTuple):
     Attributes:
         account_id: its id.
         takes_token: whether it may only do so if its bucket has a token left.
+        why: in a word, why it is this one; empty where the strategy has no word for it.
+        binds: whether the account becomes that of the request's conversation when it is taken.
     """
 
     account_id: str
     takes_token: bool = False
+    why: str = ""
+    binds: bool = False
 
 
 class Hold(NamedTuple):
@@ -44,6 +48,10 @@ class Hold(NamedTuple):
 
 Choice: TypeAlias = Chosen | Hold | None
 """``None``: there is nobody."""
+
+
+Condition: TypeAlias = Literal["rested", "fit", "tired", "ill"]
+"""What a strategy thinks of an account that is free: a tired one should be spared, an ill one does badly."""
 
 
 class Strategy(Protocol):
@@ -77,6 +85,10 @@ class Strategy(Protocol):
             now: epoch seconds.
         """
         ...
+
+    def condition(self, account_id: str, view: StateView, now: float) -> Condition:  # noqa: ARG002 - for subclasses
+        """Return what the strategy thinks of a free account: conversations stay on one that is fit."""
+        return "fit"
 
     def taken(self, account_id: str, family: ModelFamily) -> None:
         """Remember that a request for the family goes to an account, whoever has chosen it."""

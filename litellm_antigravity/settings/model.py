@@ -16,6 +16,7 @@ from litellm_antigravity.settings.sources import gather
 from litellm_antigravity.settings.types import (
     Allowed,
     Boolean,
+    Count,
     HeaderText,
     Location,
     NonNegative,
@@ -30,6 +31,8 @@ from litellm_antigravity.settings.types import (
 
 Strategy: TypeAlias = Literal["sticky", "round-robin", "hybrid"]
 OffsetSource: TypeAlias = Literal["pid", "slot"]
+StickyScope: TypeAlias = Literal["auto", "conversation", "process"]
+Subagents: TypeAlias = Literal["apart", "with-parent"]
 StateBackend: TypeAlias = Literal["diskcache", "sqlite"]
 
 
@@ -143,13 +146,28 @@ class Settings(BaseModel):
         default=True, description="go to the next account at once; if false, retry once on the same account first"
     )
     sticky_wait_seconds: NonNegative = Field(
-        default=0.0, description="sticky: rather wait this long for the current account than lose its prompt cache"
+        default=0.0,
+        description="rather wait this long for the account that has the prompt cached; sticky, and conversations",
+    )
+    sticky_scope: Annotated[StickyScope, Allowed("'auto', 'conversation' or 'process'")] = Field(
+        default="auto",
+        description="whose account is kept: each conversation's, or the process's; "
+        "auto: the process's in plain calls without a session",
+    )
+    conversation_ttl_seconds: Positive = Field(
+        default=3600.0, description="a conversation keeps its account for so long after its last request"
+    )
+    conversation_limit: Count = Field(
+        default=10_000, description="so many conversations are known at most; the least recently used go"
     )
     failure_ttl_seconds: NonNegative = Field(
         default=3600.0, description="consecutive failures older than this are forgotten"
     )
     max_reply_megabytes: Positive = Field(
         default=64.0, description="a reply, or a stream from one content to the next, that is longer is broken"
+    )
+    affinity_subagents: Annotated[Subagents, Allowed("'apart' or 'with-parent'")] = Field(
+        default="apart", description="each agent of a session is a conversation, or all of them are one"
     )
     health_score: Annotated[HealthScoreSettings, Allowed("an object")] = Field(
         default_factory=HealthScoreSettings, description="hybrid: how an account's health moves"

@@ -101,6 +101,7 @@ _Finite: TypeAlias = Annotated[float, BeforeValidator(_number), Field(allow_inf_
 NonNegative: TypeAlias = Annotated[_Finite, Field(ge=0), Allowed("a number >= 0")]
 Positive: TypeAlias = Annotated[_Finite, Field(gt=0), Allowed("a number > 0")]
 NonPositive: TypeAlias = Annotated[_Finite, Field(le=0), Allowed("a number <= 0")]
+Count: TypeAlias = Annotated[int, BeforeValidator(_number), Field(ge=1), Allowed("a whole number >= 1")]
 OptionalPositive: TypeAlias = Annotated[
     Annotated[_Finite, Field(gt=0)] | None, BeforeValidator(_word_for_none), Allowed("a number > 0, or none")
 ]

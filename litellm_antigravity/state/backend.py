@@ -35,7 +35,7 @@ class Position(NamedTuple):
 START: Final = Position(0, 0)
 """Before the first write."""
 
-_WATCHED: Final = frozenset({"vitals", "cooldown", "capacity", "retries"})
+_WATCHED: Final = frozenset({"vitals", "cooldown", "capacity", "retries", "binding"})
 
 
 class Row(NamedTuple):

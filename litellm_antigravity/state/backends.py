@@ -6,6 +6,7 @@ from pathlib import Path
 
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.selection.vitals import VitalsRules
+from litellm_antigravity.settings import Settings
 from litellm_antigravity.settings.model import StateBackend
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.resilient import ResilientStore
@@ -45,4 +46,10 @@ def shared_ledger(
     return ResilientStore(primary, clock, rules=rules, background=True)
 
 
-__all__ = ["host_ledger", "shared_ledger"]
+def ledger_of(settings: Settings, clock: Clock, rules: VitalsRules) -> Ledger:
+    """Return the ledger that the settings say; see `shared_ledger`."""
+    on_network = settings.state_dir_on_network
+    return shared_ledger(settings.state_backend, settings.state_dir, clock, rules, on_network=on_network)
+
+
+__all__ = ["host_ledger", "ledger_of", "shared_ledger"]

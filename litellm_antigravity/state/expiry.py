@@ -13,6 +13,7 @@ from typing import Final
 from litellm_antigravity.cooldowns import ENDED, MAX_COOLDOWN_SECONDS
 from litellm_antigravity.state.rows import (
     decode,
+    decode_binding,
     decode_capacity,
     decode_cooldown,
     decode_presence,
@@ -45,6 +46,9 @@ def is_over(key: str, text: str, now: float, view: StateView, is_alive: Callable
     if kind == "capacity":
         capacity = decode_capacity(rest, text)
         return capacity is not None and (capacity.remaining(now) <= 0 or rest not in view.capacity)
+    if kind == "binding" and rest:  # the other one counts them
+        binding = decode_binding(text)
+        return binding is not None and (binding.remaining(now) <= 0 or rest not in view.bindings)
     if kind == "process":
         presence = decode_presence(text)
         return presence is not None and now - presence.seen_at > PROCESS_SECONDS and not is_alive(presence.owner)

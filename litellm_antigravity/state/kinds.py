@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 from litellm_antigravity.cooldowns import ENDED, Capacity, Cooldown
+from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.vitals import Vitals
 from litellm_antigravity.state import rows
@@ -80,6 +81,14 @@ def _merge_tokens(_: TokenRow | None, ours: TokenRow, theirs: TokenRow | None, n
     return replace(ours, generation=theirs.generation + 1) if newer or _end(theirs) <= now else None
 
 
+def _merge_bindings(_: Binding | None, ours: Binding, theirs: Binding | None, now: float) -> Binding | None:
+    if ours.remaining(now) <= 0:
+        return None
+    if theirs is None:
+        return ours
+    return replace(ours, number=max(ours.number, theirs.number)) if ours.used_at > theirs.used_at else None
+
+
 def _end(row: TokenRow) -> float:
     return math.inf if row.expires_at is None else row.expires_at
 
@@ -98,6 +107,14 @@ VITALS: Final = Kind[Vitals](
     learn=StateView.set_vitals,
 )
 CAPACITY: Final = Kind[Capacity]("capacity", rows.decode_capacity, rows.encode_capacity, _merge_capacity)
+BINDING: Final = Kind[Binding](  # the one without a name is the last that was placed
+    "binding",
+    lambda _, text: rows.decode_binding(text),
+    rows.encode_binding,
+    _merge_bindings,
+    known=lambda view, name: view.bindings.get(name),
+    learn=lambda view, name, row: view.bindings.put(name, row),
+)
 BUDGET: Final = Kind[RetryBudget]("retries", lambda _, text: rows.decode_budget(text), rows.encode_budget)
 TOKEN: Final = Kind[TokenRow]("token", lambda _, text: rows.decode_token(text), rows.encode_token, _merge_tokens)
 NOTE: Final = Kind[Mapping[str, Any]](

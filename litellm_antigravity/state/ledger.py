@@ -9,10 +9,12 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from litellm_antigravity.cooldowns import CLOCK_TOLERANCE_SECONDS, Capacity, Cooldown
 from litellm_antigravity.models import ModelFamily
+from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.turns import next_turn
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
@@ -174,6 +176,45 @@ class Ledger:
         """Return when a request that waits for an account wakes up; see `next_turn`."""
         written = self._update(kinds.TURN, family, lambda last: next_turn(last, earliest, latest)).after
         return earliest if written is None else written
+
+    # Conversations
+
+    def know_conversations(self, limit: int) -> None:
+        """Have the view know so many conversations at most; which of them are kept in the shared state follows."""
+        self.replica.known().bindings.limit = limit
+
+    def place(self, key: str, binding: Binding, now: float, *, known: Binding | None, placed: int | None) -> bool:
+        """Give a conversation an account, unless that has been done meanwhile.
+
+        Args:
+            key: of the conversation.
+            binding: what is to be written.
+            now: epoch seconds.
+            known: what was known of it when the account was chosen.
+            placed: how many conversations had been placed then: who has heard of all of them before it chooses spreads
+                them evenly. ``None`` to write whatever the others do.
+
+        Returns:
+            Whether it was written; if not, there is something new to choose by.
+        """
+
+        def claim(rows: Mapping[str, Binding | None]) -> Mapping[str, Binding]:
+            last, current = rows[""], rows[key]
+            number = 0 if last is None else last.number
+            taken = current is not None and current.remaining(now) > 0 and current != known
+            if taken or placed not in (None, number):
+                return {}
+            numbered = replace(binding, number=number + 1)
+            return {key: numbered, "": numbered}
+
+        if not self._do(lambda replica: replica.update_all(kinds.BINDING, (key, ""), claim)):
+            return False
+        self._sweep(now)
+        return True
+
+    def settle(self, key: str, change: Callable[[Binding | None], Binding | None]) -> None:
+        """Change a conversation's binding; see `Replica.update`."""
+        self._update(kinds.BINDING, key, change)
 
     # Claims
 

@@ -15,7 +15,7 @@ from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.state.backend import Row
 from litellm_antigravity.state.drift import VitalsDrift
-from litellm_antigravity.state.kinds import BUDGET, CAPACITY, COOLDOWN, CURSOR, SLOT, VITALS, Kind
+from litellm_antigravity.state.kinds import BINDING, BUDGET, CAPACITY, COOLDOWN, CURSOR, SLOT, VITALS, Kind
 from litellm_antigravity.state.memory import MemoryBackend
 from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.rows import cooldown_name
@@ -57,6 +57,7 @@ class OutageReplica(Replica):
     def __init__(self, known: StateView, rules: VitalsRules) -> None:
         self._memory = _OutageBackend()
         super().__init__(self._memory)
+        self.known().bindings.limit = known.bindings.limit
         self._memory.update((), lambda _: _texts_of(known))
         self.refresh()
         self.claimed = False
@@ -117,6 +118,7 @@ def _texts_of(view: StateView) -> dict[str, str]:
     for pools in view.cooldowns.values():
         for row in pools.values():
             texts[COOLDOWN.key(cooldown_name(row.account_id, row.pool))] = COOLDOWN.encode(row)
+    texts |= {BINDING.key(name): BINDING.encode(row) for name, row in view.bindings.items()}
     texts |= {CAPACITY.key(model): CAPACITY.encode(row) for model, row in view.capacity.items()}
     return texts | {BUDGET.key(""): BUDGET.encode(view.retry_budget)}
 

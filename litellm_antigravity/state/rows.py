@@ -15,6 +15,7 @@ from typing import Any
 from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, Capacity, Cooldown
 from litellm_antigravity.masking import shown
 from litellm_antigravity.redaction import SECRETS
+from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.retry_budget import MAX_TOKENS, RetryBudget
 from litellm_antigravity.selection.vitals import Failures, Vitals
 
@@ -176,6 +177,35 @@ def decode_vitals(text: object) -> Vitals | None:
             if count is not None and at is not None and count >= 0:
                 failures[family] = Failures(int(min(count, 1000)), at)
     return Vitals(min(health, 1000.0), health_at, min(tokens, 1e6), tokens_at, last_used, failures)
+
+
+def encode_binding(binding: Binding) -> str:
+    """Return the text of a conversation's row; what is usual is left out."""
+    fields: dict[str, object] = {
+        "account": binding.account_id,
+        "family": binding.family,
+        "at": binding.used_at,
+        "for": binding.seconds,
+        "n": binding.number,
+    }
+    if binding.detour is not None:
+        fields["detour"] = binding.detour
+    if binding.is_placed:
+        fields["placed"] = True
+    return encode(fields)
+
+
+def decode_binding(text: object) -> Binding | None:
+    """Return the account of a conversation; ``None`` for a malformed row."""
+    fields = decode(text) or {}
+    account_id, family = _text(fields.get("account")), _text(fields.get("family"), _SHORT)
+    used_at, seconds, number = (_number(fields.get(name)) for name in ("at", "for", "n"))
+    if not account_id or family is None or used_at is None or seconds is None or number is None or number < 0:
+        return None
+    detour, is_placed = _text(fields.get("detour")), fields.get("placed") is True
+    return Binding(
+        account_id, family, used_at, min(max(seconds, 1.0), MAX_COOLDOWN_SECONDS), int(number), detour, is_placed
+    )
 
 
 def encode_capacity(capacity: Capacity) -> str:

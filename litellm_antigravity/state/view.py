@@ -2,7 +2,8 @@
 
 Only what has as many entries as there are accounts is kept for good. What is recorded by model name is bounded, since
 names come from requests: of the cooldowns that merely remember "this account does not have this model", and of the
-models without capacity, the newest ones are known, and the others are learnt again if anybody asks.
+models without capacity, the newest ones are known, and the others are learnt again if anybody asks. Conversations are
+bounded as well: see `KnownBindings`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Final
 from litellm_antigravity.cooldowns import Capacity, Cooldown
 from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.vitals import Vitals
+from litellm_antigravity.state.known_bindings import KnownBindings
 from litellm_antigravity.state.rows import (
+    decode_binding,
     decode_budget,
     decode_capacity,
     decode_cooldown,
@@ -43,12 +46,13 @@ class StateView:
     disk) notices.
     """
 
-    __slots__ = ("_journal", "capacity", "cooldown_version", "cooldowns", "retry_budget", "vitals")
+    __slots__ = ("_journal", "bindings", "capacity", "cooldown_version", "cooldowns", "retry_budget", "vitals")
 
     def __init__(self) -> None:
         self.cooldowns: Mapping[str, Mapping[str, Cooldown]] = {}
         self.capacity: Mapping[str, Capacity] = {}
         self.retry_budget = RetryBudget()
+        self.bindings = KnownBindings()
         start = next(_view_numbers) * _VIEW_SPAN
         self.cooldown_version = start
         self.vitals: dict[str, Vitals] = {}
@@ -93,6 +97,11 @@ class StateView:
                 capacity.append(held)
             elif key == "retries" and (budget := decode_budget(text)) is not None:
                 self.retry_budget = budget
+            elif kind == "binding" and (binding := decode_binding(text)) is not None:
+                if rest:
+                    self.bindings.put(rest, binding)
+                else:
+                    self.bindings.placed = binding.number
             else:
                 refused += 1
         if cooldowns:

@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.costs [TREE] ...
 
-Each TREE is a checkout with a virtual environment in ``.venv``, this one by default; ``TREE:sqlite`` chooses a backend.
+Each TREE is a checkout with a virtual environment in ``.venv``, this one by default; ``TREE:sqlite`` chooses a backend,
+``TREE@20`` has the requests belong to 20 conversations (`LeaseRequest.conversation`).
 What is told is the time of the processor per request, in microseconds: what else a machine does falls on it least.
 Trees are measured in turns; each number is the median of five rounds.
 """
@@ -26,14 +27,14 @@ REQUESTS = {1: 600, 8: 150}
 
 # It runs in each tree, and knows public names only that all of them have.
 WORKER = """
-import json, sys, time
+import itertools, json, sys, time
 from pathlib import Path
 from pydantic import SecretStr
 from litellm_antigravity.accounts import Account, StaticToken, static_accounts
-from litellm_antigravity.pool import SERVED, AccountPool
+from litellm_antigravity.pool import SERVED, AccountPool, LeaseRequest
 from litellm_antigravity.settings import Settings
 
-strategy, count, requests, backend, folder = sys.argv[1:]
+strategy, count, requests, backend, conversations, folder = sys.argv[1:]
 accounts = [
     Account.create(f"user{number}@example.com", StaticToken(SecretStr(f"token-{number}")), project_id="project")
     for number in range(int(count))
@@ -45,8 +46,13 @@ if backend:
 settings = Settings(account_selection_strategy=strategy, state_dir=Path(folder), **fields)
 pool = AccountPool(settings, accounts=static_accounts(*accounts))
 
+turn = itertools.count()
+
 def request():
-    pool.report(pool.acquire("claude-sonnet-4-6"), SERVED)
+    if not conversations:
+        return pool.report(pool.acquire("claude-sonnet-4-6"), SERVED)
+    name = f"conversation {next(turn) % int(conversations)}"
+    pool.report(pool.try_acquire(LeaseRequest("claude-sonnet-4-6", conversation=name)), SERVED)
 
 for _ in range(2 * len(accounts)):  # an account's first request makes its row, which is not what a later one costs
     request()
@@ -63,8 +69,9 @@ class Crowd:
     """Processes of one tree that share one state."""
 
     def __init__(self, tree: str, strategy: str, count: int, writers: int, folder: Path) -> None:
-        path, _, backend = tree.partition(":")
-        arguments = [strategy, str(count), str(REQUESTS[writers]), backend, str(folder)]
+        named, _, conversations = tree.partition("@")
+        path, _, backend = named.partition(":")
+        arguments = [strategy, str(count), str(REQUESTS[writers]), backend, conversations, str(folder)]
         self._processes = [
             subprocess.Popen(
                 [f"{path}/.venv/bin/python", "-c", WORKER, *arguments],

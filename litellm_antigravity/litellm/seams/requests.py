@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -13,6 +14,12 @@ TARGET_ORDER: Final = "_target_order"
 
 EXCLUDED: Final = ("_excluded_deployment_ids", "_retry_skipped_deployment_ids")
 """Of a Router's request: deployments that failed. LiteLLM's own filter for them runs after ours."""
+
+METADATA: Final = ("litellm_metadata", "metadata")
+"""Of a request: where callers put metadata and LiteLLM its own. The first is the proxy's on some of its routes."""
+
+GENERATED_SESSION: Final = "litellm_session_id_generated"
+"""Of metadata: that LiteLLM has made up the session's id, another one for each request."""
 
 
 def info_of(deployment: Deployment) -> Mapping[str, Any]:
@@ -45,8 +52,82 @@ def account_named(info: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) and name.strip() else None
 
 
+def caller_of(kwargs: Mapping[str, Any]) -> str:
+    """Return who has sent a request to the proxy, by its key or else its user or team; empty outside of the proxy.
+
+    Only what the proxy's authentication has left counts: an object, which no JSON of a caller's can be. Strings of the
+    same meaning beside it might be the caller's.
+    """
+    for auth in _auths_in(kwargs):
+        for kind in ("token", "api_key", "user_id", "team_id"):
+            who = getattr(auth, kind, None)
+            if isinstance(who, str) and who:
+                return f"{kind} {who}"
+    return ""
+
+
+def _auths_in(kwargs: Mapping[str, Any]) -> list[object]:
+    found = [_mapping(kwargs.get(where)).get("user_api_key_auth") for where in METADATA]
+    return [auth for auth in found if auth is not None and not isinstance(auth, (str, int, float, list, Mapping))]
+
+
+def chose_by_id(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a request of the proxy's asks for a deployment by its id, though its caller is no administrator.
+
+    LiteLLM serves such a request from that deployment, past every group and strategy. Without a master key everybody
+    is an administrator, and so is whoever calls a Router.
+
+    Args:
+        kwargs: of a call, after its deployment has been chosen.
+    """
+    deployment_id = info_of(kwargs).get("id")
+    asked = {_mapping(kwargs.get(where)).get("model_group") for where in METADATA}
+    if deployment_id is None or deployment_id not in asked:
+        return False
+    keyed = getattr(sys.modules.get("litellm.proxy.proxy_server"), "master_key", None) is not None
+    roles = [getattr(auth, "user_role", None) for auth in _auths_in(kwargs)]
+    return keyed and bool(roles) and not any(str(getattr(role, "value", role)) == "proxy_admin" for role in roles)
+
+
+def client_of(kwargs: Mapping[str, Any]) -> tuple[dict[str, str], Mapping[str, Any] | None]:
+    """Return headers, their names in lower case, and body of what a client sent; ``None`` outside of the proxy."""
+    sent = _mapping(kwargs.get("proxy_server_request"))
+    headers = _mapping(sent.get("headers") or kwargs.get("headers") or kwargs.get("extra_headers"))
+    body = sent.get("body")
+    named = {str(name).lower(): value for name, value in headers.items() if isinstance(value, str)}
+    return named, body if isinstance(body, Mapping) else None
+
+
+def group_of(call: Mapping[str, Any]) -> str:
+    """Return the ``model_name`` of the deployment that a Router has chosen for a call; empty outside of a Router."""
+    params = params_of(call)
+    names = (_mapping(params.get(where)).get("deployment_model_name") for where in METADATA)
+    return next((name for name in names if isinstance(name, str)), "")
+
+
+def is_routed(call: Mapping[str, Any]) -> bool:
+    """Return whether a Router or the proxy has sent a call; else a program asks a provider by itself."""
+    return bool(served_by(call).get("id")) or bool(params_of(call).get("proxy_server_request"))
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-__all__ = ["EXCLUDED", "TARGET_ORDER", "Deployment", "account_named", "info_of", "model_of", "params_of", "served_by"]
+__all__ = [
+    "EXCLUDED",
+    "GENERATED_SESSION",
+    "METADATA",
+    "TARGET_ORDER",
+    "Deployment",
+    "account_named",
+    "caller_of",
+    "chose_by_id",
+    "client_of",
+    "group_of",
+    "info_of",
+    "is_routed",
+    "model_of",
+    "params_of",
+    "served_by",
+]

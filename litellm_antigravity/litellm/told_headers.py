@@ -1,0 +1,50 @@
+"""What answers say in their headers of how they were served: by which account, and why by that one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from litellm_antigravity.lease import BOUND, DETOUR, NEW, REBOUND, Lease
+from litellm_antigravity.litellm.errors import ACCOUNT_HEADER
+from litellm_antigravity.masking import header_value
+
+DECISION_HEADER: Final = "x-litellm-antigravity-decision"
+
+_WORDS: Final = {BOUND: "hit", NEW: "new", DETOUR: "detour", REBOUND: "rebound"}
+
+
+def name_account(response: Any, lease: Lease) -> None:
+    """Put the headers on a response of LiteLLM's."""
+    hidden = response._hidden_params
+    hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), **_headers(lease)}
+
+
+def remember_account(logging_obj: Any, lease: Lease) -> None:
+    """Leave the headers where the proxy's hook finds them, whatever the proxy makes of the response."""
+    logging_obj.model_call_details.update(_headers(lease))
+
+
+def headers_in(holder: object) -> dict[str, str]:
+    """Return the headers that were left on a response or on LiteLLM's logging object; empty when it has none."""
+    hidden = getattr(holder, "_hidden_params", None)
+    if isinstance(hidden, Mapping) and (found := _ours(hidden.get("additional_headers"))):
+        return found
+    return _ours(getattr(holder, "model_call_details", None))
+
+
+def _headers(lease: Lease) -> dict[str, str]:
+    """Return the account, masked, and what became of the conversation; nothing of that for a request without one."""
+    headers = {ACCOUNT_HEADER: header_value(lease.account.label)}
+    decision = _WORDS.get(lease.why)
+    return headers if decision is None else {**headers, DECISION_HEADER: decision}
+
+
+def _ours(found: object) -> dict[str, str]:
+    if not isinstance(found, Mapping):
+        return {}
+    ours = {name: found[name] for name in (ACCOUNT_HEADER, DECISION_HEADER) if isinstance(found.get(name), str)}
+    return ours if ACCOUNT_HEADER in ours else {}
+
+
+__all__ = ["DECISION_HEADER", "headers_in", "name_account", "remember_account"]

@@ -1,0 +1,78 @@
+"""The conversations that a view knows: a bounded number of them, and how many each account has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from litellm_antigravity.selection.binding import Binding
+
+DEFAULT_LIMIT: Final = 10_000
+
+_SLICE_SECONDS: Final = 60.0
+
+
+class KnownBindings:
+    """Bindings by conversation, the least recently written ones first; there are ``limit`` at most.
+
+    How many conversations an account has is counted by the minute in which they end, so that to ask for it costs no
+    look at each of them. Readers hold no lock; whoever writes holds the replica's.
+    """
+
+    __slots__ = ("_by_key", "_counts", "limit", "placed")
+
+    def __init__(self) -> None:
+        self.limit = DEFAULT_LIMIT
+        self.placed = 0
+        self._by_key: dict[str, Binding] = {}
+        self._counts: dict[tuple[str, str, float, int], int] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_key
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def items(self) -> Iterator[tuple[str, Binding]]:
+        """Yield every conversation that is known, also those that are over."""
+        yield from list(self._by_key.items())
+
+    def get(self, key: str) -> Binding | None:
+        """Return a conversation's binding, whether or not it is over."""
+        return self._by_key.get(key)
+
+    def put(self, key: str, binding: Binding) -> None:
+        """Take over a conversation's binding as the one that was written last."""
+        before = self._by_key.pop(key, None)
+        self._by_key[key] = binding
+        self._count(binding, 1)
+        if before is not None:
+            self._count(before, -1)
+        while len(self._by_key) > self.limit:
+            oldest = next(iter(self._by_key))
+            self._count(self._by_key.pop(oldest), -1)
+
+    def _count(self, binding: Binding, change: int) -> None:
+        key = (binding.family, binding.serving, binding.seconds, int(binding.until // _SLICE_SECONDS))
+        count = self._counts.get(key, 0) + change
+        if count:
+            self._counts[key] = count
+        else:
+            self._counts.pop(key, None)
+
+    def load(self, family: str, now: float) -> dict[str, float]:
+        """Return how many living conversations of a family each account has.
+
+        One that has been used within the first half of its time counts as one; then it counts less and less, since
+        nobody knows whether it goes on.
+        """
+        load: dict[str, float] = {}
+        for (of_family, account_id, seconds, ends), count in list(self._counts.items()):
+            if of_family == family:
+                left = (ends + 1) * _SLICE_SECONDS - now
+                if left > 0:
+                    load[account_id] = load.get(account_id, 0.0) + count * min(1.0, 2.0 * left / seconds)
+        return load
+
+
+__all__ = ["DEFAULT_LIMIT", "KnownBindings"]
