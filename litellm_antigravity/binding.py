@@ -6,7 +6,7 @@ from typing import Final
 
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.lease import Lease, LeaseRequest
-from litellm_antigravity.selection.bindings import BindingRules, claimed, living, settled, told
+from litellm_antigravity.selection.bindings import BindingRules, claimed, is_settled, living, settled, told
 from litellm_antigravity.selection.strategy import Chosen
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.view import StateView
@@ -60,7 +60,10 @@ class Binder:
             return False
         bindings = self._store.known().bindings
         known = bindings.get(lease.conversation)
-        return settled(known, lease, bindings.placed, self._clock.time(), self._rules) is not None
+        placed, now = bindings.placed, lease.since
+        if known is not None and is_settled(known, lease.account.id, placed, now, self._rules):  # as for most requests
+            return False
+        return settled(known, lease, placed, now, self._rules) is not None
 
     def answered(self, lease: Lease) -> None:
         """Note that the first content has come from the account of a lease; may touch the disk."""

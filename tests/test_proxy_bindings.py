@@ -29,7 +29,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator
 def test_a_conversation_has_one_account_through_all_workers_and_moves_once_when_that_is_spent(
     served: tuple[Simulator, Proxy],
 ) -> None:
-    """Before, sticky gave each worker an account, and so each conversation as many as there were workers."""
+    """Before, all of them were on one account with sticky, and each on three with hybrid."""
     simulator, proxy = served
     found = talks(proxy, "model", conversations=CONVERSATIONS, turns=TURNS)
     assert [one.failed for one in found] == [[]] * CONVERSATIONS

@@ -39,7 +39,10 @@ class Binding:
 
     def remaining(self, now: float) -> float:
         """Return the seconds left at ``now``; a clock that went back does not prolong it."""
-        return max(0.0, min(self.until - now, self.seconds))
+        left = self.used_at + self.seconds - now
+        if left <= 0.0:
+            return 0.0
+        return min(left, self.seconds)
 
 
 __all__ = ["Binding"]

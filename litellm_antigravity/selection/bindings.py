@@ -16,7 +16,7 @@ from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals.kinds import NOBODYS_FAULT, RefusalKind
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.binding import Binding
-from litellm_antigravity.selection.strategy import WAKE_MARGIN_SECONDS, Choice, Chosen, Hold, Strategy
+from litellm_antigravity.selection.strategy import WAKE_MARGIN_SECONDS, Choice, Chosen, Condition, Hold, Strategy
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.view import StateView
 
@@ -82,18 +82,22 @@ class Bound(Strategy):
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:
         """Return the conversation's account, or the one that it gets now; see `Strategy.choose`."""
         binding = living(view.bindings.get(asked.conversation or ""), now)
-        account = None if binding is None else availability.snapshot.by_id.get(binding.account_id)
-        if binding is None or account is None or not account.enabled:
-            return self._placed(asked, view, availability, now, why=NEW if binding is None else REBOUND)
-        if account.id not in asked.tried:
-            if availability.is_free(account.id):
-                return self._relieved(account.id, asked, view, availability, now) or Chosen(account.id, why=BOUND)
-            at_most, wait = self.patience - asked.waited, availability.remaining(account.id, now) + WAKE_MARGIN_SECONDS
-            if wait <= min(at_most, asked.patience):
+        if binding is None:
+            return self._placed(asked, view, availability, now, why=NEW)
+        account_id = binding.account_id
+        if account_id not in asked.tried:
+            if availability.is_free(account_id):
+                condition = self._usual.condition(account_id, view, now)
+                better = condition not in _GOOD and self._better(condition, account_id, asked, view, availability, now)
+                return better or Chosen(account_id, False, BOUND)
+            at_most, wait = self.patience - asked.waited, availability.remaining(account_id, now) + WAKE_MARGIN_SECONDS
+            if account_id in availability.benched and wait <= min(at_most, asked.patience):
                 return Hold(wait, at_most)
         if binding.is_placed:  # no content came yet: there is nothing that it would lose
             return self._placed(asked, view, availability, now, why=NEW)
-        why = REBOUND if is_lost(availability.benched.get(account.id, ()), now) else DETOUR
+        account = availability.snapshot.by_id.get(account_id)
+        is_gone = account is None or not account.enabled
+        why = REBOUND if is_gone or is_lost(availability.benched.get(account_id, ()), now) else DETOUR
         other = binding.detour  # its prompt is there by now
         if other is not None and other not in asked.tried and availability.is_free(other):
             return Chosen(other, why=why, binds=why == REBOUND)
@@ -126,17 +130,20 @@ class Bound(Strategy):
         choice = self._usual.choose(LeaseRequest(asked.model, others), view, availability, now)
         return Chosen(choice.account_id if isinstance(choice, Chosen) else equals[0], why=why, binds=True)
 
-    def _relieved(
-        self, account_id: str, asked: LeaseRequest, view: StateView, availability: Availability, now: float
+    def _better(
+        self,
+        condition: Condition,
+        account_id: str,
+        asked: LeaseRequest,
+        view: StateView,
+        availability: Availability,
+        now: float,
     ) -> Chosen | None:
-        """Return another account for good, if the strategy thinks ill of the conversation's own and better of others.
+        """Return another account for good, if the strategy thinks better of it than of the conversation's own.
 
         A tired account is left for a rested one that has none, or two conversations fewer: by one after the other, and
         not to and fro among accounts that all have much to do.
         """
-        condition = self._usual.condition(account_id, view, now)
-        if condition in _GOOD:
-            return None
         candidates = availability.candidates(asked.tried)
         conditions = {one: self._usual.condition(one, view, now) for one in candidates}
         fit = [one for one in candidates if conditions[one] in _GOOD]
@@ -175,6 +182,22 @@ def told(known: Binding | None, account_id: str) -> str:
     return BOUND if known.account_id == account_id else DETOUR
 
 
+def is_settled(known: Binding, account_id: str, placed: int, now: float, rules: BindingRules) -> bool:
+    """Return whether a request that its conversation's own account has answered changes nothing; see `settled`."""
+    return (
+        known.account_id == account_id
+        and known.detour is None
+        and not known.is_placed
+        and not _is_due(known, placed, now, rules)
+    )
+
+
+def _is_due(known: Binding, placed: int, now: float, rules: BindingRules) -> bool:
+    """Return whether it is time to write down that a conversation is used still."""
+    age = now - known.used_at
+    return not -CLOCK_TOLERANCE_SECONDS < age < rules.seconds / 2 or placed - known.number > rules.limit / 2
+
+
 def settled(known: Binding | None, lease: Lease, placed: int, now: float, rules: BindingRules) -> Binding | None:
     """Return what a conversation's binding becomes when the first content of a request has come.
 
@@ -188,14 +211,16 @@ def settled(known: Binding | None, lease: Lease, placed: int, now: float, rules:
     Returns:
         ``None`` when it may stay as it is: one is written when it changes, and now and then as long as it is used.
     """
-    account_id, known = lease.account.id, living(known, now)
+    account_id = lease.account.id
+    if known is not None and is_settled(known, account_id, placed, now, rules):
+        return None
+    known = living(known, now)
     if known is None or (known.is_placed and known.account_id != account_id):
         return Binding(account_id, lease.family, now, rules.seconds, placed)
     detour = None if account_id == known.account_id else account_id
-    old = not -CLOCK_TOLERANCE_SECONDS < now - known.used_at < rules.seconds / 2
-    if known.is_placed or known.detour != detour or old or placed - known.number > rules.limit / 2:
+    if known.detour != detour or detour is None or _is_due(known, placed, now, rules):
         return replace(known, used_at=now, seconds=rules.seconds, number=placed, detour=detour, is_placed=False)
     return None
 
 
-__all__ = ["BindingRules", "Bound", "claimed", "is_lost", "living", "settled", "told"]
+__all__ = ["BindingRules", "Bound", "claimed", "is_lost", "is_settled", "living", "settled", "told"]
