@@ -138,8 +138,8 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
     ) -> affinity.Key | None:
         """Return the key of what is to stay on its account, by our settings or LiteLLM's switches, and remember it."""
         pool = self._handler.routing.pool_of(deployments) if request_kwargs else None
-        if pool is None:
-            return None
+        if pool is None or any(Member.of(one) is None for one in deployments):
+            return None  # those without an account know no bindings but LiteLLM's
         group, settings = str(deployments[0].get("model_name")), self._handler.dispatcher.settings
         switches, always = filters.switches_for(beside, group), pool.keeps_conversations
         if not (always or any(switches)):
