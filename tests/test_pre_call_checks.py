@@ -231,7 +231,7 @@ def test_a_session_whose_key_ran_out_of_quota_stays_with_the_next_one(
 def test_a_session_stays_on_a_deployment_without_an_account_in_a_group_that_has_both(
     order: Order, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """It did not where our hook came first."""
+    """As before this package bound anything: what has no account knows no binding but LiteLLM's."""
 
     async def use(keys: Keys) -> None:
         sessions = [{"metadata": {"session_id": name}} for name in "abcdefgh"]
