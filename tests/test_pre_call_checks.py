@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -128,16 +128,12 @@ def with_keys(
     checks: list[str] | None = None,
     strategy: str = "round-robin",
     params: dict[str, Any] | None = None,
-    named: Collection[int] = (1, 2, 3),
     **router: Any,
 ) -> Any:
     async def run() -> Any:
         fields = {"account_selection_strategy": strategy, "max_rate_limit_wait_seconds": 0}
         litellm_antigravity.register(settings_of(simulator, folder, **fields))
         model_list = [deployment(one, simulator, **(params or {})) for one in simulator.accounts]
-        for number, one in enumerate(model_list, start=1):
-            if number not in named:
-                del one["model_info"]["account"]
         made = litellm.Router(
             model_list=model_list,
             optional_pre_call_checks=checks,
@@ -225,21 +221,6 @@ def test_a_session_whose_key_ran_out_of_quota_stays_with_the_next_one(
         assert [await keys.ask(**SESSION) for _ in range(3)] == [second] * 3
 
     with_keys(simulator, tmp_path, order, use, checks=["session_affinity"])
-
-
-@both_orders
-def test_a_session_stays_on_a_deployment_without_an_account_in_a_group_that_has_both(
-    order: Order, simulator: Simulator, tmp_path: Path
-) -> None:
-    """As before this package bound anything: what has no account knows no binding but LiteLLM's."""
-
-    async def use(keys: Keys) -> None:
-        sessions = [{"metadata": {"session_id": name}} for name in "abcdefgh"]
-        first = [await keys.ask(**one) for one in sessions]
-        assert {*first} - {1}  # by LiteLLM's own strategy, among the account and the two without
-        assert [await keys.ask(**one) for one in sessions * 3] == first * 3
-
-    with_keys(simulator, tmp_path, order, use, checks=["session_affinity"], named=[1], strategy="sticky")
 
 
 @both_orders
