@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from litellm.responses.utils import ResponsesAPIRequestUtils
 from serving import MESSAGES, settings_of
 
 import litellm_antigravity
+from litellm_antigravity.litellm.routing.affinity import Key, remember, remembered
 from litellm_antigravity.litellm.seams.router import forget_routers
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 
@@ -471,3 +473,12 @@ def test_litellms_metrics_are_left_alone_where_it_keeps_cooldowns(
 
     with_keys(simulator, tmp_path, hook_last, use, strategy="sticky", disable_cooldowns=False)
     assert metrics.cooled == [("key-1", "429")]  # LiteLLM's own
+
+
+def test_no_callers_metadata_passes_for_a_conversation_of_ours() -> None:
+    kwargs: dict[str, Any] = {"metadata": {"user_api_key": "k"}}
+    remember(kwargs, Key("a" * 38))
+    assert remembered(kwargs) == "a" * 38
+    forged = json.loads(json.dumps(kwargs))
+    assert remembered(forged) is None
+    assert remembered({"litellm_params": forged}) is None
