@@ -78,9 +78,11 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
                 beside, model, of, messages, request_kwargs, parent_otel_span, is_bound=key is not None
             )
 
-        waited, again = 0.0, len(fit)
+        routing, waited, again = self._handler.routing, 0.0, len(fit)
         while True:
-            free = await asyncio.to_thread(self._handler.routing.free, model, fit, request_kwargs) if beside else ()
+            free: Sequence[Deployment] = fit if beside else ()
+            if beside and (again < len(fit) or routing.may_be_limited(request_kwargs)):
+                free = await asyncio.to_thread(routing.free, model, fit, request_kwargs)
             deployments = await kept_of(free) if free else fit
             if free and not deployments and len(free) < len(fit):
                 free, deployments = (), await kept_of(fit)  # whom they would keep is limited: say until when

@@ -141,6 +141,11 @@ class PinnedRouting:
         pinned = [(deployment, member) for deployment in deployments if (member := Member.of(deployment)) is not None]
         return self._group_of(pinned).pool if pinned else None
 
+    def may_be_limited(self, request_kwargs: Mapping[str, Any] | None) -> bool:
+        """Return whether it is worth asking `free` who is; by what this process knows, which touches no disk."""
+        failed = any((request_kwargs or {}).get(key) for key in EXCLUDED)
+        return bool(failed or self._full_until or self._dispatcher().pool.store.known().cooldowns)
+
     def note_full(self, deployment_id: str) -> None:
         """Note that a deployment has reached a limit of its own: others come first until the minute of the clock ends.
 
