@@ -20,7 +20,7 @@ from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.decision_log import DECISION_LOG
-from litellm_antigravity.errors import AccountsFileError, AllAccountsLimitedError, RequestRefusedError
+from litellm_antigravity.errors import AccountsFileError, RequestRefusedError
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
@@ -42,7 +42,7 @@ from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.view import StateView
 from litellm_antigravity.telling import tell_choice
 from litellm_antigravity.waiting import Waiting
-from litellm_antigravity.wording import all_disabled, all_limited, no_capacity
+from litellm_antigravity.wording import all_disabled, no_capacity
 
 
 class AccountPool(ForkAware):
@@ -98,6 +98,7 @@ class AccountPool(ForkAware):
         self._named = Named(self.strategy)
         self.binder = Binder(self.store, self.clock, BindingRules.of(self.settings))
         self._bound = Bound.of(self.settings, self.strategy, self.store.in_flight.counts)
+        self.keeps_conversations = self._bound is not None  # without being told to
         self._announcer = Announcer(self.store, self.clock, lambda: self.identity, self.strategy, starts)
         self.recorder = Recorder(self.store, self.clock, self.rules)
         self._availabilities = Availabilities()
@@ -253,6 +254,12 @@ class AccountPool(ForkAware):
 
     # Choosing for somebody else, who sends the request
 
+    def keep_conversations(self) -> None:
+        """Keep conversations on their accounts from now on, though the settings or the strategy would not."""
+        with self._lock:
+            if self._bound is None:
+                self._bound = Bound.always(self.settings, self.strategy, dict)
+
     def choose(
         self, model: str, *, among: Collection[str] | None = None, conversation: str | None = None
     ) -> str | None:
@@ -308,25 +315,6 @@ class AccountPool(ForkAware):
         self._taken(account_id, asked, counted=False)
         flight = self.store.in_flight.begin(account_id)
         return Lease(account, asked.model, asked.family, now, conversation=asked.conversation, flight=flight)
-
-    def limited_error(
-        self, model: str, among: Collection[str], *, besides: Collection[str] = ()
-    ) -> AllAccountsLimitedError | None:
-        """Return the error that says why none of these accounts is free for ``model``; ``None`` if one is.
-
-        Args:
-            model: a model name.
-            among: account ids.
-            besides: account ids that may not be used now for a reason of somebody else's: the error tells of them as
-                well where they are limited, since they may be the first to be back.
-        """
-        available, now = self.availability(model), self.clock.time()
-        enabled, benched = available.snapshot.enabled, available.benched
-        accounts = [account for account in enabled if account.id in among]
-        if not accounts or any(account.id not in benched for account in accounts):
-            return None
-        told = [one for one in enabled if one in accounts or (one.id in besides and one.id in benched)]
-        return all_limited(told, benched, LeaseRequest(model).model, now)
 
     def availability(self, model: str) -> Availability:
         """Return who is free for ``model`` now, and who is not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from litellm.responses.utils import ResponsesAPIRequestUtils
 from serving import MESSAGES, settings_of
 
 import litellm_antigravity
+from litellm_antigravity.litellm.routing.affinity import Key, remember, remembered
 from litellm_antigravity.litellm.seams.router import forget_routers
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 
@@ -173,6 +175,54 @@ def test_an_affinity_keeps_its_account_until_that_is_limited_and_then_the_others
         assert first not in others
 
     with_keys(simulator, tmp_path, order, use, checks=[check], params=model)
+
+
+@pytest.mark.parametrize("model", [{}, OURS], ids=["keys", "ours"])
+def test_an_affinity_keeps_its_account_synchronously_and_in_every_process(
+    model: dict[str, Any], simulator: Simulator, tmp_path: Path
+) -> None:
+    """LiteLLM's check is not asked there, and each process has pins of its own: round-robin went on."""
+
+    def session(keys: Keys, name: str) -> int:
+        simulator.clear_log()
+        keys.router.completion(model=GROUP, messages=MESSAGES, metadata={"session_id": name})
+        (email,) = {one.email for one in simulator.log if one.kind == "served"}
+        return EMAILS.index(email or "") + 1
+
+    async def use(keys: Keys) -> dict[str, int]:
+        first = {name: await asyncio.to_thread(session, keys, name) for name in "abc"}
+        assert {*first.values()} == {1, 2, 3}
+        await asyncio.sleep(0.3)  # LiteLLM notes successes in the background
+        for name in "abccba":
+            assert await asyncio.to_thread(session, keys, name) == first[name]
+        return first
+
+    async def use_again(keys: Keys) -> None:
+        keys.router.cache.flush_cache()
+        for name in "cab":
+            assert await keys.ask(metadata={"session_id": name}) == known[name]
+
+    known = with_keys(simulator, tmp_path, hook_last, use, checks=["session_affinity"], params=model)
+    with_keys(simulator, tmp_path, hook_first, use_again, checks=["session_affinity"], params=model)
+
+
+@both_orders
+def test_a_session_whose_key_ran_out_of_quota_stays_with_the_next_one(
+    order: Order, simulator: Simulator, tmp_path: Path
+) -> None:
+    """LiteLLM's pin went back to the first key, and every time cost a prompt cache."""
+
+    async def use(keys: Keys) -> None:
+        first = await keys.ask(**SESSION)
+        simulator.drain(EMAILS[first - 1], "gemini", 60)
+        second = await keys.ask(**SESSION)
+        simulator.set_quota(EMAILS[first - 1], "gemini", None)
+        pool = litellm_antigravity.handler.dispatcher.pool
+        for account_id in dict(pool.store.refresh().cooldowns):
+            pool.release(account_id)
+        assert [await keys.ask(**SESSION) for _ in range(3)] == [second] * 3
+
+    with_keys(simulator, tmp_path, order, use, checks=["session_affinity"])
 
 
 @both_orders
@@ -423,3 +473,12 @@ def test_litellms_metrics_are_left_alone_where_it_keeps_cooldowns(
 
     with_keys(simulator, tmp_path, hook_last, use, strategy="sticky", disable_cooldowns=False)
     assert metrics.cooled == [("key-1", "429")]  # LiteLLM's own
+
+
+def test_no_callers_metadata_passes_for_a_conversation_of_ours() -> None:
+    kwargs: dict[str, Any] = {"metadata": {"user_api_key": "k"}}
+    remember(kwargs, Key("a" * 38))
+    assert remembered(kwargs) == "a" * 38
+    forged = json.loads(json.dumps(kwargs))
+    assert remembered(forged) is None
+    assert remembered({"litellm_params": forged}) is None

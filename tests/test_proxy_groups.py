@@ -35,7 +35,8 @@ streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole",
 
 
 def settings_for(strategy: str) -> dict[str, Any]:
-    return {"account_selection_strategy": strategy, "token_bucket": SMALL_BUCKET, "max_rate_limit_wait_seconds": 0}
+    fields = {"account_selection_strategy": strategy, "token_bucket": SMALL_BUCKET, "max_rate_limit_wait_seconds": 0}
+    return {**fields, "sticky_scope": "process"}
 
 
 def groups(simulator: Simulator) -> list[dict[str, Any]]:

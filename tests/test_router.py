@@ -178,6 +178,7 @@ def test_hybrid_keeps_the_current_account_until_its_tokens_cost_more_than_a_chan
         simulator,
         tmp_path,
         account_selection_strategy="hybrid",
+        sticky_scope="process",
         token_bucket={"max_tokens": 4, "initial_tokens": 4, "regeneration_rate_per_minute": 0.001},
     )
     door(router, 6)
@@ -223,6 +224,7 @@ def test_every_path_and_provider_has_the_same_sequence(strategy: str, simulator:
                 simulator,
                 folder,
                 account_selection_strategy=strategy,
+                sticky_scope="process",
                 token_bucket={"max_tokens": 4, "initial_tokens": 4, "regeneration_rate_per_minute": 0.001},
             )
             door(router, 3)
@@ -820,9 +822,8 @@ def test_a_process_holds_one_slot_for_all_its_groups(
     shape: Shape, door: Door, simulator: Simulator, tmp_path: Path
 ) -> None:
     other = [{**deployment, "model_name": "other"} for deployment in group_of(shape, simulator)]
-    router = routed(
-        [*group_of(shape, simulator), *other], simulator, tmp_path, pid_offset_enabled=True, offset_source="slot"
-    )
+    settings = {"pid_offset_enabled": True, "offset_source": "slot", "sticky_scope": "process"}
+    router = routed([*group_of(shape, simulator), *other], simulator, tmp_path, **settings)
     with Child(HOLDS_A_SLOT, tmp_path / "state") as other_process:
         assert other_process.wait_ready() == "0"
         door(router)

@@ -15,6 +15,7 @@ from litellm_antigravity.errors import AccountsFileError, AntigravityError
 from litellm_antigravity.litellm.conversations import conversation_key
 from litellm_antigravity.litellm.errors import as_litellm, check_choice, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn
+from litellm_antigravity.litellm.routing.affinity import remembered
 from litellm_antigravity.litellm.routing.member import Member, find_account
 from litellm_antigravity.litellm.routing.narrow import PinnedRouting
 from litellm_antigravity.litellm.seams.functions import OpensLater
@@ -151,7 +152,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             return without_signatures(body, model, call["messages"], call["optional_params"])
 
         account_id, pool = self._pinned(call)
-        key = conversation_key(call, model, dispatcher.settings)
+        key = remembered(call) if pool is not None else conversation_key(call, model, dispatcher.settings)
         request_id = getattr(call["logging_obj"], "litellm_call_id", None)
         return GeminiRequest(
             model,

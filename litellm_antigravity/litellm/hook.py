@@ -14,6 +14,7 @@ from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
 from litellm_antigravity.litellm.errors import as_litellm, bad_request, check_choice, told_wait, written_as_plugins
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
+from litellm_antigravity.litellm.routing import affinity
 from litellm_antigravity.litellm.routing.group import Group
 from litellm_antigravity.litellm.routing.member import Member
 from litellm_antigravity.litellm.seams import cooldown_metrics, filters
@@ -70,9 +71,12 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         unfit = [one for one in healthy_deployments if id(one) not in kept]
         filters.put_first(self)
         beside = filters.beside(self, healthy_deployments)
+        key = self._conversation(request_kwargs, messages, healthy_deployments, beside)
 
         async def kept_of(of: Sequence[Deployment]) -> Sequence[Deployment]:
-            return await filters.kept_by(beside, model, of, messages, request_kwargs, parent_otel_span, is_bound=False)
+            return await filters.kept_by(
+                beside, model, of, messages, request_kwargs, parent_otel_span, is_bound=key is not None
+            )
 
         routing, waited, again = self._handler.routing, 0.0, len(fit)
         while True:
@@ -83,7 +87,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             if free and not deployments and len(free) < len(fit):
                 free, deployments = (), await kept_of(fit)  # whom they would keep is limited: say until when
             try:
-                return list(await asyncio.to_thread(self._narrow, model, deployments, request_kwargs, unfit))
+                return list(await asyncio.to_thread(self._narrow, model, deployments, request_kwargs, unfit, key))
             except AllAccountsLimitedError as error:
                 if free and again > 0:
                     again -= 1  # the account that they kept has just been limited; they may keep another one
@@ -96,14 +100,17 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             await asyncio.sleep(wait)
             waited += wait
 
-    def narrow(self, model: str, deployments: Sequence[Deployment], request_kwargs: Any) -> Sequence[Deployment]:
+    def narrow(
+        self, model: str, deployments: Sequence[Deployment], request_kwargs: Any, messages: Any = None
+    ) -> Sequence[Deployment]:
         """Do what `async_filter_deployments` does, for the synchronous Router."""
         if deployments and not any(Member.of(deployment) is not None for deployment in deployments):
             return deployments
+        key = self._conversation(request_kwargs, messages, deployments, filters.beside(self, deployments))
         waited = 0.0
         while True:
             try:
-                return list(self._narrow(model, deployments, request_kwargs))
+                return list(self._narrow(model, deployments, request_kwargs, key=key))
             except AllAccountsLimitedError as error:
                 wait = self._wait(error, waited, request_kwargs)
                 if wait is None:
@@ -119,13 +126,31 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         deployments: Sequence[Deployment],
         request_kwargs: Any,
         unfit: Sequence[Deployment] = (),
+        key: str | None = None,
     ) -> Sequence[Deployment]:
         if deployments:
-            return self._handler.routing.narrow(model, deployments, request_kwargs, unfit=unfit)
+            return self._handler.routing.narrow(model, deployments, request_kwargs, unfit=unfit, conversation=key)
         error = self._handler.routing.limited_error_of(model)
         if error is not None:
             raise error
         return deployments
+
+    def _conversation(
+        self, request_kwargs: Any, messages: Any, deployments: Sequence[Deployment], beside: Sequence[object]
+    ) -> affinity.Key | None:
+        """Return the key of what is to stay on its account, by our settings or LiteLLM's switches, and remember it."""
+        pool = self._handler.routing.pool_of(deployments) if request_kwargs else None
+        if pool is None or any(Member.of(one) is None for one in deployments):
+            return None  # those without an account know no bindings but LiteLLM's
+        group, settings = str(deployments[0].get("model_name")), self._handler.dispatcher.settings
+        switches, always = filters.switches_for(beside, group), pool.keeps_conversations
+        if not (always or any(switches)):
+            return None
+        key = affinity.key_of(request_kwargs, messages, group, switches, settings, always=always)
+        if key is not None:
+            pool.keep_conversations()
+            affinity.remember(request_kwargs, key)
+        return key
 
     def note_own_limit(self, deployment: Deployment, error: Any) -> None:
         """Note that a pinned deployment has reached a limit that the model list gives it; see `seams.filters`.
@@ -170,7 +195,8 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             _outer_call.set(None)  # counted already
         else:
             _outer_call.set(None if is_chat else member.deployment_id)
-            if await asyncio.to_thread(self._handler.routing.take, group, member, _model(member, kwargs)) is None:
+            take, key = self._handler.routing.take, affinity.remembered(kwargs)
+            if await asyncio.to_thread(take, group, member, _model(member, kwargs), key) is None:
                 return None
         return await asyncio.to_thread(self._handler.sign, kwargs, member)
 
@@ -178,7 +204,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         """Count a synchronous request as sent: LiteLLM calls no other hook for it."""
         found = self._foreign(served_by(kwargs))
         if found is not None and not _is_async(kwargs):
-            self._handler.routing.take(*found, _model(found[1], kwargs))
+            self._handler.routing.take(*found, _model(found[1], kwargs), affinity.remembered(kwargs))
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note that a request to another provider was answered."""
@@ -268,7 +294,9 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         account = group.current().by_id.get(group.account_id(member.deployment_id) or "")
         if account is not None:
             model = _model(member, kwargs)
-            group.pool.report(Lease(account, canonical_model(model), family_of(model), time.time()), outcome)
+            key = affinity.remembered(kwargs)
+            lease = Lease(account, canonical_model(model), family_of(model), time.time(), conversation=key)
+            group.pool.report(lease, outcome)
 
     def _foreign(self, model_info: object) -> tuple[Group, Member] | None:
         found = self._handler.routing.member_of(model_info)

@@ -72,6 +72,11 @@ class Bound(Strategy):
         """Return what the settings say; ``None`` where conversations keep no account."""
         if settings.sticky_scope == "process" or usual.takes_turns:
             return None
+        return cls.always(settings, usual, in_flight)
+
+    @classmethod
+    def always(cls, settings: Settings, usual: Strategy, in_flight: Callable[[], Mapping[str, int]]) -> Bound:
+        """Return what keeps conversations whatever the settings say of it."""
         return cls(usual, BindingRules.of(settings), settings.sticky_wait_seconds, in_flight)
 
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
@@ -11,8 +11,9 @@ from litellm_antigravity.accounts.account import arranged
 from litellm_antigravity.dispatch import Dispatcher
 from litellm_antigravity.errors import AllAccountsLimitedError
 from litellm_antigravity.litellm.routing.member import Member, find_account
-from litellm_antigravity.models import PROVIDER
+from litellm_antigravity.models import PROVIDER, canonical_model
 from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.wording import all_limited
 
 
 class Group:
@@ -70,14 +71,25 @@ class Group:
         path = in_file.path if in_file is not None else Path("the model list")
         return AccountsSnapshot(path, 4, arranged(accounts.values()))
 
-    def limited_error(self, model: str | None = None) -> AllAccountsLimitedError | None:
-        """Return the error that says why no account of the group is free; ``None`` if one is.
+    def limited_error(
+        self, model: str | None = None, among: Collection[str] | None = None, *, besides: Collection[str] = ()
+    ) -> AllAccountsLimitedError | None:
+        """Return the error that says why none of these accounts is free for ``model``; ``None`` if one is.
 
         Args:
             model: that of the first member when absent.
+            among: account ids; the whole group's when absent.
+            besides: account ids that may not be used now for a reason of somebody else's: the error tells of them as
+                well where they are limited, since they may be the first to be back.
         """
         name = next((member.model for member in self.members.values()), "") if model is None else model
-        return self.pool.limited_error(name, [account.id for account in self.current().accounts])
+        available = self.pool.availability(name)
+        enabled, benched = available.snapshot.enabled, available.benched
+        accounts = [account for account in enabled if among is None or account.id in among]
+        if not accounts or any(account.id not in benched for account in accounts):
+            return None
+        told = [one for one in enabled if one in accounts or (one.id in besides and one.id in benched)]
+        return all_limited(told, benched, canonical_model(name), self.pool.clock.time())
 
     def account_id(self, deployment_id: str) -> str | None:
         """Return the id of a deployment's account; ``None`` when the accounts file does not have it."""

@@ -12,7 +12,7 @@ from litellm_antigravity.errors import AllAccountsLimitedError
 from litellm_antigravity.litellm.routing.group import Group
 from litellm_antigravity.litellm.routing.member import Member
 from litellm_antigravity.litellm.seams.requests import EXCLUDED, TARGET_ORDER, Deployment, info_of, params_of
-from litellm_antigravity.pool import Lease
+from litellm_antigravity.pool import AccountPool, Lease
 
 _MINUTE: Final = 60.0  # for which a model list's rpm and tpm are counted, by the clock
 _TOLD_AGAIN: Final = 3600.0  # seconds after which a cooldown that goes on is news
@@ -67,16 +67,18 @@ class PinnedRouting:
         request_kwargs: Mapping[str, Any] | None,
         *,
         unfit: Sequence[Deployment] = (),
+        conversation: str | None = None,
     ) -> Sequence[Deployment]:
         """Return the deployments that LiteLLM may choose from.
 
-        Looks only: nothing is sent, no cursor moves and no token is taken.
+        Looks only: nothing is sent, no cursor moves and no token is taken; but a new conversation is placed.
 
         Args:
             requested: the model that the caller asked for.
             deployments: those that LiteLLM's own filters have left.
             request_kwargs: the request as the Router has it; empty when it only asks.
             unfit: deployments of the group that will never do for this request.
+            conversation: the key of the conversation that is to stay on its account.
 
         Raises:
             AllAccountsLimitedError: when every account of the group is limited.
@@ -96,7 +98,7 @@ class PinnedRouting:
                 if account_id is not None:
                     of_account.setdefault(account_id, []).append(deployment)
             model = _model_for(level[0][1], model)
-            chosen = group.pool.choose(model, among=of_account)
+            chosen = group.pool.choose(model, among=of_account, conversation=conversation)
             if chosen is not None:
                 mine = {id(deployment) for deployment in of_account[chosen]}
                 return [one for one in deployments if id(one) in mine or Member.of(one) is None]
@@ -107,7 +109,7 @@ class PinnedRouting:
         # LiteLLM leaves out those that it benches for a time of its own; they may be back before the others.
         never = {group.account_id(member.deployment_id) for one in unfit if (member := Member.of(one)) is not None}
         benched = [one.id for one in group.current().accounts if one.id not in never]
-        error = group.pool.limited_error(model, asked, besides=benched)
+        error = group.limited_error(model, asked, besides=benched)
         if error is None:
             return deployments  # LiteLLM's own filters will say why none of them will do
         raise error
@@ -139,6 +141,11 @@ class PinnedRouting:
         may = {id(deployment) for deployment, _ in self._not_full(_not_excluded(free, request_kwargs))}
         return [one for one in deployments if id(one) in may or Member.of(one) is None]
 
+    def pool_of(self, deployments: Sequence[Deployment]) -> AccountPool | None:
+        """Return the pool of the group that these deployments belong to; ``None`` when they name no account."""
+        pinned = [(deployment, member) for deployment in deployments if (member := Member.of(deployment)) is not None]
+        return self._group_of(pinned).pool if pinned else None
+
     def may_be_limited(self, request_kwargs: Mapping[str, Any] | None) -> bool:
         """Return whether it is worth asking `free` who is; by what this process knows, which touches no disk."""
         failed = any((request_kwargs or {}).get(key) for key in EXCLUDED)
@@ -163,7 +170,7 @@ class PinnedRouting:
 
     def new_cooldown(self, group: Group, member: Member, model: str) -> NewCooldown | None:
         """Return the cooldown of a member's account for a model, if it has one that was not asked for yet."""
-        limited = group.pool.limited_error(model, [group.account_id(member.deployment_id) or ""])
+        limited = group.limited_error(model, [group.account_id(member.deployment_id) or ""])
         now = self._dispatcher().clock.time()
         if limited is None or now < self._told_until.get(member.deployment_id, 0.0):
             return None
@@ -222,12 +229,12 @@ class PinnedRouting:
         member = None if group is None else group.members.get(deployment_id)
         return None if group is None or member is None else (group, member)
 
-    def take(self, group: Group, member: Member, model: str) -> Lease | None:
+    def take(self, group: Group, member: Member, model: str, conversation: str | None = None) -> Lease | None:
         """Count a request to another provider as sent; its deployment has been chosen."""
         account_id = group.account_id(member.deployment_id)
         if account_id is None:
             return None
-        return group.pool.take(model, account_id)
+        return group.pool.take(model, account_id, conversation)
 
     def _group_of(self, pinned: Sequence[tuple[Deployment, Member]]) -> Group:
         return self._group(str(pinned[0][0].get("model_name")), [member for _, member in pinned])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
@@ -103,6 +103,38 @@ async def kept_by(
     return kept
 
 
+class Switches(NamedTuple):
+    """Which of LiteLLM's own bindings are switched on for a group.
+
+    Attributes:
+        session: a session's (``session_affinity``).
+        caller: an API key's (``deployment_affinity``).
+        prompt: a cached prompt's (``prompt_caching``).
+    """
+
+    session: bool = False
+    caller: bool = False
+    prompt: bool = False
+
+
+def switches_for(filters: Iterable[Any], group: str) -> Switches:
+    """Return what LiteLLM's checks, among the filters, bind in a group; ``model_group_affinity_config`` comes first.
+
+    Args:
+        filters: see `beside`.
+        group: the ``model_name`` of its deployments.
+    """
+    session = caller = prompt = False
+    for one in filters:
+        if _is(one, "PromptCachingDeploymentCheck"):
+            prompt = True
+        elif _is(one, "DeploymentAffinityCheck"):
+            own = (getattr(one, "model_group_affinity_config", None) or {}).get(group)
+            session |= bool(one.enable_session_id_affinity if own is None else "session_affinity" in own)
+            caller |= bool(one.enable_user_key_affinity if own is None else "deployment_affinity" in own)
+    return Switches(session, caller, prompt)
+
+
 def _is(callback: object, seam: str) -> bool:
     known = _class(seam)
     return known is not None and isinstance(callback, known)
@@ -151,4 +183,4 @@ def _tell(deployment: Any, error: Exception) -> None:
             note(deployment, error)
 
 
-__all__ = ["beside", "install", "kept_by", "put_first"]
+__all__ = ["Switches", "beside", "install", "kept_by", "put_first", "switches_for"]

@@ -28,8 +28,8 @@ from litellm_antigravity.litellm.seams.table import find
 from litellm_antigravity.litellm.seams.wrapping import wrap
 from litellm_antigravity.logs import LOGGER
 
-Narrow = Callable[[str, Any, Any], Any]
-"""Narrows a group's deployments: its name, the deployments, the request as the Router has it."""
+Narrow = Callable[[str, Any, Any, Any], Any]
+"""Narrows a group's deployments: its name, the deployments, the request as the Router has it, and its messages."""
 
 _routers: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -209,10 +209,11 @@ def _strategy(router: Any, narrow: Narrow) -> Any:
     def filtered(*args: Any, **kwargs: Any) -> Any:
         deployments = last_filter(*args, **kwargs)
         request = getattr(selection, "request", None)
-        return deployments if request is None else narrow(request[0], deployments, request[1])
+        return deployments if request is None else narrow(request[0], deployments, *request[1:])
 
     def choose(asked: _Question) -> Any:
-        selection.request = (router._get_model_from_alias(asked.model) or asked.model, asked.request_kwargs)
+        group = router._get_model_from_alias(asked.model) or asked.model
+        selection.request = (group, asked.request_kwargs, asked.messages)
         try:
             return type(router).get_available_deployment(router, **asked._asdict())
         finally:
