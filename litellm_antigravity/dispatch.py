@@ -7,10 +7,11 @@ be sent or how long to pause, and is told what came of it. The sync and the asyn
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import math
 import random
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -157,23 +158,26 @@ class Dispatcher:
     def _drive(self, request: GeminiRequest, send: Callable[[Call, Limits], _Reply | Refusal]) -> tuple[_Reply, Lease]:
         flow = self._flow(request)
         steps = self._steps(flow)
-        step = self._next(steps, flow.budget)
-        while True:
-            outcome: Refusal | None = None
-            if isinstance(step, Pause):
-                self.clock.sleep(step.seconds)
-            elif isinstance(step, Send):
-                began = self.clock.monotonic()
-                answer = send(step.call, step.limits)
-                if not isinstance(answer, Refusal):
-                    self._note(step, began)
-                    flow.reports.write(flow.retries.give, flow.budget.left)
-                    flow.reports.write(functools.partial(flow.pool.binder.answered, step.lease), flow.budget.left)
-                    if step.lease.probes or not isinstance(answer, ReplyStream):
-                        flow.reports.report(step.lease, SERVED, flow.budget.left)  # a stream is served at its end
-                    return answer, step.lease
-                outcome = answer
-            step = self._next(steps, flow.budget, outcome)
+        with _let_go(steps):
+            step = self._next(steps, flow.budget)
+            while True:
+                outcome: Refusal | None = None
+                if isinstance(step, Pause):
+                    self.clock.sleep(step.seconds)
+                elif isinstance(step, Send):
+                    began = self.clock.monotonic()
+                    answer = send(step.call, step.limits)
+                    if not isinstance(answer, Refusal):
+                        self._note(step, began)
+                        flow.reports.write(flow.retries.give, flow.budget.left)
+                        flow.reports.write(functools.partial(flow.pool.binder.answered, step.lease), flow.budget.left)
+                        if step.lease.probes or not isinstance(answer, ReplyStream):
+                            lease = _still_in_flight(step.lease) if isinstance(answer, ReplyStream) else step.lease
+                            flow.reports.report(lease, SERVED, flow.budget.left)  # a stream is served at its end
+                        flow.is_served = True
+                        return answer, step.lease
+                    outcome = answer
+                step = self._next(steps, flow.budget, outcome)
 
     def _adrive(
         self, request: GeminiRequest, send: Callable[[Call, Limits], Coroutine[Any, Any, _Reply | Refusal]]
@@ -184,20 +188,22 @@ class Dispatcher:
 
         async def rest() -> tuple[_Reply, Lease]:
             step = first
-            while True:
-                outcome: Refusal | None = None
-                if isinstance(step, Pause):
-                    await asyncio.sleep(step.seconds)
-                elif isinstance(step, Send):
-                    began = self.clock.monotonic()
-                    answer = await send(step.call, step.limits)
-                    if not isinstance(answer, Refusal):
-                        self._note(step, began)
-                        await self._begun(step, answer)
-                        return answer, step.lease
-                    outcome = answer
-                purpose = TOKENS if isinstance(step, MayBlock) else QUICK
-                step = await self._threads.run(purpose, functools.partial(self._next, steps, flow.budget, outcome))
+            with _let_go(steps):
+                while True:
+                    outcome: Refusal | None = None
+                    if isinstance(step, Pause):
+                        await asyncio.sleep(step.seconds)
+                    elif isinstance(step, Send):
+                        began = self.clock.monotonic()
+                        answer = await send(step.call, step.limits)
+                        if not isinstance(answer, Refusal):
+                            self._note(step, began)
+                            await self._begun(step, answer)
+                            flow.is_served = True
+                            return answer, step.lease
+                        outcome = answer
+                    purpose = TOKENS if isinstance(step, MayBlock) else QUICK
+                    step = await self._threads.run(purpose, functools.partial(self._next, steps, flow.budget, outcome))
 
         return rest()
 
@@ -219,7 +225,8 @@ class Dispatcher:
                 bind = functools.partial(flow.pool.binder.answered, step.lease)
                 await self._threads.run(QUICK, lambda: flow.reports.write(bind, flow.budget.left))
             if step.lease.probes or not isinstance(answer, AsyncReplyStream):
-                await flow.reports.areport(step.lease, SERVED, flow.budget.left)
+                lease = _still_in_flight(step.lease) if isinstance(answer, AsyncReplyStream) else step.lease
+                await flow.reports.areport(lease, SERVED, flow.budget.left)
         except BaseException:  # cancelled: nobody will read the stream
             if isinstance(answer, AsyncReplyStream):
                 await answer.aclose()
@@ -251,10 +258,17 @@ class Dispatcher:
                 raise final(error, refused) from None
             if isinstance(taken, Wait):
                 yield Pause(taken.seconds)
-                flow.waited += taken.seconds
-                flow.failover.has_waited()
+                flow.turn = taken.turn
+                if taken.turn is None:  # see `Wait.after`
+                    flow.waited += taken.seconds
+                    flow.failover.has_waited()
                 continue
-            latest = yield from self._on_account(taken, flow)
+            flow.turn = None
+            try:
+                latest = yield from self._on_account(taken, flow)
+            finally:
+                if not flow.is_served:
+                    taken.end()
             # What benched its account is told by the pool; of the rest the last one is told.
             if refused is None or not latest.refusal.is_limit or refused.refusal.is_limit:
                 refused = latest
@@ -357,6 +371,21 @@ class Dispatcher:
             cloudcode.wrap(request.body, model=canonical_model(request.model), project=project, user_agent=user_agent),
             last_try,
         )
+
+
+@contextlib.contextmanager
+def _let_go(steps: Steps) -> Iterator[None]:
+    """Let go of the steps in the end, and with them of what they hold."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # a thread is still in them, after the request was cancelled
+            steps.close()
+
+
+def _still_in_flight(lease: Lease) -> Lease:
+    """Return a lease whose report does not end its request."""
+    return replace(lease, flight=None)
 
 
 __all__ = [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.models import ModelFamily, canonical_model, family_of
 from litellm_antigravity.refusals import Refusal
+from litellm_antigravity.state.in_flight import Flight
 
 
 class Served:
@@ -50,6 +51,7 @@ class LeaseRequest:
         overdrawn: accounts whose last token another process has just taken.
         conversation: the key of the conversation that the request belongs to, of at most 40 characters; ``None`` when
             nothing says which.
+        turn: the id of the account at which it has its turn now, as a `Wait` said.
         family: the quota family of the model.
     """
 
@@ -61,6 +63,7 @@ class LeaseRequest:
     account_id: str | None = None
     overdrawn: frozenset[str] = frozenset()
     conversation: str | None = None
+    turn: str | None = None
     family: ModelFamily = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ class Lease:
         others: how many other accounts are free for it, that it has not tried.
         conversation: the key of its conversation, if the account was chosen by that.
         why: why this account: `BOUND`, `NEW`, `DETOUR`, `REBOUND`, or the strategy's own word.
+        flight: counts it among the requests in flight of its account; `AccountPool.report` ends that.
     """
 
     account: Account
@@ -91,10 +95,27 @@ class Lease:
     others: int = 0
     conversation: str | None = None
     why: str = ""
+    flight: Flight | None = field(default=None, repr=False, compare=False)
+
+    def end(self) -> None:
+        """Count the request no longer as in flight; again does nothing, and neither blocks."""
+        if self.flight is not None:
+            self.flight.end()
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No account is free now, but one will be soon enough to wait for it."""
+    """No account is free now, but one will be soon enough to wait for it.
+
+    Attributes:
+        seconds: until then.
+        turn: the id of the account that takes the request then, if it has its turn at one; see `Admission`.
+    """
 
     seconds: float
+    turn: str | None = None
+
+    def after(self, asked: LeaseRequest) -> LeaseRequest:
+        """Return what the request asks when it has waited."""
+        waited = self.seconds if self.turn is None else 0.0  # else it waited for nobody who was limited
+        return replace(asked, waited=asked.waited + waited, turn=self.turn)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import os
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from litellm_antigravity.accounts import AccountsFile, AccountSource, AccountsSnapshot
+from litellm_antigravity.admission import Admission, Admitted, Busy, Turn
 from litellm_antigravity.binding import Binder
 from litellm_antigravity.clock import Clock, SystemClock
 from litellm_antigravity.cooldowns import Cooldown
@@ -21,7 +21,6 @@ from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.errors import (
     AccountsFileError,
     AllAccountsLimitedError,
-    NoAccountLeftError,
     RequestRefusedError,
 )
 from litellm_antigravity.forking import ForkAware
@@ -32,17 +31,23 @@ from litellm_antigravity.presence import Announcer
 from litellm_antigravity.recording import Recorder
 from litellm_antigravity.selection.availability import Availabilities, Availability
 from litellm_antigravity.selection.bindings import BindingRules, Bound
-from litellm_antigravity.selection.named import Named, named_account
+from litellm_antigravity.selection.named import Named
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategies import strategy_named
-from litellm_antigravity.selection.strategy import Choice, Chosen, Hold, Strategy, earliest_return
+from litellm_antigravity.selection.strategy import Chosen, Hold, Strategy
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.standing import AccountState, states_of
 from litellm_antigravity.state.backends import ledger_of
-from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, Ledger
+from litellm_antigravity.state.in_flight import Flight
+from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.view import StateView
-from litellm_antigravity.wording import all_disabled, all_limited, no_capacity, nowhere_available, refused_by_all
+from litellm_antigravity.waiting import Waiting
+from litellm_antigravity.wording import (
+    all_disabled,
+    all_limited,
+    no_capacity,
+)
 
 
 class AccountPool(ForkAware):
@@ -96,10 +101,12 @@ class AccountPool(ForkAware):
         self.strategy = strategy_named(self.settings.account_selection_strategy)(self.settings, starts)
         self._named = Named(self.strategy)
         self.binder = Binder(self.store, self.clock, BindingRules.of(self.settings))
-        self._bound = Bound.of(self.settings, self.strategy, dict)
+        self._bound = Bound.of(self.settings, self.strategy, self.store.in_flight.counts)
         self._announcer = Announcer(self.store, self.clock, lambda: self.identity, self.strategy, starts)
         self.recorder = Recorder(self.store, self.clock, self.rules)
         self._availabilities = Availabilities()
+        self._admission = Admission(self.settings, self.store)
+        self._waiting = Waiting(self.settings, self.store, self.rules)
 
     def _before_fork(self) -> None:
         self._lock.acquire()
@@ -139,7 +146,7 @@ class AccountPool(ForkAware):
         asked = LeaseRequest(model, tried)
         while isinstance(taken := self.try_acquire(asked), Wait):
             self.clock.sleep(taken.seconds)
-            asked = replace(asked, waited=asked.waited + taken.seconds)
+            asked = taken.after(asked)
         return taken
 
     async def aacquire(self, model: str, *, tried: Collection[str] = ()) -> Lease:
@@ -147,7 +154,7 @@ class AccountPool(ForkAware):
         asked = LeaseRequest(model, tried)
         while isinstance(taken := await asyncio.to_thread(self.try_acquire, asked), Wait):
             await asyncio.sleep(taken.seconds)
-            asked = replace(asked, waited=asked.waited + taken.seconds)
+            asked = taken.after(asked)
         return taken
 
     def try_acquire(self, asked: LeaseRequest) -> Lease | Wait:
@@ -162,15 +169,20 @@ class AccountPool(ForkAware):
             held = view.capacity.get(asked.model)
             if held is not None and (left := held.remaining(now)) > 0:
                 raise RequestRefusedError(no_capacity(asked.model, left))
-            choice, availability = self._choose(asked, snapshot, view, now)
+            (choice, flight), availability = self._choose(asked, snapshot, view, now)
             if choice is None:
-                return self._wait_or_probe(asked, availability, now)
+                return self._waiting.wait_or_probe(asked, availability, now)
+            if isinstance(choice, Busy):
+                return self._waiting.while_busy(asked, choice)
+            if isinstance(choice, Turn):
+                decision("[accounts] newcomers come one by one; waiting %.2f s for a turn", choice.seconds)
+                return Wait(choice.seconds, choice.account_id)
             if isinstance(choice, Hold):
-                return self._in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience))
+                return self._waiting.in_turn(asked, choice.seconds, now, min(choice.at_most, asked.patience))
             if choice.binds and not self.binder.claim(asked, choice, view, placed):
-                continue  # others have placed conversations in between
+                continue  # others have placed conversations in between; the flight ends with the next one
             if self.store.begin_request(choice.account_id, now, self.rules, require_token=choice.takes_token):
-                return self._lease(asked, choice, availability, now)
+                return self._lease(asked, choice, availability, now, flight)
             # Another process has taken the last token in between.
             asked = replace(asked, overdrawn=asked.overdrawn | {choice.account_id})
 
@@ -185,22 +197,22 @@ class AccountPool(ForkAware):
         snapshot, now = self._snapshot(), self.clock.time()
         if (held := view.capacity.get(asked.model)) is not None and held.remaining(now) > 0:
             return None
-        choice, availability = self._choose(asked, snapshot, view, now)
+        (choice, flight), availability = self._choose(asked, snapshot, view, now, guessed=True)
         if not isinstance(choice, Chosen) or choice.binds:
             return None
         current = self.store.begin_if_current(choice.account_id, now, self.rules, require_token=choice.takes_token)
-        return self._lease(asked, choice, availability, now) if current else None
+        return self._lease(asked, choice, availability, now, flight) if current else None
 
     def _choose(
-        self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView, now: float
-    ) -> tuple[Choice, Availability]:
+        self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView, now: float, *, guessed: bool = False
+    ) -> tuple[Admitted, Availability]:
         strategy = self._strategy_for(asked)
         with self._lock:
             availability = self._availabilities.of(asked.model, snapshot, view, now)
-            choice = strategy.choose(asked, view, availability, now)
-            if strategy.takes_turns and isinstance(choice, Chosen):
-                strategy.taken(choice.account_id, asked.family)
-        return choice, availability
+            admitted = self._admission.admit(strategy, asked, view, availability, now, guessed=guessed)
+            if strategy.takes_turns and isinstance(admitted.choice, Chosen):
+                strategy.taken(admitted.choice.account_id, asked.family)
+        return admitted, availability
 
     def _known(self, asked: LeaseRequest) -> LeaseRequest:
         """Return what a request asks without its conversation, where that keeps no account."""
@@ -211,7 +223,9 @@ class AccountPool(ForkAware):
             return self._named
         return self.strategy if self._bound is None or asked.conversation is None else self._bound
 
-    def _lease(self, asked: LeaseRequest, choice: Chosen, availability: Availability, now: float) -> Lease:
+    def _lease(
+        self, asked: LeaseRequest, choice: Chosen, availability: Availability, now: float, flight: Flight | None
+    ) -> Lease:
         account = availability.snapshot.by_id[choice.account_id]
         self._taken(account.id, asked, counted=self.strategy.takes_turns)
         if decisions_are_visible():
@@ -227,7 +241,7 @@ class AccountPool(ForkAware):
             )
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
         why = choice.why or self.binder.why(asked.conversation, account.id)
-        return Lease(account, asked.model, asked.family, now, (), others, asked.conversation, why)
+        return Lease(account, asked.model, asked.family, now, (), others, asked.conversation, why, flight)
 
     def _taken(self, account_id: str, asked: LeaseRequest, *, counted: bool) -> None:
         """Remember the account, now that the request is on its way; tell the others sometimes."""
@@ -264,7 +278,7 @@ class AccountPool(ForkAware):
             placed = self.binder.placed(view, next(tries))
             with self._lock:
                 available = self._availabilities.of(asked.model, snapshot, view, now)
-                choice = self._strategy_for(asked).choose(asked, view, available, now)
+                choice = self._admission.choose(self._strategy_for(asked), asked, view, available, now)
             if not isinstance(choice, Chosen):
                 return None
             if not choice.binds or self.binder.claim(asked, choice, view, placed):
@@ -285,7 +299,8 @@ class AccountPool(ForkAware):
         now = self.clock.time()
         self.store.begin_request(account_id, now, self.rules, require_token=False)
         self._taken(account_id, asked, counted=False)
-        return Lease(account, asked.model, asked.family, now, conversation=asked.conversation)
+        flight = self.store.in_flight.begin(account_id)
+        return Lease(account, asked.model, asked.family, now, conversation=asked.conversation, flight=flight)
 
     def limited_error(
         self, model: str, among: Collection[str], *, besides: Collection[str] = ()
@@ -307,44 +322,6 @@ class AccountPool(ForkAware):
         told = [one for one in snapshot.enabled if one in accounts or (one.id in besides and one.id in benched)]
         return all_limited(told, benched, asked.model, now)
 
-    # When there is nobody
-
-    def _wait_or_probe(self, asked: LeaseRequest, availability: Availability, now: float) -> Lease | Wait:
-        """Return how long to wait for the account that is back first, or a lease that probes a long cooldown."""
-        named = None if asked.account_id is None else named_account(asked, availability.snapshot)
-        at_most = min(self.settings.max_rate_limit_wait_seconds - asked.waited, asked.patience)
-        earliest = earliest_return(asked, availability, now)
-        if earliest <= at_most:
-            if decisions_are_visible() and named is None:
-                decision("[accounts] every account is limited for %s; waiting %.1f s", asked.model, earliest)
-            return self._in_turn(asked, earliest, now, at_most)
-        if named is not None:
-            raise all_limited([named], availability.benched, asked.model, now)
-        if any(account_id in asked.limited for account_id in availability.free):
-            raise refused_by_all(asked.model, earliest)
-        if availability.free:
-            msg = f"each of the {len(availability.free)} free account(s) has been tried for this request"
-            raise NoAccountLeftError(msg)
-        snapshot, benched = availability.snapshot, availability.benched
-        for account in snapshot.enabled:
-            if account.id not in asked.tried and (probes := self._claim_probes(benched[account.id], now)):
-                self.store.begin_request(account.id, now, self.rules, require_token=False)
-                LOGGER.info("Probing %s for %s, whose cooldown is long.", account.label, asked.model)
-                return Lease(account, asked.model, asked.family, now, probes)
-        if (refusal := nowhere_available(snapshot.enabled, benched, asked.model, now)) is not None:
-            raise RequestRefusedError(refusal)
-        raise all_limited(snapshot.enabled, benched, asked.model, now)
-
-    def _in_turn(self, asked: LeaseRequest, seconds: float, now: float, at_most: float) -> Wait:
-        """Return how long to wait for an account that is back in ``seconds``: one request after the other wakes up."""
-        return Wait(self.store.claim_turn(asked.family, now + seconds, now + at_most) - now)
-
-    def _claim_probes(self, cooldowns: tuple[Cooldown, ...], now: float) -> tuple[Cooldown, ...]:
-        """Return the cooldowns that this request may probe: all that bench the account, or none."""
-        if not all(PROBE_INTERVAL_SECONDS < one.until - one.since < math.inf for one in cooldowns):
-            return ()
-        return cooldowns if self.store.claim_probes(cooldowns, now) else ()
-
     # What there is
 
     def _snapshot(self) -> AccountsSnapshot:
@@ -353,6 +330,7 @@ class AccountPool(ForkAware):
             if not given.enabled:
                 raise AccountsFileError(all_disabled(given.path))
             self._readiness.check_clients(given)
+            self.store.in_flight.know(given.by_id)
             self._usable = given
         return self._readiness.checked(given)
 
@@ -365,12 +343,14 @@ class AccountPool(ForkAware):
             lease: what `acquire` returned.
             outcome: `SERVED`, or the refusal.
         """
+        lease.end()
         if outcome is SERVED:
             self.binder.answered(lease)
         self.recorder.record(lease, outcome)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does without blocking the event loop."""
+        lease.end()
         if self.recorder.changes_anything(lease, outcome):
             await asyncio.to_thread(self.recorder.record, lease, outcome)
 

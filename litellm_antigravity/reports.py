@@ -26,10 +26,12 @@ class Reports:
 
     def report(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `AccountPool.report` does; come back after ``seconds`` at most, or a moment if there are none."""
+        lease.end()
         self.write(partial(self.pool.report, lease, outcome), seconds)
 
     async def areport(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `report` does without blocking the event loop."""
+        lease.end()
         if self.pool.recorder.changes_anything(lease, outcome):
             await self._threads.run(QUICK, partial(self.report, lease, outcome, seconds))
 

@@ -116,6 +116,7 @@ class StreamedAnswer:
 
     def close(self) -> None:
         """Release the connection."""
+        self.lease.end()
         self._stream.close()
 
 
@@ -157,4 +158,5 @@ class AsyncStreamedAnswer:
 
     async def aclose(self) -> None:
         """Release the connection."""
+        self.lease.end()
         await self._stream.aclose()

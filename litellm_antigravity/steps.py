@@ -28,6 +28,8 @@ class Flow:
     budget: Budget
     retries: Retries
     waited: float = 0.0
+    turn: str | None = None
+    is_served: bool = False
 
     @property
     def pool(self) -> AccountPool:
@@ -41,9 +43,17 @@ class Flow:
         if self.failover.may_be_an_outage:  # then not of those either that have just failed
             tried = tried | self.pool.recorder.failed_just_now(family_of(self.request.model))
         limited, patience = self.failover.limited, max(0.0, self.budget.left)
-        account_id, conversation = self.request.account_id, self.request.conversation
+        request = self.request
+        account_id, conversation = request.account_id, request.conversation
         return LeaseRequest(
-            self.request.model, tried, limited, self.waited, patience, account_id, conversation=conversation
+            request.model,
+            tried,
+            limited,
+            self.waited,
+            patience,
+            account_id,
+            conversation=conversation,
+            turn=self.turn,
         )
 
 

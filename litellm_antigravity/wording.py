@@ -96,6 +96,16 @@ def all_limited(
     )
 
 
+def all_busy(count: int, model: str, retry_after: float) -> AllAccountsLimitedError:
+    """Return the error for a request that meets accounts that all have as many requests as they may have."""
+    return AllAccountsLimitedError(
+        f"Every account ({count}) that is free has as many requests in flight for {model} as it may have "
+        f"(max_in_flight_per_account).",
+        retry_after=retry_after,
+        accounts=(),
+    )
+
+
 def refused_by_all(model: str, retry_after: float) -> AllAccountsLimitedError:
     """Return the error for a request that met a limit of every account, when the first limit is over already."""
     return AllAccountsLimitedError(

@@ -18,6 +18,7 @@ LAYERS = (
     ("settings",),
     # Rules without I/O: of one account, of a crowd of requests, of time.
     ("selection.__init__", "selection.binding", "selection.bucket", "selection.health", "selection.patience",
+     "selection.ramp",
      "selection.retry_budget", "selection.scoreboard", "selection.turns", "selection.vitals"),
     ("refusals",),
     ("accounts",),
@@ -28,7 +29,8 @@ LAYERS = (
     ("lease",),
     # Who is free, and who is chosen.
     ("selection",),
-    ("aftermath", "binding", "presence", "recording", "standing", "wording"),
+    ("admission", "aftermath", "binding", "presence", "recording", "standing", "wording"),
+    ("waiting",),
     ("pool",),
     ("reports",),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),

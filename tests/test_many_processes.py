@@ -248,7 +248,7 @@ def test_a_living_process_knows_the_429_of_another_before_its_next_request(
     antigravity_simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator = antigravity_simulator
-    fields = fields_of(simulator, tmp_path, account_selection_strategy="sticky")
+    fields = fields_of(simulator, tmp_path, account_selection_strategy="sticky", ramp_seconds=0)
     with Agent(fields) as first, Agent(fields) as second:
         assert "user1@" in first.ask()
         assert "user1@" in second.ask()
@@ -274,7 +274,7 @@ def test_a_living_process_uses_the_token_that_another_has_fetched(
 
 def test_a_living_process_knows_that_a_grant_was_revoked(antigravity_simulator: Simulator, tmp_path: Path) -> None:
     simulator = antigravity_simulator
-    fields = fields_of(simulator, tmp_path, account_selection_strategy="sticky")
+    fields = fields_of(simulator, tmp_path, account_selection_strategy="sticky", ramp_seconds=0)
     with Agent(fields) as first, Agent(fields) as second:
         assert "user1@" in first.ask()
         assert "user1@" in second.ask()

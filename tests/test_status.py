@@ -410,3 +410,14 @@ def test_watch_goes_with_a_terminal_only(home: Path) -> None:
     assert result.exit_code == 2
     assert "--watch needs a terminal" in result.stderr
     assert run("status", "--watch", "--json").exit_code == 2
+
+
+def test_requests_that_are_under_way_are_shown_whoever_makes_them(home: Path, store: DiskStore) -> None:
+    _, second = save(home, entry(1), entry(2))
+    held = [store.in_flight.begin(second) for _ in range(2)]
+    report = gather_status()
+    assert [one.in_flight for one in report.accounts] == [0, 2]
+    assert "2 in flight" in row(shown(report), "user2@")
+    assert shown(report).count("in flight") == 1
+    del held
+    assert [one["in_flight"] for one in gather_status().as_json()["accounts"]] == [0, 0]

@@ -82,6 +82,7 @@ class AccountReport:
         tokens: requests left in its bucket.
         last_used: in epoch seconds, ``None`` when no process on this machine has used it.
         pools: the whole account if that is benched, the families, and models that are limited by themselves.
+        in_flight: its requests that are under way, of every process on this machine.
     """
 
     number: int
@@ -93,6 +94,7 @@ class AccountReport:
     tokens: float
     last_used: float | None
     pools: tuple[PoolReport, ...]
+    in_flight: int = 0
 
     def back_in(self, family: ModelFamily, model: str | None) -> float | None:
         """Return the seconds until the account is free, 0 when it is, ``None`` when that takes somebody to act."""
@@ -217,7 +219,12 @@ class StatusReader:
         present = pool.store.processes(forget=False)
         store, now = pool.store.status(), self._clock.time()
         talks = _Talks(view, now)
-        accounts = tuple(talks.told(_account(number, state, model, present, now)) for number, state in states)
+        pool.store.in_flight.know(wanted)
+        flying = pool.store.in_flight.counts()
+        accounts = tuple(
+            replace(talks.told(_account(number, state, model, present, now)), in_flight=flying.get(state.account.id, 0))
+            for number, state in states
+        )
         return StatusReport(
             now=now,
             accounts_file=str(self._settings.accounts_file),

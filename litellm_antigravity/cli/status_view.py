@@ -55,7 +55,8 @@ def _head(account: AccountReport) -> Text:
 
 def _vitals(account: AccountReport, now: float) -> Text:
     used = "never used" if account.last_used is None else f"used {about(max(0.0, now - account.last_used))} ago"
-    return Text(f"health {account.health:.0f}   tokens {account.tokens:.0f}   {used}", "dim")
+    flying = f"{account.in_flight} in flight   " if account.in_flight else ""
+    return Text(f"{flying}health {account.health:.0f}   tokens {account.tokens:.0f}   {used}", "dim")
 
 
 def _rows(account: AccountReport) -> list[list[Text]]:

@@ -21,6 +21,7 @@ from litellm_antigravity.settings.types import (
     Location,
     NonNegative,
     NonPositive,
+    OptionalCount,
     OptionalPositive,
     OptionalSecret,
     OptionalTable,
@@ -163,6 +164,14 @@ class Settings(BaseModel):
     failure_ttl_seconds: NonNegative = Field(
         default=3600.0, description="consecutive failures older than this are forgotten"
     )
+    max_in_flight_per_account: OptionalCount = Field(
+        default=None, description="requests that an account may have at once on this host; beyond, the next account"
+    )
+    ramp_seconds: NonNegative = Field(
+        default=30.0,
+        description="how long newcomers come one by one after an account fell out or came back; 0: never",
+    )
+    ramp_interval_seconds: Positive = Field(default=0.25, description="from one newcomer to an account to the next one")
     max_reply_megabytes: Positive = Field(
         default=64.0, description="a reply, or a stream from one content to the next, that is longer is broken"
     )

@@ -105,6 +105,11 @@ Count: TypeAlias = Annotated[int, BeforeValidator(_number), Field(ge=1), Allowed
 OptionalPositive: TypeAlias = Annotated[
     Annotated[_Finite, Field(gt=0)] | None, BeforeValidator(_word_for_none), Allowed("a number > 0, or none")
 ]
+OptionalCount: TypeAlias = Annotated[
+    Annotated[int, BeforeValidator(_number), Field(gt=0)] | None,
+    BeforeValidator(_word_for_none),
+    Allowed("a whole number > 0, or none"),
+]
 Location: TypeAlias = Annotated[Path, AfterValidator(_path), Allowed("a path")]
 Url: TypeAlias = Annotated[
     str,

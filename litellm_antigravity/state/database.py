@@ -22,6 +22,7 @@ from litellm_antigravity.state.connection import Connection
 from litellm_antigravity.state.file_systems import refuse_network
 from litellm_antigravity.state.host_locks import HostLocks
 from litellm_antigravity.state.opening import Layout, opened
+from litellm_antigravity.state.pages import Pages
 from litellm_antigravity.state.private_files import identity_of, prepare_directory
 
 BUSY_TIMEOUT_SECONDS: Final = 5.0
@@ -89,6 +90,9 @@ class DatabaseBackend:
         table: of the rows.
         busy_timeout: seconds to wait for another process that is writing and does not get on.
         on_network: use the folder though it is on a network file system.
+
+    Attributes:
+        pages: where the processes that use the folder tell each other what is in flight.
     """
 
     def __init__(self, directory: Path, layout: Layout, table: Table, *, busy_timeout: float, on_network: bool) -> None:
@@ -98,6 +102,7 @@ class DatabaseBackend:
         self._busy_timeout = busy_timeout
         self._may_be_used = on_network
         self._locks = HostLocks(directory, self._prepare)
+        self.pages = Pages(directory, self._prepare)
         self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._checked_at = 0.0

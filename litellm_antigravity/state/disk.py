@@ -21,6 +21,7 @@ import diskcache
 
 from litellm_antigravity.state.connection import Connection
 from litellm_antigravity.state.database import BUSY_TIMEOUT_SECONDS, DatabaseBackend, Table
+from litellm_antigravity.state.in_flight import InFlight
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.replica import Replica
 
@@ -136,7 +137,7 @@ class DiskStore(Ledger):
     ) -> None:
         layout = CacheLayout(_SETTINGS)
         backend = DatabaseBackend(directory, layout, _TABLE, busy_timeout=busy_timeout, on_network=on_network)
-        super().__init__(Replica(backend))
+        super().__init__(Replica(backend), InFlight(backend.pages))
 
 
 __all__ = ["DATABASE", "OURS", "CacheLayout", "DiskStore"]

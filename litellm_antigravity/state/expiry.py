@@ -75,7 +75,7 @@ def _last_used(kind: str, text: str) -> float | None:
     if kind == "token":
         token = decode_token(text)
         return None if token is None else token.expires_at
-    if kind in ("note", "probe"):
+    if kind in ("note", "probe", "start"):
         at = (decode(text) or {}).get("at")
         return float(at) if isinstance(at, (int, float)) and not isinstance(at, bool) else None
     return None

@@ -71,6 +71,30 @@ def shared(path: Path, timeout: float) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Return whether somebody, perhaps in this process, holds a lock exclusively; False when there is no file.
+
+    Whoever asks holds it as one of many for a moment, which may make somebody else's try fail.
+    """
+    if fcntl is None:
+        try:
+            with exclusively(path, 0):
+                return False
+        except OSError:  # a time-out is one
+            return path.exists()
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)  # not provably free
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 class Queue:
     """A place in the queue for an exclusive lock: the kernel serves who waits in the order in which they came.
 

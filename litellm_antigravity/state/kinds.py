@@ -143,6 +143,9 @@ SLOT: Final = Kind[str](
 CURSOR: Final = Kind[int](
     "cursor", lambda _, text: rows.decode_next(text), lambda number: rows.encode({"next": number})
 )
+START: Final = Kind[float](
+    "start", lambda _, text: rows.number_in(rows.decode(text), "at"), lambda at: rows.encode({"at": at})
+)
 TURN: Final = Kind[float](
     "turn", lambda _, text: rows.number_in(rows.decode(text), "at"), lambda at: rows.encode({"at": at})
 )

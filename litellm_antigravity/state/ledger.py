@@ -15,12 +15,14 @@ from typing import Any, Final, TypeVar
 from litellm_antigravity.cooldowns import CLOCK_TOLERANCE_SECONDS, Capacity, Cooldown
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.selection.binding import Binding
+from litellm_antigravity.selection.ramp import Start, next_start
 from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.turns import next_turn
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
 from litellm_antigravity.state import kinds
 from litellm_antigravity.state.backend import Row, StoreStatus
 from litellm_antigravity.state.drift import VitalsDrift
+from litellm_antigravity.state.in_flight import InFlight
 from litellm_antigravity.state.replica import Changed, Replica
 from litellm_antigravity.state.rows import Presence, Probe, TokenRow, cooldown_name
 from litellm_antigravity.state.view import StateView
@@ -39,10 +41,12 @@ class Ledger:
 
     Args:
         replica: the rows, and the view of them.
+        in_flight: the requests in flight of all who share the rows; only this process's own when absent.
     """
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, in_flight: InFlight | None = None) -> None:
         self.replica = replica
+        self.in_flight = in_flight or InFlight()
 
     def _do(self, operation: Callable[[Replica], _T]) -> _T:
         """Run an operation on the rows that are to be used now."""
@@ -176,6 +180,21 @@ class Ledger:
         """Return when a request that waits for an account wakes up; see `next_turn`."""
         written = self._update(kinds.TURN, family, lambda last: next_turn(last, earliest, latest)).after
         return earliest if written is None else written
+
+    def claim_start(
+        self, account_ids: Sequence[str], family: ModelFamily, now: float, interval: float, latest: float
+    ) -> Start | None:
+        """Claim a newcomer's start at one of several accounts, the preferred one first; see `next_start`."""
+        names = {_start_name(account_id, family): account_id for account_id in account_ids}
+        found: Start | None = None
+
+        def claim(last: Mapping[str, float | None]) -> Mapping[str, float]:
+            nonlocal found
+            found = next_start({names[name]: last[name] for name in names}, now, interval, latest)
+            return {} if found is None else {_start_name(found.account_id, family): found.at}
+
+        self._do(lambda replica: replica.update_all(kinds.START, [*names], claim))
+        return found
 
     # Conversations
 
@@ -319,6 +338,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of every handle; the next call opens them again."""
+        self.in_flight.close()
         self.replica.close()
 
 
@@ -328,6 +348,10 @@ def _name(cooldown: Cooldown) -> str:
 
 def _probe_name(account_id: str, pool: str) -> str:
     return f"{account_id}/{pool}"
+
+
+def _start_name(account_id: str, family: ModelFamily) -> str:
+    return f"{account_id}/{family}"
 
 
 def _instead_of(holder: str | None, owner: str, known: str | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from litellm_antigravity.state.connection import Connection
 from litellm_antigravity.state.database import BUSY_TIMEOUT_SECONDS, DatabaseBackend, Table
+from litellm_antigravity.state.in_flight import InFlight
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.replica import Replica
 
@@ -74,7 +75,7 @@ class SqliteStore(Ledger):
         columns = {"key": "TEXT NOT NULL PRIMARY KEY", "value": "TEXT NOT NULL", "tag": "INTEGER"}
         layout = PlainLayout(DATABASE, "ledger", columns, "tag")
         backend = DatabaseBackend(directory, layout, _TABLE, busy_timeout=busy_timeout, on_network=on_network)
-        super().__init__(Replica(backend))
+        super().__init__(Replica(backend), InFlight(backend.pages))
 
 
 __all__ = ["DATABASE", "PlainLayout", "SqliteStore"]
