@@ -55,7 +55,8 @@ class Host:
     def __init__(self, strategy: str = "sticky", *, store: Ledger | None = None, **settings: Any) -> None:
         self.clock = FakeClock()
         self.store = store or MemoryStore()
-        self.settings = Settings(account_selection_strategy=strategy, max_rate_limit_wait_seconds=0, **settings)
+        fields = {"account_selection_strategy": strategy, "max_rate_limit_wait_seconds": 0, "ramp_seconds": 0}
+        self.settings = Settings(**{**fields, **settings})
         self.pools = [
             AccountPool(self.settings, accounts=accounts(), store=self.store, clock=self.clock) for _ in range(3)
         ]
