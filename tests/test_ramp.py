@@ -20,9 +20,8 @@ from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import AntigravityError
-from litellm_antigravity.lease import Lease, LeaseRequest, Wait
+from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Wait
 from litellm_antigravity.selection.ramp import Falls, Start, came_back, next_start
-from litellm_antigravity.selection.strategy import Chosen
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 
@@ -180,24 +179,18 @@ def test_a_wait_for_ones_turn_is_no_wait_for_a_limit(new_pool: NewPool) -> None:
 
 
 def test_a_conversation_that_begins_at_an_account_is_a_newcomer_whatever_the_process_did_before(
-    new_pool: NewPool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    new_pool: NewPool, clock: FakeClock
 ) -> None:
     pool = new_pool(count=3)
     bench(pool, A, 1.0)
-    assert told(ask(pool)) == (B, 0.0)
+    home = ask(pool, conversation="bound")
+    assert told(home) == (B, 0.0)
+    assert isinstance(home, Lease)
+    pool.report(home, SERVED)
     clock.advance(100.0)
-    assert told(ask(pool)) == (B, 0.0)
     bench(pool, A)
-    usual = pool.strategy.choose
-
-    def choose(asked: LeaseRequest, *args: Any) -> Any:
-        choice = usual(asked, *args)
-        return choice._replace(binds=asked.conversation != "bound") if isinstance(choice, Chosen) else choice
-
-    monkeypatch.setattr(pool.strategy, "choose", choose)
-    held = [ask(pool, conversation="bound"), ask(pool, conversation="new"), ask(pool, conversation="other")]
-    held.append(ask(pool, conversation="third"))
-    assert [told(one) for one in held[:3]] == [(B, 0.0), (B, 0.0), (C, 0.0)]
+    held = [ask(pool, conversation=name) for name in ("bound", "new", "other", "third")]
+    assert [told(one) for one in held[:3]] == [(B, 0.0), (C, 0.0), (B, 0.0)]
     assert told(held[3])[1] == GAP
 
 
