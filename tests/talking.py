@@ -18,6 +18,8 @@ from proxy import STARTED, Proxy, pool_environment, until
 from litellm_antigravity.simulator import Simulator
 
 DECISION_HEADER = "x-litellm-antigravity-decision"
+KEYS_MODEL = "gemini-2.5-flash"
+"""Of the configurations with keys; the simulator has it when it is told to."""
 
 _SYSTEM = "You are a careful engineer. " * 400  # 2,800 tokens: more than the prompt cache takes notice of
 _TURN = "Go on, and mind what was said before. " * 40
@@ -136,7 +138,7 @@ def accounts_each(found: Sequence[Talk]) -> float:
 
 def began_on(found: Sequence[Talk]) -> Counter[str]:
     """Return how many conversations began on each account."""
-    return Counter(one.served_by[0] for one in found)
+    return Counter(one.served_by[0] for one in found if one.served_by)
 
 
 def pool_config(**settings: Any) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def keys_config(count: int, router: Mapping[str, Any], settings: Mapping[str, An
         "model_list": [
             {
                 "model_name": "model",
-                "litellm_params": {"model": "gemini/gemini-2.5-flash", "api_key": f"os.environ/KEY_{number}"},
+                "litellm_params": {"model": f"gemini/{KEYS_MODEL}", "api_key": f"os.environ/KEY_{number}"},
                 **({} if settings is None else {"model_info": {"account": f"key {number}"}}),
             }
             for number in range(count)

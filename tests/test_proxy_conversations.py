@@ -209,6 +209,26 @@ def test_no_field_or_header_leads_to_another_callers_conversation(talk: Talk, ho
     assert caller_in(alices) not in {caller_in(key) for key in told}
 
 
+def test_a_conversation_stays_on_its_account_whatever_others_send(talk: Talk) -> None:
+    """The code of before had one account for every caller, and took all of them along when one was drained."""
+
+    def account(key: str, **more: Any) -> str:
+        session = {"x-session-affinity": "ses_that_both_use"}
+        response = talk.post(CHAT, chat(**more), {**session, **talk_forged}, key)
+        assert response.status_code == 200, response.text
+        return response.headers["x-litellm-antigravity-account"]
+
+    talk_forged: Json = {}
+    alices = account("sk-alice")
+    talk_forged = {"x-litellm-antigravity-account": alices}
+    mallorys = {account("sk-mallory", account=alices, metadata={"account": alices}) for _ in range(3)}
+    assert len(mallorys) == 1
+    assert alices not in mallorys  # which have the fewest conversations
+    for number in range(8):
+        talk.post(CHAT, chat(), {"x-session-affinity": f"ses_of_mallory_{number}"}, "sk-mallory")
+    assert {account("sk-alice") for _ in range(3)} == {alices}
+
+
 CHOICES: tuple[tuple[Json, Json], ...] = (
     ({"model_info": {"account": "ACCOUNT", "id": "ID"}}, {}),
     ({"litellm_params": {"model_info": {"account": "ACCOUNT"}}}, {}),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents import AGENTS, FOLDER_VARIABLE, Agent, Ran
 from proxy import Proxy, needs_proxy, pool_environment
 from test_proxy_agents import CLAUDE, CONFIG
 
-from litellm_antigravity.simulator import Simulator
+from litellm_antigravity.simulator import Served, Simulator
 from litellm_antigravity.simulator.scripts.reading import load_script
 
 STOPPED = "The whole pool has stopped: two accounts were banned within an hour"
@@ -106,3 +107,35 @@ def test_a_day_of_limits_shows_what_the_page_says(agent: Agent, tmp_path: Path) 
         banned = {entry.email for entry in simulator.requests(kind="banned")}
         assert len(banned) == 2  # and no third one is
         assert agent.retries_bans == (len(simulator.requests("generateContent")) == asked)
+
+
+AGENT_TOOLS = {
+    "Agent": {"description": "look", "prompt": "Search the sources.", "subagent_type": "general-purpose"},
+    "task": {"description": "look", "prompt": "Search the sources.", "subagent_type": "general"},
+}
+
+
+def with_a_sub_agent(served: Served) -> Any:
+    """Reply as a model that starts an agent as soon as it can, and believes whatever that says."""
+    said = str(served.request["contents"])
+    declared = {one["name"] for tool in served.request.get("tools", ()) for one in tool.get("functionDeclarations", ())}
+    if "Do it." in said and "functionCall" not in said:
+        for name in declared & AGENT_TOOLS.keys():
+            return [{"functionCall": {"id": "toolu_vrtx_1", "name": name, "args": AGENT_TOOLS[name]}}]
+    return "Done."
+
+
+def test_an_agent_that_an_agent_starts_has_a_conversation_of_its_own(agent: Agent, tmp_path: Path) -> None:
+    if agent.program == "codex":
+        pytest.skip("it starts agents by a tool in a namespace, which nothing here plays")
+    with (
+        Simulator(2) as simulator,
+        Proxy(config_in(tmp_path), tmp_path, pool_environment(simulator, tmp_path), imported=True) as proxy,
+    ):
+        simulator.reply_with(with_a_sub_agent)
+        ran = Rehearsal(agent, proxy, simulator, tmp_path).ask()
+        assert ran.code == 0, ran.said
+        bodies = [str(entry.body) for entry in simulator.requests("generateContent", kind="served")]
+        assert any("Search the sources." in body and "Do it." not in body for body in bodies)  # there was one
+        conversations = set(re.findall(r"conversation (\S+), known by (\S+)", proxy.log))
+        assert [where for _, where in conversations] == [agent.session] * 2

@@ -76,7 +76,7 @@ def test_every_environment_variable_is_one_that_is_read() -> None:
 
 def test_every_setting_that_is_named_exists() -> None:
     in_code = re.findall(r"`([a-z]+(?:_[a-z]+)+|debug)(?:: ([^`]*))?`", README + SETTINGS_PAGE)
-    no_settings = {"antigravity_simulator", "antigravity_settings", "extra_headers", "model_info"}
+    no_settings = {"antigravity_simulator", "antigravity_settings", "extra_headers", "model_info", "litellm_session_id"}
     named = {name for name, _ in in_code} - no_settings
     assert {"account_selection_strategy", "pid_offset_enabled", "offset_source", "state_dir"} <= named
     assert named <= SETTING_NAMES

@@ -62,23 +62,6 @@ def conversation_key(call: Mapping[str, Any], model: str, settings: Settings) ->
     return found.key
 
 
-def pinned_key(kwargs: Mapping[str, Any], group: str, settings: Settings, *, messages: object = None) -> str | None:
-    """Return the key of the conversation that a request to a pinned group belongs to; ``None`` when nothing says.
-
-    It is the same when a deployment is chosen, when it is called, and in LiteLLM's events: messages change their form.
-
-    Args:
-        kwargs: of a Router's request, of a provider, or of an event; empty when the Router only asks.
-        group: the ``model_name`` of its deployments.
-        settings: how conversations are told apart.
-        messages: where the kwargs do not have them.
-    """
-    if not kwargs:
-        return None
-    found = conversation_of(kwargs, group_scope(group), settings.affinity_subagents, messages=messages)
-    return None if found is None else found.key
-
-
 def group_scope(name: str) -> str:
     """Return what the accounts of a pinned group are chosen for, as `conversation_of` wants it.
 
@@ -125,7 +108,7 @@ def said_in(call: Mapping[str, Any], *, messages: object = None) -> Said:
         headers,
         kept(fields, _FIELDS),
         kept(metadata, _FROM_METADATA),
-        call.get("system") or call.get("instructions"),
+        kwargs.get("system") or kwargs.get("instructions"),
         call.get("messages") or call.get("input") or messages or (),
     )
 
@@ -157,4 +140,4 @@ def _no_names(
     return lambda session: isinstance(session, str) and session in copies
 
 
-__all__ = ["conversation_key", "conversation_of", "group_scope", "pinned_key", "said_in"]
+__all__ = ["conversation_key", "conversation_of", "group_scope", "said_in"]

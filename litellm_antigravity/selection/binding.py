@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def caller_in(key: str) -> str:
+    """Return the part of a conversation's key that all conversations of one caller share.
+
+    Args:
+        key: the caller's part, a point, and the rest.
+    """
+    return key.partition(".")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """Which account a conversation is on.
@@ -45,4 +54,4 @@ class Binding:
         return min(left, self.seconds)
 
 
-__all__ = ["Binding"]
+__all__ = ["Binding", "caller_in"]

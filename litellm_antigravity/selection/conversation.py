@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
+from litellm_antigravity.selection.binding import caller_in
+
 Subagents: TypeAlias = Literal["apart", "with-parent"]
 
 _CALLER_BYTES: Final = 5
@@ -58,11 +60,6 @@ class Conversation:
     key: str
     named: bool
     source: str
-
-
-def caller_in(key: str) -> str:
-    """Return the part of a conversation's key that all conversations of one caller share."""
-    return key.partition(".")[0]
 
 
 def find_conversation(said: Said, scope: str, subagents: Subagents = "apart") -> Conversation | None:

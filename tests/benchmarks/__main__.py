@@ -13,7 +13,20 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at 
 from rich.console import Console
 from rich.table import Table
 
-from . import conversations, crowd, eventloop, growth, memory, outage, proxy, requests, selection, starts, streams
+from . import (
+    bindings,
+    conversations,
+    crowd,
+    eventloop,
+    growth,
+    memory,
+    outage,
+    proxy,
+    requests,
+    selection,
+    starts,
+    streams,
+)
 
 TABLES: dict[str, Callable[[], Table]] = {
     "selection": selection.table,
@@ -26,6 +39,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "proxy": proxy.table,
     "outage": outage.table,
     "crowd": crowd.table,
+    "bindings": bindings.table,
     "conversations": conversations.table,
     "drained": conversations.drained_table,
 }
@@ -35,7 +49,7 @@ QUICK: dict[str, Callable[[], Table]] = {
     "streams": lambda: streams.table(first_rounds=25, whole_rounds=3),
     "starts": lambda: starts.table(rounds=3),
 }
-SLOW = ("growth", "eventloop", "proxy", "outage", "crowd", "conversations", "drained")  # minutes each
+SLOW = ("growth", "eventloop", "proxy", "outage", "crowd", "bindings", "conversations", "drained")  # minutes each
 
 
 def main() -> None:

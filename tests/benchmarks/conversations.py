@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from talking import NAMES, Talk, accounts_each, began_on, keys_config, pool_config, started_proxy, talks
+from talking import KEYS_MODEL, NAMES, Talk, accounts_each, began_on, keys_config, pool_config, started_proxy, talks
 
 from litellm_antigravity.simulator import Simulator
 
@@ -104,7 +104,7 @@ def drained_table() -> Table:
 def _run(
     config: dict[str, Any], naming: str, *, accounts: int = ACCOUNTS, drained: list[str] | None = None
 ) -> tuple[list[Talk], int]:
-    with tempfile.TemporaryDirectory() as folder, Simulator(accounts) as simulator:
+    with tempfile.TemporaryDirectory() as folder, Simulator(accounts, models=[KEYS_MODEL]) as simulator:
         simulator.set_latency(0.02)
 
         def drain() -> None:
