@@ -160,7 +160,6 @@ def test_others_see_a_request_at_once_and_nothing_of_a_process_that_was_killed(t
     with closing(DiskStore(tmp_path)) as store, Child(HOLDER, tmp_path) as first, Child(HOLDER, tmp_path) as second:
         store.in_flight.know(["account"])
         first.wait_ready()
-        assert store.in_flight.counts() == {"account": 3}
         second.wait_ready()
         assert store.in_flight.counts() == {"account": 6}
         first.go()
