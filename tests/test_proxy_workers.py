@@ -242,6 +242,7 @@ litellm_settings:
   callbacks: [reloading.reloads, litellm_antigravity.hook]
 antigravity_settings:
   account_selection_strategy: STRATEGY
+  sticky_scope: process
 """
 WAYS: list[dict[str, str]] = [
     {"reload": "configuration"},
