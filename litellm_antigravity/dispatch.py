@@ -34,7 +34,7 @@ from litellm_antigravity.errors import (
 )
 from litellm_antigravity.models import canonical_model
 from litellm_antigravity.pool import SERVED, AccountPool, Lease, Wait
-from litellm_antigravity.refusals import Failover, GiveUp, NextStep, Refusal, RetrySameAccount, timeout_refusal
+from litellm_antigravity.refusals import Failover, GiveUp, Refusal, RetrySameAccount, timeout_refusal
 from litellm_antigravity.reports import Reports
 from litellm_antigravity.request import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -316,7 +316,7 @@ class Dispatcher:
                 if request.mended is not None and (body := request.mended(outcome)) is not None:
                     request = replace(request, body=body, mended=None)
                     continue
-            step, spent = self._after(outcome, lease, flow)
+            step, spent = flow.after(outcome, lease)
             if isinstance(step, RetrySameAccount) and step.delay < budget.left:
                 rejected = token if step.refresh_token else None
                 if step.delay > 0:
@@ -330,15 +330,6 @@ class Dispatcher:
             if events.wanted():
                 events.emit(events.Switched(about=lease.about, kind=outcome.kind.value))
             return refused
-
-    def _after(self, refusal: Refusal, lease: Lease, flow: Flow) -> tuple[NextStep, bool]:
-        """Return what comes after a refusal, and whether that is the end because the retry budget is spent."""
-        step = flow.failover.next_step(lease.account.id, refusal)
-        if isinstance(step, GiveUp) or flow.retries.allow(refusal):
-            return step, False
-        if events.wanted():
-            events.emit(events.OutOfRetries(about=lease.about, kind=refusal.kind.value))
-        return GiveUp(), True
 
     def _turn(self, lease: Lease, flow: Flow) -> float:
         """Return how many seconds the account has until its first byte; ``math.inf`` when nobody would take over."""

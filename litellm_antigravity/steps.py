@@ -7,10 +7,11 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from litellm_antigravity import events
 from litellm_antigravity.lease import Lease, LeaseRequest
 from litellm_antigravity.models import family_of
 from litellm_antigravity.pool import AccountPool
-from litellm_antigravity.refusals import Failover, Refusal
+from litellm_antigravity.refusals import Failover, GiveUp, NextStep, Refusal
 from litellm_antigravity.reports import Reports
 from litellm_antigravity.request import GeminiRequest
 from litellm_antigravity.retries import Retries
@@ -55,6 +56,15 @@ class Flow:
             conversation=request.conversation,
             request_id=request.request_id,
         )
+
+    def after(self, refusal: Refusal, lease: Lease) -> tuple[NextStep, bool]:
+        """Return what comes after a refusal, and whether that is the end because the retry budget is spent."""
+        step = self.failover.next_step(lease.account.id, refusal)
+        if isinstance(step, GiveUp) or self.retries.allow(refusal):
+            return step, False
+        if events.wanted():
+            events.emit(events.OutOfRetries(about=lease.about, kind=refusal.kind.value))
+        return GiveUp(), True
 
 
 @dataclass(frozen=True, slots=True)
