@@ -314,7 +314,10 @@ class AccountPool(ForkAware):
         self.store.begin_request(account_id, now, self.rules, require_token=False)
         self._taken(account_id, asked, counted=False)
         flight = self.store.in_flight.begin(account_id)
-        return Lease(account, asked.model, asked.family, now, conversation=asked.conversation, flight=flight)
+        lease = Lease(account, asked.model, asked.family, now, conversation=asked.conversation, flight=flight)
+        if events.wanted():
+            events.emit(events.Sent(about=lease.about))
+        return lease
 
     def availability(self, model: str) -> Availability:
         """Return who is free for ``model`` now, and who is not."""
@@ -343,14 +346,14 @@ class AccountPool(ForkAware):
             lease: what `acquire` returned.
             outcome: `SERVED`, or the refusal.
         """
-        lease.end()
-        if outcome is SERVED:
-            self.binder.answered(lease)
         self.recorder.tell(lease, outcome)
         self.record(lease, outcome)
 
     def record(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does for an outcome that whoever listens has been told of already."""
+        lease.end()
+        if outcome is SERVED:
+            self.binder.answered(lease)
         self.recorder.record(lease, outcome)
 
     async def areport(self, lease: Lease, outcome: Outcome) -> None:

@@ -26,7 +26,6 @@ class Reports:
 
     def report(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `AccountPool.report` does; come back after ``seconds`` at most, or a moment if there are none."""
-        lease.end()
         self.pool.recorder.tell(lease, outcome)
         self.record(lease, outcome, seconds)
 
@@ -39,6 +38,7 @@ class Reports:
 
     def record(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `report` does for an outcome that has been told already."""
+        lease.end()
         self.write(partial(self.pool.record, lease, outcome), seconds)
 
     def write(self, write: Callable[[], None], seconds: float) -> None:

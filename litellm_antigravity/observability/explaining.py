@@ -6,7 +6,7 @@ Looks only. `_nobody` follows `AccountPool._wait_or_probe`; a test compares the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -19,6 +19,7 @@ from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.selection.strategy import Chosen, Hold, earliest_return
 from litellm_antigravity.selection.vitals import Vitals
+from litellm_antigravity.state.in_flight import busy_pause
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS
 from litellm_antigravity.wording import all_limited, no_capacity, nowhere_available, spell_remaining
 
@@ -143,6 +144,8 @@ def _nobody(pool: AccountPool, asked: LeaseRequest, inputs: events.Inputs) -> tu
     earliest = earliest_return(asked, availability, now)
     if earliest <= min(pool.settings.max_rate_limit_wait_seconds - asked.waited, asked.patience):
         return "wait", None, earliest, "every account is limited, and the first one is back soon"
+    if _are_full(pool, availability.candidates(asked.tried)):
+        return "wait", None, busy_pause(0.0), "every account that is free has as many requests in flight as it may have"
     if availability.free:
         return "fail", None, 0.0, "every account that is free has been tried for this request"
     enabled, benched = availability.snapshot.enabled, availability.benched
@@ -153,6 +156,14 @@ def _nobody(pool: AccountPool, asked: LeaseRequest, inputs: events.Inputs) -> tu
         return "fail", None, 0.0, refusal.message
     error: AllAccountsLimitedError = all_limited(enabled, benched, asked.model, now)
     return "fail", None, 0.0, str(error)
+
+
+def _are_full(pool: AccountPool, account_ids: Collection[str]) -> bool:
+    at_most = pool.settings.max_in_flight_per_account
+    if at_most is None or not account_ids:
+        return False
+    counts = pool.store.in_flight.counts()
+    return all(counts.get(account_id, 0) >= at_most for account_id in account_ids)
 
 
 def _may_be_probed(pool: AccountPool, cooldowns: tuple[Cooldown, ...], now: float) -> bool:

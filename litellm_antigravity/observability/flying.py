@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from litellm_antigravity.state.ledger import Ledger
 
 
-def in_flight(store: Ledger, account_ids: Iterable[str]) -> Mapping[str, int]:  # noqa: ARG001 - nobody counts them yet
-    """Return how many requests are under way for each of these accounts; empty where nobody counts them."""
-    return {}
+def in_flight(store: Ledger, account_ids: Iterable[str]) -> Mapping[str, int]:
+    """Return how many requests are under way for each of these accounts, of all processes of the host."""
+    store.in_flight.know(account_ids)
+    return store.in_flight.counts()
 
 
 __all__ = ["in_flight"]
