@@ -48,7 +48,7 @@ from litellm_antigravity.selection.patience import FirstBytes, turn_seconds
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.steps import Flow, MayBlock, Pause, Send, Step, Steps, let_go
-from litellm_antigravity.telling import tell_usage
+from litellm_antigravity.telling import tell_sent, tell_usage
 from litellm_antigravity.threads import PREPARING, QUICK, TOKENS, Threads
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire import cloudcode
@@ -306,8 +306,7 @@ class Dispatcher:
                 turn = self._turn(lease, flow)
                 lease = flow.pool.recorder.half_open(lease, turn)
                 call = self._call(request, token, project, last_try=failover.reply_failed)
-                if events.wanted():
-                    events.emit(events.Sent(about=lease.about))
+                tell_sent(lease)
                 answer = yield Send(lease, call, budget.for_attempt(turn), flow)
                 if answer is None:  # pragma: no cover - the driver ends with a reply or goes on with a refusal
                     raise AssertionError

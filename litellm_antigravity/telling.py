@@ -32,6 +32,12 @@ def tell_choice(lease: Lease, asked: LeaseRequest, strategy: str, inputs: events
     )
 
 
+def tell_sent(lease: Lease) -> None:
+    """Tell that a request goes to upstream, if anybody wants to know."""
+    if events.wanted():
+        events.emit(events.Sent(about=lease.about))
+
+
 def told(wait: Wait, asked: LeaseRequest, earliest: float, why: events.WaitsFor) -> Wait:
     """Return how a request waits; whoever wants to know has been told of it.
 
@@ -71,4 +77,4 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and 0 <= value < 10**9 else 0
 
 
-__all__ = ["tell_choice", "tell_usage", "told"]
+__all__ = ["tell_choice", "tell_sent", "tell_usage", "told"]
