@@ -43,6 +43,7 @@ antigravity_settings:
   account_selection_strategy: sticky
   pid_offset_enabled: true
   offset_source: SOURCE
+  sticky_scope: process
   debug: true
 """
 
@@ -241,6 +242,7 @@ litellm_settings:
   callbacks: [reloading.reloads, litellm_antigravity.hook]
 antigravity_settings:
   account_selection_strategy: STRATEGY
+  sticky_scope: process
 """
 WAYS: list[dict[str, str]] = [
     {"reload": "configuration"},
