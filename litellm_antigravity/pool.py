@@ -258,7 +258,7 @@ class AccountPool(ForkAware):
         """Keep conversations on their accounts from now on, though the settings or the strategy would not."""
         with self._lock:
             if self._bound is None:
-                self._bound = Bound.always(self.settings, self.strategy, dict)
+                self._bound = Bound.always(self.settings, self.strategy, self.store.in_flight.counts)
 
     def choose(
         self, model: str, *, among: Collection[str] | None = None, conversation: str | None = None
