@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from proxy import Proxy, needs_proxy, pool_environment
 from redis_servers import RedisServer, needs_server, until
-from serving import MESSAGES
 from support import ROOT
 
 from litellm_antigravity import Settings
@@ -48,24 +48,34 @@ def test_what_one_proxy_meets_another_one_on_another_host_does_not(server: Redis
             proxies.append(Proxy(example, folder, environment, imported=True).launch())
         try:
             one, two = (proxy.wait() for proxy in proxies)
-            assert {served(one), served(two)} == {"user1", "user2"}  # the slots are of all hosts
-            for account in simulator.accounts[:2]:
-                simulator.drain(account.email, "claude", reset_seconds=600)
-            assert served(one) == "user3"
-            until(lambda: drained(tmp_path / "two" / "state") == 2)
+            served(two, "Something else")
+            home = served(one)
+            until(lambda: conversations(tmp_path / "two" / "state") == 2)
+            assert served(two) == home  # it is the same conversation, on whichever host
+            simulator.drain(f"{home}@example.com", "claude", reset_seconds=600)
+            other = served(one)
+            assert other != home
+            until(lambda: drained(tmp_path / "two" / "state") == 1)
             simulator.clear_log()
-            assert served(two) == "user3"
+            assert served(two) != home
             assert not simulator.requests(status=429)
         finally:
             for proxy in proxies:
                 proxy.close()
 
 
-def served(proxy: Proxy) -> str:
-    """Make a request; return who served it."""
-    answer = proxy.post("/v1/chat/completions", {"model": MODEL, "messages": MESSAGES})
+def served(proxy: Proxy, words: str = "Hello") -> str:
+    """Make a request, of a conversation that begins so; return who served it."""
+    answer = proxy.post("/v1/chat/completions", {"model": MODEL, "messages": [{"role": "user", "content": words}]})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["choices"][0]["message"]["content"]).partition("@")[0].rpartition(" ")[2]
+
+
+def conversations(state: Path) -> int:
+    """Return how many conversations a host knows."""
+    with closing(DiskStore(state)) as store:
+        store.know_conversations(100)
+        return len(list(store.refresh().bindings.items()))
 
 
 def drained(state: Path) -> int:

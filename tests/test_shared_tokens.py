@@ -219,15 +219,14 @@ def test_a_revoked_grant_is_asked_about_once_and_benches_the_account_everywhere(
     simulator.revoke(USER1)
     simulator.set_token_latency(0.2)
     texts = together(ask, [(fields,)] * 4)
-    assert all("user2@example.com" in text for text in texts)
+    assert not any(USER1 in text for text in texts)
     assert simulator.token_calls(USER1) == 1
 
 
 def test_an_account_is_back_as_soon_as_it_has_signed_in_again(simulator: Simulator, fields: dict[str, Any]) -> None:
     simulator.revoke(USER1)
     with Agent(fields) as first, Agent(fields) as second:
-        assert "user2@" in first.ask()
-        assert "user2@" in second.ask()
+        assert USER1 not in first.ask() + second.ask()
         simulator.sign_in(USER1)
         simulator.write_accounts_file(fields["accounts_file"])
         with Agent(fields) as third:
