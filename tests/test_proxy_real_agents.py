@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +30,14 @@ pytestmark = [
 
 
 def with_each_agent(play: Callable[[Agent, Path], None], folder: Path) -> None:
-    """Have each agent that is installed play, all at once: they wait most of the time. A failure says whose it is."""
+    """Have each agent that is installed play, one after the other."""
     found = [agent for agent in AGENTS.values() if agent.found is not None]
     if not found:
         pytest.skip(f"no agent is installed in the folder that {FOLDER_VARIABLE} names")
-    folders = [folder / agent.program for agent in found]
-    for each in folders:
-        each.mkdir()
-    with ThreadPoolExecutor(len(found)) as threads:
-        for playing in [threads.submit(play, *each) for each in zip(found, folders, strict=True)]:
-            playing.result()
+    for agent in found:
+        own = folder / agent.program
+        own.mkdir()
+        play(agent, own)
 
 
 class Rehearsal:

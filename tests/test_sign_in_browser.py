@@ -58,7 +58,7 @@ def sign_in(user: User, button: str) -> tuple[subprocess.CompletedProcess[str], 
 
 def wait_for_lines(path: Path) -> list[str]:
     """Return what the browser has shown; it may outlive the command by a moment."""
-    for _ in range(100):
+    for _ in range(600):
         if path.exists():
             break
         time.sleep(0.1)
