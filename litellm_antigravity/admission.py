@@ -259,8 +259,8 @@ class _Ramps:
         self._turns[account_id, family] = (had + 1, first)
 
     def _look(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> _Known:
-        roster = availability.snapshot.by_id
-        own = {one: _of_model(pools.values(), asked) for one, pools in view.cooldowns.items() if one in roster}
+        accounts = availability.snapshot.by_id
+        own = {one: _of_model(pools.values(), asked) for one, pools in view.cooldowns.items() if one in accounts}
         falls = Falls.of(own, _REASONS)
         back = max((came_back(cooldowns, _REASONS, now) for cooldowns in own.values()), default=-math.inf)
         if len(self._falls) > _KNOWN_MODELS:

@@ -172,11 +172,13 @@ class Dispatcher:
                     if not isinstance(answer, Refusal):
                         self._note(step, began)
                         flow.reports.write(flow.retries.give, flow.budget.left)
-                        bind = functools.partial(flow.pool.binder.answered, step.lease)
-                        flow.reports.write(bind, flow.budget.left)
-                        if step.lease.probes or not isinstance(answer, ReplyStream):
-                            lease = step.lease.still_in_flight() if isinstance(answer, ReplyStream) else step.lease
-                            flow.reports.report(lease, SERVED, flow.budget.left)  # a stream is served at its end
+                        if not isinstance(answer, ReplyStream):
+                            flow.reports.report(step.lease, SERVED, flow.budget.left)
+                        elif step.lease.probes:  # a stream is served at its end, but what it probes is known already
+                            flow.reports.report(step.lease.still_in_flight(), SERVED, flow.budget.left)
+                        else:
+                            bind = functools.partial(flow.pool.binder.answered, step.lease)
+                            flow.reports.write(bind, flow.budget.left)
                         flow.is_served = True
                         return answer, step.lease
                     outcome = answer
@@ -224,12 +226,13 @@ class Dispatcher:
         try:
             if flow.retries.must_give:
                 await self._threads.run(QUICK, lambda: flow.reports.write(flow.retries.give, flow.budget.left))
-            if flow.pool.binder.changes_anything(step.lease):
+            if not isinstance(answer, AsyncReplyStream):
+                await flow.reports.areport(step.lease, SERVED, flow.budget.left)
+            elif step.lease.probes:
+                await flow.reports.areport(step.lease.still_in_flight(), SERVED, flow.budget.left)
+            elif flow.pool.binder.changes_anything(step.lease):
                 bind = functools.partial(flow.pool.binder.answered, step.lease)
                 await self._threads.run(QUICK, lambda: flow.reports.write(bind, flow.budget.left))
-            if step.lease.probes or not isinstance(answer, AsyncReplyStream):
-                lease = step.lease.still_in_flight() if isinstance(answer, AsyncReplyStream) else step.lease
-                await flow.reports.areport(lease, SERVED, flow.budget.left)
         except BaseException:  # cancelled: nobody will read the stream
             if isinstance(answer, AsyncReplyStream):
                 await answer.aclose()

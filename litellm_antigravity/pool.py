@@ -40,7 +40,7 @@ from litellm_antigravity.state.backends import ledger_of
 from litellm_antigravity.state.in_flight import Flight
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.view import StateView
-from litellm_antigravity.telling import tell_choice
+from litellm_antigravity.telling import tell_choice, tell_sent
 from litellm_antigravity.waiting import Waiting
 from litellm_antigravity.wording import all_disabled, no_capacity
 
@@ -315,8 +315,7 @@ class AccountPool(ForkAware):
         self._taken(account_id, asked, counted=False)
         flight = self.store.in_flight.begin(account_id)
         lease = Lease(account, asked.model, asked.family, now, conversation=asked.conversation, flight=flight)
-        if events.wanted():
-            events.emit(events.Sent(about=lease.about))
+        tell_sent(lease)
         return lease
 
     def availability(self, model: str) -> Availability:
@@ -356,11 +355,16 @@ class AccountPool(ForkAware):
             self.binder.answered(lease)
         self.recorder.record(lease, outcome)
 
+    def changes_anything(self, lease: Lease, outcome: Outcome) -> bool:
+        """Return whether there is something to `record`; touches nothing."""
+        binds = outcome is SERVED and self.binder.changes_anything(lease)
+        return binds or self.recorder.changes_anything(lease, outcome)
+
     async def areport(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does without blocking the event loop."""
         lease.end()
         self.recorder.tell(lease, outcome)
-        if self.recorder.changes_anything(lease, outcome):
+        if self.changes_anything(lease, outcome):
             await asyncio.to_thread(self.record, lease, outcome)
 
     # For people

@@ -33,7 +33,7 @@ class Reports:
         """Do what `report` does without blocking the event loop."""
         lease.end()
         self.pool.recorder.tell(lease, outcome)
-        if self.pool.recorder.changes_anything(lease, outcome):
+        if self.pool.changes_anything(lease, outcome):
             await self._threads.run(QUICK, partial(self.record, lease, outcome, seconds))
 
     def record(self, lease: Lease, outcome: Outcome, seconds: float) -> None:

@@ -195,6 +195,21 @@ def test_a_look_reads_nothing_but_what_each_request_reads(tmp_path: Path) -> Non
         assert len(asked) <= len(without)
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_answer_of_an_account_in_full_health_makes_the_binding_last(*, asynchronous: bool) -> None:
+    """An asynchronous report left it: the account's health gained nothing."""
+    host = Host(health_score={"initial": 100})
+    lease = host.take("c")
+    assert isinstance(lease, Lease)
+    if asynchronous:
+        asyncio.run(host.pools[0].areport(lease, SERVED))
+    else:
+        host.pools[0].report(lease, SERVED)
+    known = host.store.refresh().bindings.get("c")
+    assert known is not None
+    assert not known.is_placed
+
+
 def test_a_binding_ends_after_its_time_without_use() -> None:
     host = Host(conversation_ttl_seconds=600)
     assert host.on("c") == (0, "new")

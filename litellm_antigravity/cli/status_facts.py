@@ -218,8 +218,7 @@ class StatusReader:
         present = pool.store.processes(forget=False)
         store, now = pool.store.status(), self._clock.time()
         talks = _Talks(view, now)
-        pool.store.in_flight.know(wanted)
-        flying = pool.store.in_flight.counts()
+        flying = pool.store.in_flight.counts_of(wanted)
         accounts = tuple(
             replace(talks.told(_account(number, state, model, present, now)), in_flight=flying.get(state.account.id, 0))
             for number, state in states

@@ -28,7 +28,6 @@ from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.decisions import remembered
 from litellm_antigravity.observability.explaining import explain
 from litellm_antigravity.observability.exposition import OPENMETRICS, PROMETHEUS, exposed
-from litellm_antigravity.observability.flying import in_flight
 from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.observability.ring import Ring
 from litellm_antigravity.observability.status import FORMAT, Moment, Target, families_of, status_of
@@ -142,7 +141,7 @@ class _Views:
 
     def _moment(self) -> Moment:
         pool, known = self._pool, self._known()
-        flying = in_flight(pool.store, [account.id for account in known.all])
+        flying = pool.store.in_flight.counts_of(account.id for account in known.all)
         return Moment(pool.clock.time(), pool.store.refresh(), pool.rules, known, flying)
 
     def metrics(self, asked: _Asked) -> tuple[str, str]:

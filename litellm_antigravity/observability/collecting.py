@@ -14,7 +14,6 @@ from litellm_antigravity.observability import series
 from litellm_antigravity.observability.counting import counted
 from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.exposition import Samples
-from litellm_antigravity.observability.flying import in_flight
 from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.observability.series import Series
 from litellm_antigravity.refusals import RefusalKind
@@ -76,7 +75,7 @@ class Collector:
         view, now = self._store.refresh(), self._now()
         families: Families = [(one, _named(one, samples, names)) for one, samples in totals.items()]
         families += _of_accounts(known, view, names, self._rules, now)
-        flying = in_flight(self._store, [account.id for account in known.all])
+        flying = self._store.in_flight.counts_of(account.id for account in known.all)
         under_way = [((names.get(account_id, REMOVED),), float(number)) for account_id, number in flying.items()]
         families.append((series.IN_FLIGHT, _summed(under_way)))
         families.append((series.QUOTA_LEFT, {}))

@@ -202,6 +202,11 @@ class InFlight(ForkAware):
                     found[account_id] = found.get(account_id, 0) + others[key]
         return found
 
+    def counts_of(self, account_ids: Iterable[str]) -> Mapping[str, int]:
+        """Return what `counts` does, for whoever has told nobody yet which accounts it asks about."""
+        self.know(account_ids)
+        return self.counts()
+
     def seconds_to_an_end(self, account_ids: Iterable[str]) -> float:
         """Return when one of these accounts has likely one request less (Little's law); a second without experience."""
         counts, took = self.counts(), self._changes.took
