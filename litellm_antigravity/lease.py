@@ -35,6 +35,9 @@ DETOUR: Final = "detour"
 REBOUND: Final = "rebound"
 """Its conversation has left its account for good."""
 
+TOLD: Final = {BOUND: "hit", NEW: "new", DETOUR: "detour", REBOUND: "rebound"}
+"""What answers and metrics call it."""
+
 Outcome: TypeAlias = Served | Refusal
 
 

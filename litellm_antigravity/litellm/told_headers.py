@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from litellm_antigravity.lease import BOUND, DETOUR, NEW, REBOUND, Lease
+from litellm_antigravity.lease import TOLD, Lease
 from litellm_antigravity.litellm.errors import ACCOUNT_HEADER
 from litellm_antigravity.litellm.observing import note_reason
 from litellm_antigravity.masking import header_value
 
 DECISION_HEADER: Final = "x-litellm-antigravity-decision"
-
-_WORDS: Final = {BOUND: "hit", NEW: "new", DETOUR: "detour", REBOUND: "rebound"}
 
 
 def name_account(response: Any, lease: Lease) -> None:
@@ -38,7 +36,7 @@ def headers_in(holder: object) -> dict[str, str]:
 def _headers(lease: Lease) -> dict[str, str]:
     """Return the account, masked, and what became of the conversation; nothing of that for a request without one."""
     headers = {ACCOUNT_HEADER: header_value(lease.account.label)}
-    decision = _WORDS.get(lease.why)
+    decision = TOLD.get(lease.why)
     return headers if decision is None else {**headers, DECISION_HEADER: decision}
 
 

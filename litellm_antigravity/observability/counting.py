@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from litellm_antigravity import events
+from litellm_antigravity.lease import TOLD
 from litellm_antigravity.observability import series
 from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.series import COUNTERS, Series
 
 _SEPARATOR: Final = "\t"  # labels are printable, see `Account`
-_BINDINGS: Final = {"bound": "hit", "new": "new", "detour": "detour", "rebound": "rebound"}
 
 
 class Counting:
@@ -49,7 +49,7 @@ class Counting:
     def _chosen(self, event: events.Chosen) -> None:
         self.counts.open()  # here alone: who chooses may touch the disk
         self._add(series.SELECTIONS, event.about.family, event.strategy, event.why)
-        outcome = _BINDINGS.get(event.why)
+        outcome = TOLD.get(event.why)
         if outcome is not None:
             self._add(series.BINDINGS, event.about.family, outcome)
 
