@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 from processes import shared_number, started, together
 from serving import MESSAGES, fields_of, text_of

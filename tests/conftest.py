@@ -32,7 +32,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let what the command line shows be kept as it is now; see `screens`."""
-    parser.addoption("--update-screens", action="store_true", help="keep what the commands show now in tests/screens/")
+    parser.addoption(
+        "--update-screens", action="store_true", help="keep what the commands show now in tests/cli/screens/"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
 
     def order(item: pytest.Item) -> tuple[bool, bool]:
-        return not item.path.name.startswith("test_proxy"), "limited" in getattr(item, "fixturenames", ())
+        return item.path.parent.name != "proxy", "limited" in getattr(item, "fixturenames", ())
 
     items.sort(key=order)
 

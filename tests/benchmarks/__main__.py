@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1]))  # where the tests' helpers are
+sys.path.append(str(Path(__file__).parents[1] / "helpers"))  # where the tests' helpers are
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no download at import
 
 from rich.console import Console

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # where the tests' helpers are
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))  # where the tests' helpers are
 
 from processes import together
 from serving import MESSAGES, MODEL, fields_of

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
-from support import FakeClock
+from support import ROOT, FakeClock
 from test_simulator import CLAUDE, FIRST, GEMINI, SECOND, Client, Json, details_of, events
 
 from litellm_antigravity.cli import cli
@@ -351,7 +351,7 @@ def test_a_script_comes_from_a_file_or_by_its_name(tmp_path: Path) -> None:
 
 
 def test_the_script_in_the_documentation_is_one() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "simulator.md").read_text("utf-8")
+    page = (ROOT / "docs" / "simulator.md").read_text("utf-8")
     [script] = re.findall(r"```yaml\n(version: 1\n.*?)```", page, re.DOTALL)
     assert script_of(script, "docs/simulator.md").accounts == 2
 

@@ -1,7 +1,7 @@
 """Screens of the command line: what each command shows, at three widths, with and without colours.
 
 A screen is a command line and what there is when it is typed: one line in `SCREENS`. What it shows is kept in
-``tests/screens/``; ``pytest tests/test_screens.py --update-screens`` writes it anew, for somebody to look at.
+``tests/cli/screens/``; ``pytest tests/cli/test_screens.py --update-screens`` writes it anew, for somebody to look at.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.rows import Presence
 
-FOLDER = ROOT / "tests" / "screens"
+FOLDER = ROOT / "tests" / "cli" / "screens"
 WIDTHS = (60, 80, 120)
 PROGRAM = "litellm-antigravity"
 

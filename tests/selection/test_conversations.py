@@ -16,6 +16,7 @@ from typing import Any
 
 import litellm
 import pytest
+from client_sessions import OLD_USER, SESSION, THREAD, USER, claude_code, codex, opencode, pi
 from proxy import LITELLM
 from serving import settings_of
 
@@ -26,8 +27,7 @@ from litellm_antigravity.simulator import Simulator
 
 Json = dict[str, Any]
 CLAUDE = "claude-sonnet-4-6"
-SESSION, OTHER = "f339ee7b-692c-42cf-96cb-e85d653cf4b8", "0b1dd2c5-9b7b-4c7d-8f0a-3a7c2b1f0d11"
-THREAD = "01a218a9-b62c-7c91-b1a1-dad675005ab2"
+OTHER = "0b1dd2c5-9b7b-4c7d-8f0a-3a7c2b1f0d11"
 
 
 class Auth:
@@ -63,37 +63,6 @@ def found(*args: Any, subagents: Any = "apart", scope: str = "claude", **kwargs:
     assert conversation is not None
     assert len(conversation.key) <= 40
     return conversation
-
-
-def claude_code(session: str = SESSION, *, version: str = "2.1.197", **more: str) -> Json:
-    return {
-        "user-agent": f"claude-cli/{version} (external, sdk-cli)",
-        "X-Claude-Code-Session-Id": session,
-        "X-Stainless-Retry-Count": "0",
-        **more,
-    }
-
-
-USER = {"user_id": json.dumps({"device_id": "463cc022", "account_uuid": "", "session_id": SESSION})}
-OLD_USER = {"user_id": f"user_{'0' * 64}_account__session_{SESSION}"}
-
-
-def codex(thread: str = THREAD, session: str = THREAD) -> Json:
-    return {
-        "user-agent": "codex_exec/0.171.0 (Debian 12.0.0; x86_64) unknown (codex_exec; 0.171.0)",
-        "session-id": session,
-        "thread-id": thread,
-        "x-client-request-id": thread,
-        "x-codex-window-id": f"{thread}:0",
-    }
-
-
-def opencode(session: str = "ses_de7560e80ffewJevnp0v2IvoM9") -> Json:
-    return {"x-session-affinity": session, "x-session-id": session}
-
-
-def pi(session: str) -> Json:
-    return {"session_id": session, "x-client-request-id": session, "x-session-affinity": session}
 
 
 NAMED: dict[str, tuple[Json, Json, str]] = {

@@ -1,4 +1,4 @@
-"""The table of `tests/test_parity.py` for Claude and GPT-OSS models, against what is stated here.
+"""The table of `test_parity.py` for Claude and GPT-OSS models, against what is stated here.
 
 Upstream serves them in Gemini's shape, so what arrives is what arrives for Gemini models, contents as for a newer one
 and all else as for an older one, but:

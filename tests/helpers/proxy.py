@@ -87,7 +87,7 @@ class Proxy:
         self._environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_MASTER_KEY": self.key,
-            "PYTHONPATH": str(Path(__file__).resolve().parent.parent),  # also where the package is not installed
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),  # also where the package is not installed
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": "127.0.0.1",
             # uvicorn kills workers that do not answer for 5 s: on a busy machine they may while they import LiteLLM.

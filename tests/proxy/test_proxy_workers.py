@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from proxy import STARTED, Proxy, needs_proxy, open_files, pool_environment, until
 from serving import ACCOUNT_HEADER, MESSAGES
+from support import HELPERS
 
 from litellm_antigravity.accounts import AccountsFile
 from litellm_antigravity.simulator import Simulator
@@ -267,7 +268,7 @@ class Reloaded:
 
     def __init__(self, simulator: Simulator, folder: Path, strategy: str) -> None:
         folder.mkdir()
-        shutil.copy(Path(__file__).parent / "reloading.py", folder)
+        shutil.copy(HELPERS / "reloading.py", folder)
         config = folder / "config.yaml"
         config.write_text(RELOADED.replace("STRATEGY", strategy), "utf-8")
         keys = {f"KEY_{number}": simulator.account(email).api_key for number, email in enumerate(THREE, 1)}

@@ -4,7 +4,7 @@ Every request of `CASES` goes whole and streamed through both providers to one s
 comes back is compared after these differences, and no others:
 
 1. Spelling: ours is camelCase throughout; LiteLLM mixes it with snake_case.
-2. Schemas of tools: ours pass `prepare_schema` first (see `tests/test_schemas.py`); where LiteLLM makes something else
+2. Schemas of tools: ours pass `prepare_schema` first (see `test_schemas.py`); where LiteLLM makes something else
    of one, the case says what is expected.
 3. A conversation that begins with the assistant gets a blank user turn first.
 4. Names of tools that upstream rejects are written in its alphabet, and come back as the caller's.
@@ -17,7 +17,7 @@ comes back is compared after these differences, and no others:
 9. Made-up ids (``call_<random>``) and creation times are random, the model is the name that was asked for, and LiteLLM
    adds a price.
 
-For Claude and GPT-OSS models see `tests/test_parity_claude.py`: the same table against stated expectations.
+For Claude and GPT-OSS models see `test_parity_claude.py`: the same table against stated expectations.
 
 LiteLLM's own tests of its Gemini provider were the model for what is here: in its repository
 ``tests/test_litellm/llms/vertex_ai/gemini``, ``tests/test_litellm/llms/gemini`` and
@@ -44,12 +44,12 @@ Deliberately not here:
 - context caching with its TTLs: Cloud Code has no such endpoint; ``cache_control`` is ignored, see
   `test_cache_markers_are_ignored`;
 - service tiers, labels from metadata, Vertex paths, regions and credentials, ``gs://`` files, fine-tuned models;
-- images and files fetched from URLs: ours are fetched by other rules (``tests/test_remote_media.py``);
+- images and files fetched from URLs: ours are fetched by other rules (``test_remote_media.py``);
 - ``streamFunctionCallArguments``, which LiteLLM's request does not turn on; blocked prompts
-  (``tests/test_streaming.py``); candidates without content and broken streams, which are a failure of upstream's here
-  (``tests/test_wire.py``); calls without a result, which upstream refuses (``tests/test_upstream_rules.py``);
-- errors and their mapping (``tests/test_litellm_errors.py``), time-outs (``tests/test_bad_input.py``), costs
-  (``tests/test_models.py``), counting tokens;
+  (``test_streaming.py``); candidates without content and broken streams, which are a failure of upstream's here
+  (``test_wire.py``); calls without a result, which upstream refuses (``test_upstream_rules.py``);
+- errors and their mapping (``test_litellm_errors.py``), time-outs (``test_bad_input.py``), costs
+  (``test_models.py``), counting tokens;
 - embeddings, image generation and editing, speech, transcription, video and realtime, which are not offered.
 """
 

@@ -368,7 +368,7 @@ def test_a_rejected_snake_case_name_comes_with_the_right_one(client: Client) -> 
 
 def test_a_full_request_in_order_is_accepted(client: Client) -> None:
     body = client.envelope(
-        model=GEMINI,  # Claude's thoughts have rules of their own: tests/test_thinking_rules.py
+        model=GEMINI,  # Claude's thoughts have rules of their own: tests/litellm/test_thinking_rules.py
         contents=[
             HELLO,
             {

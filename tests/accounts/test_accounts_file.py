@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from support import NOW, FakeClock
+from support import NOW, ROOT, FakeClock
 
 from litellm_antigravity.accounts import (
     Account,
@@ -975,7 +975,7 @@ def start_writer(path: Path, name: str, updates: int) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
 

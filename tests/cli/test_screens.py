@@ -1,4 +1,4 @@
-"""What every command shows: at 60, 80 and 120 columns, with and without colours, as kept in ``tests/screens/``."""
+"""What every command shows: at 60, 80 and 120 columns, with and without colours, as kept in ``tests/cli/screens/``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 
 ALL = [*SCREENS, *help_screens()]
 LAID_OUT = [one for one in ALL if "--json" not in one.line and not one.line.startswith("auth")]
-HOW = "Look at it; `pytest tests/test_screens.py --update-screens` keeps it."
+HOW = "Look at it; `pytest tests/cli/test_screens.py --update-screens` keeps it."
 
 
 @pytest.mark.parametrize("screen", ALL, ids=str)

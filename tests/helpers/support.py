@@ -17,7 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+HELPERS = Path(__file__).resolve().parent
+PYTHON_PATH = os.pathsep.join([str(ROOT), str(HELPERS), *map(str, sorted(ROOT.glob("tests/*/")))])
+"""Where child processes find the package, the helpers and the test modules."""
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
 TIMEOUT = 100.0
@@ -95,7 +98,7 @@ class Child:
             text=True,
             env={
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+                "PYTHONPATH": PYTHON_PATH,
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "PYTHONFAULTHANDLER": "1",
                 **(env or {}),

@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 pytestmark = pytest.mark.once
 
-HERE = Path(__file__).parent
+HERE = ROOT / "tests"
 HEADING = "| fault | test | before | now |"
 NAME = re.compile(r"`(?:(test_\w+)(?:\.py)?::)?(test_\w+)`")
 
@@ -30,7 +31,7 @@ def names_in(file: Path) -> set[str]:
 
 
 def test_every_test_that_the_table_of_faults_names_exists() -> None:
-    known = {file.stem: names_in(file) for file in HERE.glob("test_*.py")}
+    known = {file.stem: names_in(file) for file in HERE.rglob("test_*.py")}
     everywhere = set().union(*known.values())
     rows = table()
     assert rows

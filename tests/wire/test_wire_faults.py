@@ -18,7 +18,7 @@ import httpx
 import pytest
 from exchange_doors import both_streams, call, every_door, message_of, text_of
 from raw_server import CHUNKED, WHOLE, Server, asked, chunk, event, resetting, saying, serving, silent
-from support import ROOT, FakeClock, run_python
+from support import PYTHON_PATH, FakeClock, run_python
 
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.wire.closing import ClosingThread
@@ -436,7 +436,7 @@ def test_a_process_that_ends_without_closing_anything_says_nothing() -> None:
     with serving(kept_alive) as server:
         ended = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(ENDING), server.url],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+            env={**os.environ, "PYTHONPATH": PYTHON_PATH},
             capture_output=True,
             timeout=60,
             check=False,
