@@ -19,9 +19,8 @@ class DecisionLog:
 
     always = False
 
-    def wants(self) -> bool:
-        """Return whether anybody would see a line."""
-        return decisions_are_visible()
+    wants = staticmethod(decisions_are_visible)
+    """Whether anybody would see a line."""
 
     def hear(self, event: events.Event) -> None:
         """Write an event down, if there are words for it."""

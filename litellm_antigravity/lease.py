@@ -77,7 +77,7 @@ class LeaseRequest:
         self.family = family_of(self.model)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # not frozen, as above; a value all the same
 class Lease:
     """One request's hold on an account.
 

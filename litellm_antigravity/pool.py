@@ -351,7 +351,7 @@ class AccountPool(ForkAware):
     def record(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does for an outcome that whoever listens has been told of already."""
         lease.end()
-        if outcome is SERVED:
+        if outcome is SERVED and lease.conversation is not None:
             self.binder.answered(lease)
         self.recorder.record(lease, outcome)
 
