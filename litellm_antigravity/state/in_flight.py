@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from litellm_antigravity.errors import StateUnavailableError
@@ -82,11 +82,12 @@ class _Changes:
     whoever has the lock makes all of them; nobody waits for it.
     """
 
-    def __init__(self, board: Board | None) -> None:
+    def __init__(self, board: Board | None, key: Callable[[str], int]) -> None:
         self.counts: dict[str, int] = {}
         self.keys: dict[str, int] = {}
         self.took = 0.0  # seconds, of the last ones mostly
         self._board = board
+        self._key = key
         self._lock = threading.Lock()
         self._queue: deque[tuple[str, int]] = deque()
 
@@ -133,7 +134,7 @@ class _Changes:
         if key is None:
             if len(self.keys) >= _MOST_NAMES:
                 self.keys.clear()
-            key = self.keys[account_id] = key_of(account_id)
+            key = self.keys[account_id] = self._key(account_id)
         return key
 
 
@@ -142,11 +143,13 @@ class InFlight(ForkAware):
 
     Args:
         board: where processes tell each other; ``None`` where nobody else is to know.
+        key: gives the 48 bits that stand for an account.
     """
 
-    def __init__(self, board: Board | None = None) -> None:
+    def __init__(self, board: Board | None = None, key: Callable[[str], int] = key_of) -> None:
         self._board = board
-        self._changes = _Changes(board)
+        self._key = key
+        self._changes = _Changes(board, key)
         self._look_at = 0.0
         self._watch_forks()
 
@@ -154,7 +157,7 @@ class InFlight(ForkAware):
         # What is in flight is the parent's.
         if self._board is not None:
             self._board.forked()
-        self._changes = _Changes(self._board)
+        self._changes = _Changes(self._board, self._key)
         self._look_at = 0.0
 
     def know(self, account_ids: Iterable[str]) -> None:
