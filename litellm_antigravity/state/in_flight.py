@@ -10,7 +10,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from litellm_antigravity.errors import StateUnavailableError
@@ -108,8 +108,8 @@ class _At:
 
     __slots__ = ("_board", "key", "living", "times")
 
-    def __init__(self, account_id: str, board: Board | None, times: _Times) -> None:
-        self.key = key_of(account_id)
+    def __init__(self, key: int, board: Board | None, times: _Times) -> None:
+        self.key = key
         self.living: set[int] = set()
         self.times = times
         self._board = board
@@ -135,10 +135,12 @@ class InFlight(ForkAware):
 
     Args:
         board: where processes tell each other; ``None`` where nobody else is to know.
+        key: gives the 48 bits that stand for an account.
     """
 
-    def __init__(self, board: Board | None = None) -> None:
+    def __init__(self, board: Board | None = None, key: Callable[[str], int] = key_of) -> None:
         self._board = board
+        self._key = key
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._start_over()
@@ -163,7 +165,7 @@ class InFlight(ForkAware):
             with self._lock:
                 if len(self._at) >= _MOST_NAMES:
                     self._at = {one: kept for one, kept in self._at.items() if kept.living}
-                at = self._at.setdefault(account_id, _At(account_id, self._board, self._times))
+                at = self._at.setdefault(account_id, _At(self._key(account_id), self._board, self._times))
         return at
 
     def know(self, account_ids: Iterable[str]) -> None:
@@ -224,13 +226,16 @@ class InFlight(ForkAware):
         at = self._at.get(account_id)
         return 0 if at is None else len(at.living)
 
+    def own_counts(self) -> dict[str, int]:
+        """Return the requests in flight of this process, by account id."""
+        return {account_id: len(at.living) for account_id, at in tuple(self._at.items()) if at.living}
+
     def counts(self) -> Mapping[str, int]:
         """Return the requests in flight of all processes of the host, by account id."""
         others = {} if self._board is None else self._board.others()
-        known = tuple(self._at.items())
         if not others:
-            return {account_id: len(at.living) for account_id, at in known if at.living}
-        found = ((account_id, len(at.living) + others.get(at.key, 0)) for account_id, at in known)
+            return self.own_counts()
+        found = ((account_id, len(at.living) + others.get(at.key, 0)) for account_id, at in tuple(self._at.items()))
         return {account_id: count for account_id, count in found if count}
 
     def counts_of(self, account_ids: Iterable[str]) -> Mapping[str, int]:

@@ -55,10 +55,11 @@ class Pages:
     Args:
         state_dir: the folder of the shared state.
         prepare: makes sure that it is there, private, and on a disk of this host.
+        folder: where in it.
     """
 
-    def __init__(self, state_dir: Path, prepare: Callable[[], None]) -> None:
-        self._directory = state_dir / FOLDER
+    def __init__(self, state_dir: Path, prepare: Callable[[], None], folder: str = FOLDER) -> None:
+        self._directory = state_dir / folder
         self._file = self._directory / _FILE
         self._prepare = prepare
         self.forked()
