@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from click.testing import CliRunner, Result
 from support import ROOT
 
 from litellm_antigravity.cli import cli
+from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
+from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 from litellm_antigravity.simulator.accounts import write_private
 from litellm_antigravity.simulator.people import agree
@@ -142,3 +145,17 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
 def visit(address: str) -> httpx.Response:
     """Go to a page of loopback, as a browser that is redirected there."""
     return httpx.get(address, trust_env=False)
+
+
+PROGRAM = [sys.executable, "-c", "from litellm_antigravity.cli import main; main()"]
+
+BODY = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+
+
+def served(model: str = "claude-sonnet-4-6") -> Any:
+    """Send one request through the real path, with the settings of the environment; return who served it."""
+    dispatcher = Dispatcher(Settings())
+    try:
+        return dispatcher.complete(GeminiRequest(model, BODY))
+    finally:
+        dispatcher.pool.store.close()

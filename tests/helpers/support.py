@@ -21,8 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HELPERS = Path(__file__).resolve().parent
-PYTHON_PATH = os.pathsep.join([str(ROOT), str(HELPERS), *map(str, sorted(ROOT.glob("tests/*/")))])
-"""Where child processes find the package, the helpers and the test modules."""
+PYTHON_PATH = os.pathsep.join([str(ROOT), str(HELPERS)])
+"""Where child processes find the package and the helpers."""
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
 TIMEOUT = 100.0

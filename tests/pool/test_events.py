@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from serving import settings_of
+from dispatching import BODY, FIRST, MODEL, SECOND, THIRD, NewDispatcher, new_dispatcher
 from support import FakeClock
 
 from litellm_antigravity import events
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.simulator import Simulator
-from litellm_antigravity.state.memory import MemoryStore
+
+__all__ = ["new_dispatcher"]  # fixtures
 
 pytestmark = pytest.mark.once
 
-MODEL = "claude-sonnet-4-6"
-EMAILS = [f"user{number}@example.com" for number in range(1, 4)]
-FIRST, SECOND, THIRD = EMAILS
-BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+EMAILS = [FIRST, SECOND, THIRD]
 
 
 class Ear:
@@ -60,17 +56,6 @@ def ear() -> Iterator[Ear]:
 def simulator(clock: FakeClock) -> Iterator[Simulator]:
     with Simulator(3, clock=clock) as started:
         yield started
-
-
-@pytest.fixture
-def new_dispatcher(simulator: Simulator, clock: FakeClock, tmp_path: Path) -> Callable[..., Dispatcher]:
-    def made(**settings: Any) -> Dispatcher:
-        fields = {"account_selection_strategy": "sticky", "max_rate_limit_wait_seconds": 0, **settings}
-        return Dispatcher(
-            settings_of(simulator, tmp_path, **fields), store=MemoryStore(), clock=clock, jitter=lambda: 0.5
-        )
-
-    return made
 
 
 def request(*, stream: bool = False) -> GeminiRequest:
@@ -120,7 +105,7 @@ DECISIONS = [
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("door", SERVE)
 def test_every_door_tells_each_decision_and_each_outcome_once(
-    ear: Ear, new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, door: str, stream: bool
+    ear: Ear, new_dispatcher: NewDispatcher, simulator: Simulator, door: str, stream: bool
 ) -> None:
     """Before: there was nobody to tell."""
     dispatcher, serve = new_dispatcher(), SERVE[door]
@@ -141,7 +126,7 @@ def test_every_door_tells_each_decision_and_each_outcome_once(
 
 
 def test_a_try_on_the_same_account_is_told_as_another_one_sent_and_refused(
-    ear: Ear, new_dispatcher: Callable[..., Dispatcher], simulator: Simulator
+    ear: Ear, new_dispatcher: NewDispatcher, simulator: Simulator
 ) -> None:
     dispatcher = new_dispatcher()
     dispatcher.complete(request())
@@ -152,7 +137,7 @@ def test_a_try_on_the_same_account_is_told_as_another_one_sent_and_refused(
 
 
 def test_waiting_probing_and_coming_back_are_told(
-    ear: Ear, new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+    ear: Ear, new_dispatcher: NewDispatcher, simulator: Simulator, clock: FakeClock
 ) -> None:
     dispatcher = new_dispatcher(max_rate_limit_wait_seconds=20)
     for email in EMAILS:
@@ -176,7 +161,7 @@ def test_waiting_probing_and_coming_back_are_told(
 
 
 def test_nothing_is_made_where_nobody_listens(
-    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    new_dispatcher: NewDispatcher, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An event that is made all the same is found here, whoever forgot to ask first."""
 
@@ -197,7 +182,7 @@ def test_nothing_is_made_where_nobody_listens(
 
 
 def test_a_listener_that_fails_fails_no_request(
-    ear: Ear, new_dispatcher: Callable[..., Dispatcher], monkeypatch: pytest.MonkeyPatch
+    ear: Ear, new_dispatcher: NewDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: events.Event) -> None:
         raise OSError
@@ -207,7 +192,7 @@ def test_a_listener_that_fails_fails_no_request(
 
 
 def test_the_decision_log_says_what_it_always_said(
-    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, caplog: pytest.LogCaptureFixture
+    new_dispatcher: NewDispatcher, simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "litellm_antigravity")
     dispatcher = new_dispatcher(pid_offset_enabled=True, offset_source="slot", max_rate_limit_wait_seconds=20)

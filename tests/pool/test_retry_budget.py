@@ -11,6 +11,7 @@ from typing import Any
 
 import litellm
 import pytest
+from dispatching import BODY, EMAILS, FIRST, MODEL, NewDispatcher, dispatchers
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import together
@@ -30,13 +31,7 @@ from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.resilient import ResilientStore
 
-MODEL = "claude-sonnet-4-6"
-BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
-EMAILS = [f"user{number}@example.com" for number in range(1, 5)]
-FIRST, SECOND = EMAILS[:2]
 RETRIES = int(MAX_TOKENS / RETRY_COST)
-
-NewDispatcher = Callable[..., Dispatcher]
 
 
 @pytest.fixture
@@ -47,13 +42,7 @@ def simulator(clock: FakeClock) -> Iterator[Simulator]:
 
 @pytest.fixture
 def new_dispatcher(simulator: Simulator, clock: FakeClock, tmp_path: Path) -> NewDispatcher:
-    def made(**settings: Any) -> Dispatcher:
-        fields = {"account_selection_strategy": "round-robin", "max_rate_limit_wait_seconds": 0, **settings}
-        return Dispatcher(
-            settings_of(simulator, tmp_path, **fields), store=MemoryStore(), clock=clock, jitter=lambda: 0.5
-        )
-
-    return made
+    return dispatchers(simulator, clock, tmp_path, account_selection_strategy="round-robin")
 
 
 def request() -> GeminiRequest:

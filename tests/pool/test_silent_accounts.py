@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispatching import asked
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import settings_of
@@ -85,10 +86,6 @@ def new_dispatcher(simulator: Simulator, tmp_path: Path) -> Callable[..., Dispat
         return Dispatcher(settings_of(simulator, tmp_path, account_selection_strategy=strategy, **settings))
 
     return made
-
-
-def asked(simulator: Simulator) -> list[str]:
-    return [entry.email or "" for entry in simulator.log if entry.model is not None]
 
 
 def benched(dispatcher: Dispatcher) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispatching import asked
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import together
@@ -51,10 +52,6 @@ def new_dispatcher(simulator: Simulator, clock: FakeClock, tmp_path: Path) -> Ne
 
 def request(timeout: float = 60.0) -> GeminiRequest:
     return GeminiRequest(MODEL, BODY, timeout=timeout)
-
-
-def asked(simulator: Simulator) -> list[str]:
-    return [entry.email or "" for entry in simulator.log if entry.model is not None]
 
 
 # Limits that the request itself has met

@@ -1,32 +1,24 @@
-"""What every strategy keeps to, whatever it chooses by; and who records what came of the choice."""
+"""What every strategy keeps to, whatever it chooses by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr
-from serving import settings_of
-from support import NOW, FakeClock
+from support import NOW
 
-from litellm_antigravity import AccountPool, Settings
+from litellm_antigravity import Settings
 from litellm_antigravity.accounts import Account, AccountsSnapshot, StaticToken, static_accounts
 from litellm_antigravity.cooldowns import Cooldown
-from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
-from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.pool import LeaseRequest
-from litellm_antigravity.refusals import RefusalKind
-from litellm_antigravity.refusals.kinds import MEANINGS
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.named import Named
 from litellm_antigravity.selection.starts import Starts
 from litellm_antigravity.selection.strategies import STRATEGIES, strategy_named
 from litellm_antigravity.selection.strategy import Chosen, Hold, Strategy
 from litellm_antigravity.settings.model import Strategy as StrategySetting
-from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.memory import MemoryStore
 
 pytestmark = pytest.mark.once
@@ -136,62 +128,3 @@ def test_hybrid_passes_over_accounts_whose_last_token_went_to_another_process() 
     assert choice == Chosen(world.ids[1], takes_token=True, why="best score")
     last = world.choose(*world.ids[1:], overdrawn=frozenset({first}))
     assert last == Chosen(first, why="nobody has a score")  # the last one always serves
-
-
-# Who records it
-
-
-@pytest.fixture
-def simulator(clock: FakeClock) -> Iterator[Simulator]:
-    with Simulator(2, clock=clock) as started:
-        yield started
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_outcome_is_recorded_by_the_pool_that_gave_the_lease(
-    stream: bool, simulator: Simulator, clock: FakeClock, tmp_path: Path
-) -> None:
-    """Before, the dispatcher's own pool recorded it, which was right for as long as both had one state."""
-    settings = settings_of(simulator, tmp_path, account_selection_strategy="sticky", max_rate_limit_wait_seconds=0)
-    dispatcher = Dispatcher(settings, store=MemoryStore(), clock=clock)
-    group = AccountPool(settings, accounts=dispatcher.pool.accounts, store=MemoryStore(), clock=clock)
-    account = dispatcher.pool.accounts.current().accounts[0]
-
-    def serve() -> object:
-        request = GeminiRequest(
-            MODEL, {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}, stream, 60.0, account.id, group
-        )
-        return [*dispatcher.stream(request)] if stream else dispatcher.complete(request)
-
-    def health(pool: AccountPool) -> float:
-        return pool.states(MODEL)[0].health
-
-    serve()
-    assert (health(group), health(dispatcher.pool)) == (71.0, 70.0)
-    simulator.refuse("verification", times=1)
-    with pytest.raises(RequestRefusedError):
-        serve()
-    assert [state.account.id for state in group.states(MODEL) if state.cooldowns] == [account.id]
-    assert [state for state in dispatcher.pool.states(MODEL) if state.cooldowns] == []
-
-
-# What refusals mean
-
-
-def test_every_kind_of_refusal_has_its_meaning() -> None:
-    assert MEANINGS.keys() == {*RefusalKind}
-
-
-@pytest.mark.parametrize("kind", RefusalKind)
-def test_a_meaning_agrees_with_itself(kind: RefusalKind) -> None:
-    meaning: Any = kind.meaning
-    checks: dict[str, Callable[[], bool]] = {
-        "what cools does so for a time": lambda: bool(meaning.seconds) == (meaning.cools.name != "NOTHING"),
-        "no failure of the account's where nothing of it cools": lambda: (
-            meaning.penalty is None or meaning.cools.name in ("FAMILY", "CREDENTIAL")
-        ),
-        "a page to open only where somebody has to act": lambda: not meaning.page or meaning.until_somebody_acts,
-        "health says nothing of what is a fact": lambda: not meaning.until_somebody_acts or meaning.penalty is None,
-        "an exception of the status's class": lambda: 400 <= meaning.status < 600,
-    }
-    assert [what for what, holds in checks.items() if not holds()] == []

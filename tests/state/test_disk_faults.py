@@ -6,6 +6,8 @@ import logging
 import shutil
 import sqlite3
 import tempfile
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +19,7 @@ from support import NOW, Child, FakeClock, run_python
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state import connection
 from litellm_antigravity.state.backend import Change, Row
+from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.memory import MemoryBackend
 from litellm_antigravity.state.replica import Replica
@@ -267,3 +270,31 @@ def test_a_folder_that_may_only_be_read_is_a_typed_error_and_fails_nothing() -> 
     assert said is not None
     assert "ermission denied" in said
     assert (number, shared) == (0, False)
+
+
+# The state
+
+
+def test_threads_that_meet_a_stuck_writer_wait_for_it_together(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path / "state", busy_timeout=1.0)
+    store.next_cursor_start()
+    stuck = sqlite3.connect(tmp_path / "state" / "cache.db", isolation_level=None)
+    stuck.execute("BEGIN IMMEDIATE")
+    errors: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            store.next_cursor_start()
+        except StateUnavailableError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(10)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 10
+    assert time.monotonic() - began < 5  # one after the other it would be ten
+    stuck.close()
+    assert store.next_cursor_start() == 1

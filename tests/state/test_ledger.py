@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -284,16 +286,27 @@ def test_a_guess_holds_only_as_long_as_nobody_else_writes(place: Place) -> None:
 
 
 @pytest.mark.parametrize("kind", ON_DISK)
-def test_beside_other_writers_a_request_takes_no_transaction(kind: str, tmp_path: Path) -> None:
+def test_beside_other_writers_a_request_takes_no_transaction(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It took one of six statements as soon as anybody had written anything."""
+    statements: list[str] = []
+    really = sqlite3.connect
+
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        made: sqlite3.Connection = really(*args, **options)
+        made.set_trace_callback(statements.append)
+        return made
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
     one, other = (ON_DISK[kind](tmp_path / "state") for _ in range(2))
     for each in (one, other):
         each.begin_request("a", NOW, RULES, require_token=True)
         each.begin_request("b", NOW, RULES, require_token=True)
     one.refresh()
     other.begin_request("b", NOW, RULES, require_token=True)
-    statements: list[str] = []
-    one.replica.backend._connection.raw.set_trace_callback(statements.append)  # type: ignore[attr-defined]
+    assert [statement for statement in statements if statement.startswith("BEGIN")]
+    statements.clear()
     assert one.begin_request("a", NOW, RULES, require_token=True)
     one.record_success("a", "claude", NOW, RULES)
     assert not [statement for statement in statements if statement.startswith("BEGIN")]

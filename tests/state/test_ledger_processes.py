@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ledgers import ON_DISK, RULES
-from support import NOW, Child, run_together
+from support import NOW, Child, run_python, run_together
 
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.state.ledger import Ledger
@@ -211,3 +211,20 @@ with store.exclusive("refresh/a", 5.0) as held:
         holder.kill()
         with store.exclusive("refresh/a", 0.0) as held_now:
             assert held_now
+
+
+ONE_REQUEST = """
+import sys
+from litellm_antigravity import AccountPool, Settings
+from litellm_antigravity.accounts import Account, StaticToken, static_accounts
+from pydantic import SecretStr
+
+account = Account.create("user1@example.com", StaticToken(SecretStr("x")))
+AccountPool(Settings(state_dir=sys.argv[1]), accounts=static_accounts(account)).acquire("claude-sonnet-4-6")
+"""
+
+
+def test_processes_that_have_ended_leave_nothing_behind(tmp_path: Path) -> None:
+    for _ in range(4):
+        run_python(ONE_REQUEST, tmp_path / "state")
+    assert len(list((tmp_path / "state" / "owners").iterdir())) == 1  # the last one's, for the next to remove

@@ -1,4 +1,4 @@
-"""Edges of the state that mutants lived on: what opening checks, how rows are clamped, who waits and who fails."""
+"""Edges of the state that mutants lived on: what opening checks, how rows are clamped, who fails with whom."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
-from support import NOW, FakeClock
+from dispatching import MODEL
+from support import NOW
 
-from litellm_antigravity import AccountPool, Settings
-from litellm_antigravity.accounts import Account, StaticToken, static_accounts
-from litellm_antigravity.errors import AllAccountsLimitedError, StateUnavailableError
-from litellm_antigravity.pool import SERVED, Lease, LeaseRequest, Wait
-from litellm_antigravity.refusals import Refusal, RefusalKind
+from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.ledger import Ledger
-from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.rows import decode_capacity
 
 pytestmark = pytest.mark.once
-
-MODEL = "claude-sonnet-4-6"
 CROWD = 8
 
 
@@ -116,75 +109,3 @@ def test_threads_that_waited_behind_one_that_failed_fail_with_it(folder: Path) -
     assert outcomes == [StateUnavailableError] * CROWD
     assert store.next_cursor_start() == 1
     store.close()
-
-
-# Waiting for exactly as long as one may
-
-
-def pool(clock: FakeClock, **settings: float) -> AccountPool:
-    accounts = [Account.create(f"user{number}@example.com", StaticToken(SecretStr("x"))) for number in (1, 2)]
-    return AccountPool(
-        Settings(account_selection_strategy="sticky", **settings),
-        accounts=static_accounts(*accounts),
-        store=MemoryStore(),
-        clock=clock,
-    )
-
-
-def limited(one: AccountPool, seconds: float) -> str:
-    """Have the next account limited; return its id."""
-    lease = one.acquire(MODEL)
-    one.report(lease, Refusal(RefusalKind.RATE, 429, "slow down", retry_after=seconds))
-    return lease.account.id
-
-
-def test_sticky_waits_for_its_account_when_that_takes_exactly_as_long_as_it_may(clock: FakeClock) -> None:
-    one = pool(clock, sticky_wait_seconds=20.01)
-    first = limited(one, 20.0)
-    wait = one.try_acquire(LeaseRequest(MODEL))
-    assert isinstance(wait, Wait)
-    clock.advance(wait.seconds)
-    lease = one.try_acquire(LeaseRequest(MODEL, waited=wait.seconds))
-    assert isinstance(lease, Lease)
-    assert lease.account.id == first
-
-
-def test_sticky_does_not_wait_for_a_moment_longer(clock: FakeClock) -> None:
-    one = pool(clock, sticky_wait_seconds=20.0)
-    first = limited(one, 20.0)
-    assert one.acquire(MODEL).account.id != first
-
-
-def test_what_a_request_has_waited_already_counts(clock: FakeClock) -> None:
-    one = pool(clock, sticky_wait_seconds=30.0)
-    first = limited(one, 20.0)
-    lease = one.try_acquire(LeaseRequest(MODEL, waited=10.0))
-    assert isinstance(lease, Lease)
-    assert lease.account.id != first
-    assert not clock.slept
-
-
-@pytest.mark.parametrize(("limit", "waits"), [(20.01, True), (20.0, False)])
-def test_everybody_limited_is_waited_for_up_to_the_limit_and_no_longer(
-    limit: float, waits: bool, clock: FakeClock
-) -> None:
-    one = pool(clock, max_rate_limit_wait_seconds=limit)
-    limited(one, 20.0)
-    limited(one, 900.0)
-    if waits:
-        assert isinstance(one.try_acquire(LeaseRequest(MODEL)), Wait)
-        assert isinstance(one.try_acquire(LeaseRequest(MODEL, patience=20.01)), Wait)
-        with pytest.raises(AllAccountsLimitedError):
-            one.try_acquire(LeaseRequest(MODEL, patience=20.0))
-    else:
-        with pytest.raises(AllAccountsLimitedError) as caught:
-            one.try_acquire(LeaseRequest(MODEL))
-        assert caught.value.retry_after == 20.0
-
-
-def test_an_answer_costs_no_cooldown_its_end(clock: FakeClock) -> None:
-    one = pool(clock)
-    early = one.acquire(MODEL)
-    assert limited(one, 900.0) == early.account.id
-    one.report(early, SERVED)
-    assert one.acquire(MODEL).account.id != early.account.id

@@ -5,32 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from dispatching import BODY, EMAILS, FIRST, MODEL, SECOND, NewDispatcher, asked, new_dispatcher, served_by
 from serving import settings_of
-from support import FakeClock, run_python
+from support import FakeClock
 
-from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
-from litellm_antigravity.errors import RequestRefusedError, StateUnavailableError
+from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.refusals import RefusalKind
-from litellm_antigravity.selection import availability
 from litellm_antigravity.simulator import Simulator
-from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
 
-pytestmark = pytest.mark.once
+__all__ = ["new_dispatcher"]  # fixtures
 
-MODEL = "claude-sonnet-4-6"
-EMAILS = [f"user{number}@example.com" for number in range(1, 5)]
-FIRST, SECOND = EMAILS[:2]
-BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture
@@ -39,27 +30,8 @@ def simulator(clock: FakeClock) -> Iterator[Simulator]:
         yield started
 
 
-@pytest.fixture
-def new_dispatcher(simulator: Simulator, clock: FakeClock, tmp_path: Path) -> Callable[..., Dispatcher]:
-    def made(**settings: Any) -> Dispatcher:
-        fields = {"account_selection_strategy": "sticky", "max_rate_limit_wait_seconds": 0, **settings}
-        return Dispatcher(
-            settings_of(simulator, tmp_path, **fields), store=MemoryStore(), clock=clock, jitter=lambda: 0.5
-        )
-
-    return made
-
-
 def request(*, stream: bool = False, timeout: float = 60.0) -> GeminiRequest:
     return GeminiRequest(MODEL, BODY, stream, timeout)
-
-
-def served_by(simulator: Simulator) -> list[str]:
-    return [entry.email or "" for entry in simulator.log if entry.kind == "served"]
-
-
-def asked(simulator: Simulator) -> list[str]:
-    return [entry.email or "" for entry in simulator.log if entry.model is not None]
 
 
 def refusal_of(serve: Callable[[], object]) -> RefusalKind:
@@ -76,7 +48,7 @@ def benched(dispatcher: Dispatcher) -> list[str]:
 
 
 def test_a_request_that_two_accounts_refuse_benches_the_first_one_only(
-    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator
+    new_dispatcher: NewDispatcher, simulator: Simulator
 ) -> None:
     dispatcher = new_dispatcher()
     simulator.refuse("refused-request", times=2)
@@ -87,7 +59,7 @@ def test_a_request_that_two_accounts_refuse_benches_the_first_one_only(
 
 
 def test_what_befell_a_free_account_is_told_rather_than_the_limits_of_the_others(
-    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator
+    new_dispatcher: NewDispatcher, simulator: Simulator
 ) -> None:
     dispatcher = new_dispatcher()
     for email in EMAILS[1:]:
@@ -98,7 +70,7 @@ def test_what_befell_a_free_account_is_told_rather_than_the_limits_of_the_others
 
 
 def test_when_connections_alone_have_benched_everybody_everybody_is_asked_again(
-    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+    new_dispatcher: NewDispatcher, simulator: Simulator, clock: FakeClock
 ) -> None:
     dispatcher = new_dispatcher()
     simulator.refuse("drop")
@@ -111,7 +83,7 @@ def test_when_connections_alone_have_benched_everybody_everybody_is_asked_again(
 
 
 def test_a_fact_still_benches_an_account_when_connections_have_benched_the_others(
-    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+    new_dispatcher: NewDispatcher, simulator: Simulator, clock: FakeClock
 ) -> None:
     dispatcher = new_dispatcher()
     simulator.drain(FIRST, "claude", 900)
@@ -143,7 +115,7 @@ async def read_async(dispatcher: Dispatcher) -> None:
 )
 def test_an_account_whose_streams_keep_breaking_off_is_left_alone_after_three(
     reading: Callable[[Dispatcher], None],
-    new_dispatcher: Callable[..., Dispatcher],
+    new_dispatcher: NewDispatcher,
     simulator: Simulator,
     clock: FakeClock,
 ) -> None:
@@ -160,7 +132,7 @@ def test_an_account_whose_streams_keep_breaking_off_is_left_alone_after_three(
 
 
 def test_sticky_waits_for_its_own_account_rather_than_lose_its_prompt_cache(
-    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+    new_dispatcher: NewDispatcher, simulator: Simulator, clock: FakeClock
 ) -> None:
     dispatcher = new_dispatcher(sticky_wait_seconds=10)
     dispatcher.complete(request())
@@ -171,7 +143,7 @@ def test_sticky_waits_for_its_own_account_rather_than_lose_its_prompt_cache(
 
 
 def test_sticky_does_not_wait_for_longer_than_it_may(
-    new_dispatcher: Callable[..., Dispatcher], simulator: Simulator, clock: FakeClock
+    new_dispatcher: NewDispatcher, simulator: Simulator, clock: FakeClock
 ) -> None:
     dispatcher = new_dispatcher(sticky_wait_seconds=10)
     dispatcher.complete(request())
@@ -182,7 +154,7 @@ def test_sticky_does_not_wait_for_longer_than_it_may(
 
 
 def test_a_disabled_account_is_followed_by_the_next_one_in_the_file_without_a_new_offset(
-    new_dispatcher: Callable[..., Dispatcher], tmp_path: Path, clock: FakeClock
+    new_dispatcher: NewDispatcher, tmp_path: Path, clock: FakeClock
 ) -> None:
     dispatcher = new_dispatcher(pid_offset_enabled=True)
     before = EMAILS.index(dispatcher.complete(request()).lease.account.email or "")
@@ -235,67 +207,3 @@ def test_requests_that_wait_for_a_token_hold_up_no_failover(simulator: Simulator
     answers = asyncio.run(run())
     assert SECOND in asked(simulator)
     assert set(answers) == {EMAILS[2], EMAILS[3]}
-
-
-# The state
-
-
-def test_threads_that_meet_a_stuck_writer_wait_for_it_together(tmp_path: Path) -> None:
-    store = DiskStore(tmp_path / "state", busy_timeout=1.0)
-    store.next_cursor_start()
-    stuck = sqlite3.connect(tmp_path / "state" / "cache.db", isolation_level=None)
-    stuck.execute("BEGIN IMMEDIATE")
-    errors: list[BaseException] = []
-
-    def write() -> None:
-        try:
-            store.next_cursor_start()
-        except StateUnavailableError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=write) for _ in range(10)]
-    began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(errors) == 10
-    assert time.monotonic() - began < 5  # one after the other it would be ten
-    stuck.close()
-    assert store.next_cursor_start() == 1
-
-
-def test_a_cooldown_that_another_thread_adds_during_a_look_is_seen_by_the_next_one(
-    new_dispatcher: Callable[..., Dispatcher], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pool = new_dispatcher().pool
-    first = pool.accounts.current().accounts[0]
-    really = availability._benched
-    cooldown = Cooldown(first.id, "claude", clock.time() + 600, "quota", clock.time(), fact=True)
-
-    def interrupted(*args: Any) -> Any:
-        found = really(*args)
-        if first.id not in found:
-            pool.store.extend_cooldown(cooldown)
-        return found
-
-    monkeypatch.setattr(availability, "_benched", interrupted)
-    assert pool.acquire(MODEL).account is first
-    assert pool.acquire(MODEL).account is not first
-
-
-ONE_REQUEST = """
-import sys
-from litellm_antigravity import AccountPool, Settings
-from litellm_antigravity.accounts import Account, StaticToken, static_accounts
-from pydantic import SecretStr
-
-account = Account.create("user1@example.com", StaticToken(SecretStr("x")))
-AccountPool(Settings(state_dir=sys.argv[1]), accounts=static_accounts(account)).acquire("claude-sonnet-4-6")
-"""
-
-
-def test_processes_that_have_ended_leave_nothing_behind(tmp_path: Path) -> None:
-    for _ in range(4):
-        run_python(ONE_REQUEST, tmp_path / "state")
-    assert len(list((tmp_path / "state" / "owners").iterdir())) == 1  # the last one's, for the next to remove
