@@ -32,8 +32,7 @@ class Callers:
 
     def count(self, key: int) -> int:
         """Return how many requests one of them has in flight."""
-        others = self._board.others() if self._board is not None else {}
-        return self._flights.own().get(str(key), 0) + others.get(key, 0)
+        return self._flights.counts_of((str(key),)).get(str(key), 0)
 
     def counts(self) -> dict[int, int]:
         """Return the requests in flight by the callers' keys; those who have none are not there."""

@@ -7,22 +7,55 @@ import copy
 import gc
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import litellm
 import pytest
-from serving import MESSAGES
-from test_pre_call_checks import EMAILS, GROUP, Keys, _callbacks_as_before, hook_first, simulator, with_keys
+from serving import MESSAGES, settings_of
 
 import litellm_antigravity
+from litellm_antigravity.litellm.seams.router import forget_routers
 from litellm_antigravity.litellm.told_headers import headers_in
 from litellm_antigravity.simulator import Simulator
 
-__all__ = ["_callbacks_as_before", "simulator"]  # fixtures
-
+GROUP = "keys"
+MODEL = "gemini-3-flash"
 PATIENCE = 60.0  # a hang guard
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    callbacks = list(litellm.callbacks)
+    with Simulator(3, models=[MODEL]) as started:
+        yield started
+    litellm.callbacks[:] = callbacks
+    forget_routers()
+
+
+def with_keys(simulator: Simulator, folder: Path, use: Callable[[Any], Awaitable[None]]) -> None:
+    """Use a Router over a key of each account, in an event loop of its own."""
+
+    async def run() -> None:
+        litellm_antigravity.register(settings_of(simulator, folder, max_rate_limit_wait_seconds=0))
+        base = f"{simulator.url}/v1beta/models/{MODEL}"
+        router = litellm.Router(
+            model_list=[
+                {
+                    "model_name": GROUP,
+                    "litellm_params": {"model": f"gemini/{MODEL}", "api_key": one.api_key, "api_base": base},
+                    "model_info": {"account": one.email},
+                }
+                for one in simulator.accounts
+            ],
+            num_retries=3,
+            disable_cooldowns=True,
+        )
+        litellm_antigravity.install(router)
+        await use(router)
+
+    asyncio.run(run())
 
 
 def in_flight() -> int:
@@ -42,28 +75,29 @@ def test_a_stream_of_another_provider_is_in_flight_until_it_is_read_or_given_up(
 ) -> None:
     """It counted for nothing."""
 
-    async def use(keys: Keys) -> None:
-        streams = [await keys.router.acompletion(model=GROUP, messages=MESSAGES, stream=True) for _ in range(2)]
+    async def use(router: Any) -> None:
+        streams = [await router.acompletion(model=GROUP, messages=MESSAGES, stream=True) for _ in range(2)]
         assert in_flight() == 2
         assert [chunk async for chunk in streams.pop()]
         await until(lambda: in_flight() == 1)
         streams.clear()  # nobody reads it
         await until(lambda: in_flight() == 0)
-        stream = await asyncio.to_thread(keys.router.completion, model=GROUP, messages=MESSAGES, stream=True)
+        stream = await asyncio.to_thread(router.completion, model=GROUP, messages=MESSAGES, stream=True)
         assert in_flight() == 1
         await asyncio.to_thread(list, stream)
         await until(lambda: in_flight() == 0)
 
-    with_keys(simulator, tmp_path, hook_first, use)
+    with_keys(simulator, tmp_path, use)
 
 
 def test_one_that_is_refused_is_in_flight_at_the_next_key_only_and_named_by_that(
     simulator: Simulator, tmp_path: Path
 ) -> None:
-    async def use(keys: Keys) -> None:
-        simulator.drain(EMAILS[0], "gemini", 60)
-        stream = await keys.router.acompletion(model=GROUP, messages=MESSAGES, stream=True)
+    async def use(router: Any) -> None:
+        simulator.drain(simulator.accounts[0].email, "gemini", 60)
+        stream = await router.acompletion(model=GROUP, messages=MESSAGES, stream=True)
         assert in_flight() == 1
+        assert any(one.status == 429 for one in simulator.log)
         (email,) = {one.email for one in simulator.log if one.kind == "served"}
         assert email
         assert headers_in(stream.logging_obj)["x-litellm-antigravity-account"] == f"us***{email[4:]}"
@@ -77,10 +111,10 @@ def test_one_that_is_refused_is_in_flight_at_the_next_key_only_and_named_by_that
         assert in_flight() == 1
         del stream
         await until(lambda: in_flight() == 0)
-        for email in EMAILS:
-            simulator.drain(email, "gemini", 60)
+        for one in simulator.accounts:
+            simulator.drain(one.email, "gemini", 60)
         with pytest.raises(litellm.RateLimitError):
-            await keys.router.acompletion(model=GROUP, messages=MESSAGES)
+            await router.acompletion(model=GROUP, messages=MESSAGES)
         await until(lambda: in_flight() == 0)
 
-    with_keys(simulator, tmp_path, hook_first, use)
+    with_keys(simulator, tmp_path, use)
