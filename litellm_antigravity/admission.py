@@ -95,23 +95,21 @@ class Admission:
         Nobody is chosen where the view is a guess and the request has to claim its turn: that might be for nothing.
         """
         full = self._full() if self._at_most is not None else _NOBODY
-        if not full and asked.turn is None and not self._ramps.may_matter(asked, view, availability, now):
-            choice: Choice | Turn = strategy.choose(asked, view, availability, now)
-            if not isinstance(choice, Chosen):
-                return Admitted(choice)
-            self._ramps.settle(choice.account_id, asked.family, now)
-            if (flight := self._store.in_flight.begin(choice.account_id, self._at_most)) is not None:
-                return Admitted(choice, flight)
-            full = frozenset((choice.account_id,))  # others were faster
         while True:
             now_asked = _without(asked, full) if full else asked
+            is_ramped = self._ramps.may_matter(asked, view, availability, now)
+            choice: Choice | Turn
             if asked.turn is not None and asked.turn not in now_asked.tried and availability.is_free(asked.turn):
                 others = [one for one in availability.free if one != asked.turn]
                 choice = strategy.choose(_without(now_asked, others), view, availability, now)
-                if self._ramps.may_matter(asked, view, availability, now):
+                if is_ramped:
                     self._ramps.take_turn(asked, asked.turn, view, now)
+            elif is_ramped:
+                choice = self._ramped(strategy, now_asked, view, availability, now, guessed=guessed)
             else:
-                choice = self._choose(strategy, now_asked, view, availability, now, guessed=guessed)
+                choice = strategy.choose(now_asked, view, availability, now)
+                if isinstance(choice, Chosen):
+                    self._ramps.settle(choice.account_id, asked.family, now)
             busy = full.intersection(availability.candidates(asked.tried)) if full and choice is None else ()
             if busy and asked.account_id in {None, *busy}:
                 return Admitted(Busy(tuple(busy)))
@@ -128,7 +126,7 @@ class Admission:
         counts = self._store.in_flight.counts()
         return frozenset(account_id for account_id, count in counts.items() if count >= self._at_most)
 
-    def _choose(
+    def _ramped(
         self,
         strategy: Strategy,
         asked: LeaseRequest,
@@ -139,8 +137,6 @@ class Admission:
         guessed: bool,
     ) -> Choice | Turn:
         choice = strategy.choose(asked, view, availability, now)
-        if not self._ramps.may_matter(asked, view, availability, now):
-            return choice
         arrivals: list[Chosen] = []
         elsewhere: Chosen | None = None
         standing: Standing = "free"

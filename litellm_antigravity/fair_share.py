@@ -7,19 +7,21 @@ one does that meets full accounts, and goes when its time to wait is over: fairn
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from litellm_antigravity.accounts import AccountsSnapshot
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import LeaseRequest, Wait
 from litellm_antigravity.selection.availability import Availability
-from litellm_antigravity.selection.fairness import ALWAYS_FREE, Caller, is_held, pressure_of, share_key
+from litellm_antigravity.selection.fairness import ALWAYS_FREE, PRESSURE, Caller, is_held, pressure_of, share_key
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.in_flight import Flight, busy_pause
 from litellm_antigravity.state.ledger import Ledger
 from litellm_antigravity.state.pages import key_of
 from litellm_antigravity.telling import told
 
-_MOST_PATIENCE = 0.25  # a pause is at most this part of the time that a request has left
+_MOST_PATIENCE: Final = 0.25  # a pause is at most this part of the time that a request has left
+_KNOWN_CALLERS: Final = 10_000
 
 
 class FairShare:
@@ -36,7 +38,9 @@ class FairShare:
         self._longest = settings.max_rate_limit_wait_seconds
         self._store = store
         self._identity = identity
-        self._scope: tuple[AccountsSnapshot, int] | None = None
+        self._snapshot: AccountsSnapshot | None = None
+        self._scope = 0
+        self._keys: dict[Caller | None, int] = {}
 
     @classmethod
     def of(cls, settings: Settings, store: Ledger, identity: Callable[[], ProcessIdentity]) -> FairShare | None:
@@ -57,8 +61,8 @@ class FairShare:
         is_under_way = asked.tried or asked.turn is not None
         if is_under_way or pause > min(self._longest - asked.waited, asked.patience * _MOST_PATIENCE):
             return None
-        key, callers = self._key(asked, snapshot), self._store.callers.counts()
-        if callers.get(key, 0) < ALWAYS_FREE:
+        key = self._key(asked, snapshot)
+        if self._store.callers.count(key) < ALWAYS_FREE:
             return None
         free = availability(asked.model).free
         if not free:
@@ -66,7 +70,9 @@ class FairShare:
         takes, counts = self._at_most * len(free), self._store.in_flight.counts()
         in_flight = sum(counts.get(account_id, 0) for account_id in free)
         pressure = pressure_of(in_flight, takes, len(free), len(snapshot.enabled))
-        return told(Wait(pause), asked, pause, "share") if is_held(key, callers, pressure, takes) else None
+        if pressure < PRESSURE or not is_held(key, self._store.callers.counts(), pressure, takes):
+            return None
+        return told(Wait(pause), asked, pause, "share")
 
     def begin(self, asked: LeaseRequest, snapshot: AccountsSnapshot) -> Flight:
         """Count a request as its caller's; may touch the disk, once.
@@ -78,10 +84,13 @@ class FairShare:
         return self._store.callers.begin(self._key(asked, snapshot))
 
     def _key(self, asked: LeaseRequest, snapshot: AccountsSnapshot) -> int:
-        known = self._scope
-        if known is None or known[0] is not snapshot:
-            self._scope = known = (snapshot, key_of(" ".join(sorted(snapshot.by_id))))
-        return share_key(asked.caller or Caller(f"process {self._identity().owner}"), known[1])
+        if snapshot is not self._snapshot or len(self._keys) > _KNOWN_CALLERS:
+            self._snapshot, self._scope, self._keys = snapshot, key_of(" ".join(sorted(snapshot.by_id))), {}
+        key = self._keys.get(asked.caller)
+        if key is None:
+            caller = asked.caller or Caller(f"process {self._identity().owner}")
+            self._keys[asked.caller] = key = share_key(caller, self._scope)
+        return key
 
 
 __all__ = ["FairShare"]

@@ -319,8 +319,8 @@ class AccountPool(ForkAware):
         now = self.clock.time()
         self.store.begin_request(account_id, now, self.rules, require_token=False)
         self._taken(account_id, asked, counted=False)
-        flight = self.store.in_flight.begin(account_id)
-        lease = Lease(account, asked.model, asked.family, now, conversation=asked.conversation, flight=flight)
+        flight, why = self.store.in_flight.begin(account_id), self.binder.why(asked.conversation, account_id)
+        lease = Lease(account, asked.model, asked.family, now, conversation=asked.conversation, why=why, flight=flight)
         tell_sent(lease)
         return lease
 

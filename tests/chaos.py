@@ -318,7 +318,7 @@ def share(folder: str, number: int, now: float) -> tuple[int, int]:
             store.extend_cooldown(Cooldown(f"chaos-{number}", f"model:{each}", now + 600, "quota", now, fact=True))
         admitted = [store.begin_request("chaos", now, RULES, require_token=True) for _ in range(SHARED_TOKENS)]
         long = Cooldown("chaos", "claude", now + 1e6, "quota", now - 7200, fact=True)
-        return sum(admitted), sum(store.claim_probe(long, now) for _ in range(3))
+        return sum(admitted), sum(store.claim_probes([long], now) for _ in range(3))
 
 
 def _check_sharing(host: Host, outcome: Outcome) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError
+from litellm_antigravity.litellm import under_way
 from litellm_antigravity.litellm.errors import as_litellm, bad_request, check_choice, told_wait, written_as_plugins
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.other_providers import first_report, give_up, refusal_of
@@ -196,15 +197,19 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
         else:
             _outer_call.set(None if is_chat else member.deployment_id)
             take, key = self._handler.routing.take, affinity.remembered(kwargs)
-            if await asyncio.to_thread(take, group, member, _model(member, kwargs), key) is None:
+            lease = await asyncio.to_thread(take, group, member, _model(member, kwargs), key)
+            if lease is None:
                 return None
+            under_way.begin(under_way.details_of(kwargs), lease, member.deployment_id)
         return await asyncio.to_thread(self._handler.sign, kwargs, member)
 
     def log_pre_api_call(self, model: str, messages: object, kwargs: dict[str, Any]) -> None:  # noqa: ARG002
         """Count a synchronous request as sent: LiteLLM calls no other hook for it."""
         found = self._foreign(served_by(kwargs))
         if found is not None and not _is_async(kwargs):
-            self._handler.routing.take(*found, _model(found[1], kwargs), affinity.remembered(kwargs))
+            lease = self._handler.routing.take(*found, _model(found[1], kwargs), affinity.remembered(kwargs))
+            if lease is not None:
+                under_way.begin(kwargs, lease, found[1].deployment_id)
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:  # noqa: ARG002
         """Note that a request to another provider was answered."""
@@ -274,6 +279,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
             await cooldown_metrics.cooled_down(router, new.deployment_id, status, new.seconds)
 
     def _failed(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], error: object) -> None:
+        under_way.end(kwargs, found[1].deployment_id, served=False)
         refusal = refusal_of(error, found[1].provider)
         if refusal is None or kwargs.get(_NOTED):
             return
@@ -291,6 +297,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
 
     def _report(self, found: tuple[Group, Member], kwargs: Mapping[str, Any], outcome: Outcome) -> None:
         group, member = found
+        under_way.end(kwargs, member.deployment_id, served=outcome is SERVED)
         account = group.current().by_id.get(group.account_id(member.deployment_id) or "")
         if account is not None:
             model = _model(member, kwargs)

@@ -21,8 +21,19 @@ def name_account(response: Any, lease: Lease) -> None:
 
 def remember_account(logging_obj: Any, lease: Lease) -> None:
     """Leave the headers where the proxy's hook finds them, whatever the proxy makes of the response."""
-    logging_obj.model_call_details.update(_headers(lease))
+    tell_account(logging_obj.model_call_details, lease)
     note_reason(logging_obj, lease)
+
+
+def tell_account(details: dict[str, Any], lease: Lease) -> None:
+    """Leave the headers in the details of a call, for one that another provider is going to answer."""
+    details.update(_headers(lease))
+
+
+def forget_account(details: dict[str, Any]) -> None:
+    """Take them out again: it has not."""
+    for name in (ACCOUNT_HEADER, DECISION_HEADER):
+        details.pop(name, None)
 
 
 def headers_in(holder: object) -> dict[str, str]:
@@ -47,4 +58,4 @@ def _ours(found: object) -> dict[str, str]:
     return ours if ACCOUNT_HEADER in ours else {}
 
 
-__all__ = ["DECISION_HEADER", "headers_in", "name_account", "remember_account"]
+__all__ = ["DECISION_HEADER", "forget_account", "headers_in", "name_account", "remember_account", "tell_account"]

@@ -30,6 +30,10 @@ class Callers:
         assert flight is not None  # noqa: S101 - there is no limit
         return flight
 
+    def count(self, key: int) -> int:
+        """Return how many requests one of them has in flight."""
+        return self._flights.counts_of((str(key),)).get(str(key), 0)
+
     def counts(self) -> dict[int, int]:
         """Return the requests in flight by the callers' keys; those who have none are not there."""
         found = dict(self._board.others()) if self._board is not None else {}

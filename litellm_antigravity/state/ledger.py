@@ -105,10 +105,6 @@ class Ledger:
         if self._update(kinds.CAPACITY, model, hold).after is not None:
             self._sweep(now)
 
-    def claim_probe(self, cooldown: Cooldown, now: float) -> bool:
-        """Return whether the caller is the one request on this host that may probe a long cooldown now."""
-        return self.claim_probes([cooldown], now)
-
     def claim_probes(self, cooldowns: Sequence[Cooldown], now: float) -> bool:
         """Claim the probes of several long cooldowns: all of them, or none."""
         names = {_probe_name(cooldown.account_id, cooldown.pool): cooldown for cooldown in cooldowns}

@@ -124,7 +124,7 @@ def _start(folder: Path, url: str, asks: int) -> dict[str, Any]:
     numbers = [step(store.next_cursor_start()) for _ in range(NUMBERS)]
     admitted = [step(store.begin_request("one bucket", now, rules, require_token=True)) for _ in range(asks)]
     long = Cooldown("one probe", "claude", now + 86_400.0, "quota", now)
-    probes = step(store.claim_probe(long, now + PROBE_INTERVAL_SECONDS))
+    probes = step(store.claim_probes([long], now + PROBE_INTERVAL_SECONDS))
     account = Account.create("refreshed@example.com", RefreshToken(SecretStr("r")))
     accounts = static_accounts(account)
     tokens = SharedTokens(pool.settings, accounts, store, HttpClients(), pool.clock)

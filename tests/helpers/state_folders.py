@@ -88,7 +88,7 @@ def exercise(store: Ledger) -> None:
     store.record_success("a", "claude", NOW, RULES)
     store.extend_cooldown(cooldown())
     store.hold_capacity("m", NOW, 5.0)
-    store.claim_probe(cooldown(), NOW)
+    store.claim_probes([cooldown()], NOW)
     store.write_token("a", "token", None, "f")
     store.write_note("a", {"project": "p"})
     store.end_cooldown("a", "claude", NOW)

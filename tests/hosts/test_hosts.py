@@ -102,9 +102,13 @@ def test_one_request_of_all_hosts_probes_a_long_cooldown(hosts: Hosts) -> None:
     now = time.time()
     long = one.extend_cooldown(cooled("a", 10 * HOUR, now=now - 2 * HOUR))
     until(knows(two, "a"))
-    assert [one.claim_probe(long, now), two.claim_probe(long, now), one.claim_probe(long, now)] == [True, False, False]
+    assert [one.claim_probes([long], now), two.claim_probes([long], now), one.claim_probes([long], now)] == [
+        True,
+        False,
+        False,
+    ]
     two.finish_probe("a", "claude", now)
-    assert not one.claim_probe(long, now + HOUR / 2)
+    assert not one.claim_probes([long], now + HOUR / 2)
 
 
 def test_pools_with_different_namespaces_know_nothing_of_each_other(hosts: Hosts) -> None:

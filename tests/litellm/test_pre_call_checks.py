@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import litellm
@@ -251,6 +252,22 @@ def test_a_response_is_continued_by_its_key_until_that_is_limited(
         assert 2 not in [await keys.chosen(previous_response_id=previous) for _ in range(3)]
 
     with_keys(simulator, tmp_path, order, use, checks=["responses_api_deployment_check"], strategy="sticky")
+
+
+def test_a_response_that_the_proxy_has_not_checked_chooses_no_key(simulator: Simulator, tmp_path: Path) -> None:
+    """LiteLLM checks ids of responses at the Responses API alone; in a chat completion a made-up one chose a key."""
+    previous = ResponsesAPIRequestUtils._build_responses_api_response_id("gemini", "key-2", "made up")
+
+    async def use(keys: Keys) -> None:
+        sent: dict[str, Any] = {"previous_response_id": previous, "proxy_server_request": {"headers": {}, "body": {}}}
+        chosen = {
+            route: await keys.chosen(**sent, litellm_logging_obj=SimpleNamespace(call_type=route))
+            for route in ("acompletion", "anthropic_messages", "aembedding", "aresponses")
+        }
+        assert chosen == {"acompletion": 1, "anthropic_messages": 1, "aembedding": 1, "aresponses": 2}
+
+    checks = ["responses_api_deployment_check"]
+    with_keys(simulator, tmp_path, hook_first, use, checks=checks, strategy="sticky")
 
 
 @both_orders

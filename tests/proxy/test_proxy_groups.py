@@ -243,7 +243,7 @@ def wait_until_all_serve(proxy: Proxy, simulator: Simulator) -> None:
 def test_litellms_session_affinity_keeps_a_key_until_it_is_limited_and_then_the_others_serve(
     gateway: tuple[Proxy, Simulator], path: str, stream: bool
 ) -> None:
-    """Did nothing in the proxy, where our hook comes first: round-robin went on."""
+    """Did nothing in the proxy, where our hook comes first: round-robin went on. No answer named the key."""
     proxy, simulator = gateway
     session = f"{path} {stream}"
 
@@ -251,13 +251,18 @@ def test_litellms_session_affinity_keeps_a_key_until_it_is_limited_and_then_the_
         asked(simulator)
         answer = ask(proxy, "keys", path, stream=stream, session=session)
         assert answer.status_code == 200, answer.text
-        return asked(simulator)[-1]
+        by = asked(simulator)[-1]
+        assert answer.headers["x-litellm-antigravity-account"] == mask_email(by)
+        decisions.append(answer.headers["x-litellm-antigravity-decision"])
+        return by
 
+    decisions: list[str] = []
     wait_until_all_serve(proxy, simulator)
     first = served()
     assert [served() for _ in range(3)] == [first] * 3
     simulator.drain(first, "gemini", 4)
     assert first not in [served() for _ in range(2)]
+    assert decisions == ["new", "hit", "hit", "hit", "new", "hit"]
     wait_until_all_serve(proxy, simulator)
 
 

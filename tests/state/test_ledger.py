@@ -394,42 +394,42 @@ def test_a_fast_failure_for_a_model_is_only_ever_prolonged(store: Ledger) -> Non
 
 def test_one_request_an_hour_may_probe_a_long_cooldown(store: Ledger) -> None:
     long = cooldown(DAY)
-    assert not store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS - 1.0)
+    assert not store.claim_probes([long], NOW + PROBE_INTERVAL_SECONDS - 1.0)
     first = NOW + PROBE_INTERVAL_SECONDS
-    assert sum(in_threads(8, lambda _: store.claim_probe(long, first))) == 1
+    assert sum(in_threads(8, lambda _: store.claim_probes([long], first))) == 1
     store.finish_probe("a", "claude", first + 5.0)
-    assert not store.claim_probe(long, first + PROBE_INTERVAL_SECONDS)
-    assert store.claim_probe(long, first + 5.0 + PROBE_INTERVAL_SECONDS)
+    assert not store.claim_probes([long], first + PROBE_INTERVAL_SECONDS)
+    assert store.claim_probes([long], first + 5.0 + PROBE_INTERVAL_SECONDS)
 
 
 def test_a_probe_is_not_claimed_twice_by_someone_who_read_the_clock_a_moment_earlier(store: Ledger) -> None:
     long = cooldown(DAY)
-    assert store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS + 1.0)
-    assert not store.claim_probe(long, NOW + PROBE_INTERVAL_SECONDS + 0.5)
+    assert store.claim_probes([long], NOW + PROBE_INTERVAL_SECONDS + 1.0)
+    assert not store.claim_probes([long], NOW + PROBE_INTERVAL_SECONDS + 0.5)
 
 
 def test_a_prober_that_never_came_back_blocks_the_next_one_for_a_lease_only(store: Ledger) -> None:
     long = cooldown(DAY)
     first = NOW + PROBE_INTERVAL_SECONDS
-    assert store.claim_probe(long, first)
-    assert not store.claim_probe(long, first + PROBE_LEASE_SECONDS - 1.0)
-    assert store.claim_probe(long, first + PROBE_LEASE_SECONDS)
+    assert store.claim_probes([long], first)
+    assert not store.claim_probes([long], first + PROBE_LEASE_SECONDS - 1.0)
+    assert store.claim_probes([long], first + PROBE_LEASE_SECONDS)
 
 
 def test_a_probe_of_one_pool_leaves_the_other_pools_alone(store: Ledger) -> None:
     at = NOW + PROBE_INTERVAL_SECONDS
-    assert store.claim_probe(cooldown(DAY, pool="claude"), at)
-    assert store.claim_probe(cooldown(DAY, pool="gemini"), at)
-    assert store.claim_probe(replace(cooldown(DAY, pool="gemini"), account_id="b"), at)
+    assert store.claim_probes([cooldown(DAY, pool="claude")], at)
+    assert store.claim_probes([cooldown(DAY, pool="gemini")], at)
+    assert store.claim_probes([replace(cooldown(DAY, pool="gemini"), account_id="b")], at)
 
 
 def test_an_extended_cooldown_is_not_probed_at_once(store: Ledger) -> None:
     at = NOW + PROBE_INTERVAL_SECONDS
-    assert store.claim_probe(cooldown(DAY), at)
+    assert store.claim_probes([cooldown(DAY)], at)
     store.finish_probe("a", "claude", at)
     extended = cooldown(DAY, since=at + 1800.0)
-    assert not store.claim_probe(extended, at + PROBE_INTERVAL_SECONDS)
-    assert store.claim_probe(extended, at + 1800.0 + PROBE_INTERVAL_SECONDS)
+    assert not store.claim_probes([extended], at + PROBE_INTERVAL_SECONDS)
+    assert store.claim_probes([extended], at + 1800.0 + PROBE_INTERVAL_SECONDS)
 
 
 # Tokens, notes, cursor

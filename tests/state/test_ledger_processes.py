@@ -58,7 +58,7 @@ def work():
     for turn in range(5):
         admitted = store.begin_request("a", NOW, rules, require_token=True)
         cursor = store.next_cursor_start()
-        probe = store.claim_probe(Cooldown("b", "claude", NOW + 86400, "quota", NOW), NOW + PROBE_INTERVAL_SECONDS)
+        probe = store.claim_probes([Cooldown("b", "claude", NOW + 86400, "quota", NOW)], NOW + PROBE_INTERVAL_SECONDS)
         failures = store.record_failure("c", "claude", NOW + turn * 0.3, rules, penalty="rate", refund=False)
         store.write_token("d", f"token {turn}", None, "f")
         with guard:

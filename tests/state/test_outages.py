@@ -166,12 +166,12 @@ def test_notes_probes_and_presence_are_told(shared: Shared) -> None:
     shared.ours.write_note("new", {"project": "ours"})
     shared.ours.announce(Presence("host:1:5:aa", 1, "sticky", NOW, 0, {"claude": "a"}))
     at = NOW + PROBE_INTERVAL_SECONDS
-    assert shared.ours.claim_probe(long, at)
+    assert shared.ours.claim_probes([long], at)
     shared.ours.finish_probe("a", "claude", at)
     shared.mend()
     assert shared.others.read_note("known") == {"project": "theirs"}
     assert shared.others.read_note("new") == {"project": "ours"}
-    assert not shared.others.claim_probe(long, at + 60.0)
+    assert not shared.others.claim_probes([long], at + 60.0)
     assert [(one.owner, one.slot) for one in shared.others.processes()] == [("host:1:5:aa", None)]
 
 

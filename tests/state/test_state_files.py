@@ -79,7 +79,7 @@ def test_a_folder_of_an_earlier_release_is_read_as_it_is(old_folder: Path) -> No
         assert token is not None
         assert (token.token, token.expires_at, token.generation) == ("another access token", NOW + 3600.0, 2)
         assert store.read_note(f"project/{a}") == {"project": "p", "credential": "f00", "at": NOW}
-        assert not store.claim_probe(Cooldown(a, "gemini", NOW + 86_400.0, "quota", NOW), NOW + 7200.0)
+        assert not store.claim_probes([Cooldown(a, "gemini", NOW + 86_400.0, "quota", NOW)], NOW + 7200.0)
         assert store.claim_turn("claude", NOW + 1.0, NOW + 9.0) == NOW + 1.05
         assert store.next_cursor_start() == 3
         assert store.claim_slot("host:1:5:bb") == 0  # its owner is gone

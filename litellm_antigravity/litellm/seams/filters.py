@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_antigravity.litellm.seams.requests import TARGET_ORDER, account_named, info_of
+from litellm_antigravity.litellm.seams.requests import TARGET_ORDER, account_named, checked, info_of
 from litellm_antigravity.litellm.seams.router import core_of, router_of
 from litellm_antigravity.litellm.seams.table import find
 from litellm_antigravity.litellm.seams.wrapping import wrap
@@ -82,7 +82,7 @@ async def kept_by(
         is_bound: whether we keep the request's conversation on its account. LiteLLM's own bindings do not count then,
             which each process has for itself; what a request names (``previous_response_id``) does.
     """
-    kept = list(deployments)
+    kept, request_kwargs = list(deployments), checked(request_kwargs)
     for one in filters:
         if not kept:
             break

@@ -18,6 +18,8 @@ EXCLUDED: Final = ("_excluded_deployment_ids", "_retry_skipped_deployment_ids")
 METADATA: Final = ("litellm_metadata", "metadata")
 """Of a request: where callers put metadata and LiteLLM its own. The first is the proxy's on some of its routes."""
 
+_PREVIOUS: Final = "previous_response_id"
+
 GENERATED_SESSION: Final = "litellm_session_id_generated"
 """Of metadata: that LiteLLM has made up the session's id, another one for each request."""
 
@@ -101,6 +103,21 @@ def chose_by_id(kwargs: Mapping[str, Any]) -> bool:
     return keyed and bool(roles) and not any(str(getattr(role, "value", role)) == "proxy_admin" for role in roles)
 
 
+def checked(kwargs: Any) -> Any:
+    """Return a request without the name of a response that nobody has checked: it would choose a deployment.
+
+    The proxy looks who was given a ``previous_response_id``, by itself (``ResponsesIDSecurity``), for the Responses API
+    alone. With any other request it is whatever its caller has made up, and means nothing else.
+
+    Args:
+        kwargs: the request as the Router has it, if there is one.
+    """
+    if not kwargs or kwargs.get(_PREVIOUS) is None or not kwargs.get("proxy_server_request"):
+        return kwargs
+    route = getattr(kwargs.get("litellm_logging_obj"), "call_type", None)
+    return kwargs if "responses" in str(route) else {name: one for name, one in kwargs.items() if name != _PREVIOUS}
+
+
 def client_of(kwargs: Mapping[str, Any]) -> tuple[dict[str, str], Mapping[str, Any] | None]:
     """Return headers, their names in lower case, and body of what a client sent; ``None`` outside of the proxy."""
     sent = _mapping(kwargs.get("proxy_server_request"))
@@ -134,6 +151,7 @@ __all__ = [
     "Deployment",
     "account_named",
     "caller_of",
+    "checked",
     "chose_by_id",
     "client_of",
     "group_of",
