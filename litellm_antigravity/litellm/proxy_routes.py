@@ -191,33 +191,4 @@ VIEWS: Final[Mapping[str, Callable[[_Views, _Asked], tuple[str, str]]]] = {
 """By path."""
 
 
-def _in_file(pool: AccountPool) -> list[AccountsSnapshot]:
-    try:
-        return [pool.accounts.current()]
-    except AccountsFileError:
-        return []  # a gateway of other providers' keys
-
-
-def targets_of(handler: AntigravityLLM) -> list[Target]:
-    """Return the deployments of all Routers that draw on accounts of ours."""
-    whole = _in_file(handler.dispatcher.pool)
-    found: dict[str, Target] = {}
-    for model_list in model_lists():
-        for deployment in model_list:
-            identifier, asked = info_of(deployment).get("id"), model_of(deployment)
-            group, info = str(deployment.get("model_name")), info_of(deployment)
-            known = handler.routing.member_of(info)
-            if not isinstance(identifier, str):
-                continue
-            if known is not None:
-                in_group, member = known
-                account_id = in_group.account_id(identifier)
-                found[identifier] = Target(identifier, group, member.model, account_id, in_group.current())
-            elif asked.startswith(f"{PROVIDER}/") and whole:
-                account = find_account(whole[0].accounts, account_named(info) or "")
-                account_id = None if account is None else account.id
-                found[identifier] = Target(identifier, group, asked.partition("/")[2], account_id, whole[0])
-    return list(found.values())
-
-
 __all__ = ["DECISIONS", "METRICS", "STATUS", "USAGE", "VIEWS", "WHY", "add_routes", "check_admin", "targets_of"]

@@ -17,6 +17,7 @@ from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.models import FAMILIES, canonical_model, family_of
 from litellm_antigravity.observability.collecting import state_of
 from litellm_antigravity.observability.known import KnownAccounts
+from litellm_antigravity.observability.last_hour import Strip
 from litellm_antigravity.selection.availability import Availability, active_cooldowns
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.state.backend import StoreStatus
@@ -58,6 +59,7 @@ class Moment:
         rules: of health and bucket.
         known: the accounts.
         in_flight: requests under way, by account.
+        last_hour: of accounts; ``None`` when nobody asks for it.
     """
 
     now: float
@@ -65,6 +67,7 @@ class Moment:
     rules: VitalsRules
     known: KnownAccounts
     in_flight: Mapping[str, int]
+    last_hour: Mapping[str, Strip] | None = None
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -74,7 +77,8 @@ class Moment:
 
 def accounts_of(moment: Moment) -> list[dict[str, Any]]:
     """Return what is known of each account."""
-    return [_account(account, moment) for account in moment.accounts.values()]
+    in_file = {account.id for account in moment.known.own}
+    return [{**_account(one, moment), "in_file": one.id in in_file} for one in moment.accounts.values()]
 
 
 def _account(account: Account, moment: Moment) -> dict[str, Any]:
@@ -85,9 +89,15 @@ def _account(account: Account, moment: Moment) -> dict[str, Any]:
     for family in FAMILIES:
         own = _longest((one for one in active if one.pool in (family, WHOLE_ACCOUNT)), now)
         failures = vitals.failures_now(family, now, rules)
-        families[family] = {"state": state_of(account, active, family, now), **_cooled(own, now), "failures": failures}
+        families[family] = {
+            "state": state_of(account, active, family, now),
+            **_cooled(own, now),
+            "failures": failures,
+            "quota_left": 0.0 if own is not None and own.fact and own.reason == QUOTA else None,
+        }
     models = [one for one in active if one.pool not in (*FAMILIES, WHOLE_ACCOUNT)]
     return {
+        "id": account.id,
         "account": _label(account),
         "enabled": account.enabled,
         "health": round(vitals.health_now(now, rules), 2),
@@ -96,7 +106,18 @@ def _account(account: Account, moment: Moment) -> dict[str, Any]:
         "in_flight": moment.in_flight.get(account.id, 0),
         "families": families,
         "models": [{"model": shown(one.pool.partition(":")[2], 100), **_cooled(one, now)} for one in models],
+        **_strip_of(account, active, moment),
     }
+
+
+def _strip_of(account: Account, active: Iterable[Cooldown], moment: Moment) -> dict[str, Any]:
+    if moment.last_hour is None:
+        return {}
+    strip = moment.last_hour.get(account.id) or Strip.empty(moment.now)
+    for one in active:
+        if one.since is not None:
+            strip.mark(one.pool, one.since, moment.now)
+    return {"last_hour": strip.as_json()}
 
 
 def _label(account: Account) -> str:
