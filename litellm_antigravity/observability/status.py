@@ -18,6 +18,7 @@ from litellm_antigravity.models import FAMILIES, canonical_model, family_of
 from litellm_antigravity.observability.collecting import state_of
 from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.observability.last_hour import Strip
+from litellm_antigravity.refusals.kinds import RefusalKind
 from litellm_antigravity.selection.availability import Availability, active_cooldowns
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.state.backend import StoreStatus
@@ -93,7 +94,7 @@ def _account(account: Account, moment: Moment) -> dict[str, Any]:
             "state": state_of(account, active, family, now),
             **_cooled(own, now),
             "failures": failures,
-            "quota_left": 0.0 if own is not None and own.fact and own.reason == QUOTA else None,
+            "quota_left": 0.0 if own is not None and own.fact and own.reason == RefusalKind.QUOTA.value else None,
         }
     models = [one for one in active if one.pool not in (*FAMILIES, WHOLE_ACCOUNT)]
     return {

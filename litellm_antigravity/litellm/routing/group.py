@@ -16,9 +16,7 @@ from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.wording import all_limited
 
 
-def accounts_of(
-    members: Iterable[Member], in_file: AccountsSnapshot | None
-) -> tuple[AccountsSnapshot, dict[str, str]]:
+def accounts_of(members: Iterable[Member], in_file: AccountsSnapshot | None) -> tuple[AccountsSnapshot, dict[str, str]]:
     """Return the accounts of a group's members, and by deployment the id of its account, if it has one.
 
     Args:
