@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from litellm_antigravity.accounts import AccountsSnapshot
+from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.litellm.routing.group import accounts_of
 from litellm_antigravity.litellm.routing.member import Member
@@ -73,8 +74,9 @@ def _groups_of(model_list: Sequence[Deployment]) -> dict[str, list[Member]]:
 
 
 def _in_file(pool: AccountPool) -> AccountsSnapshot | None:
+    """Return the accounts of the file, benched where the file or the settings say that they may not serve."""
     try:
-        return pool.accounts.current()
+        return Readiness(pool.settings).checked(pool.accounts.current())
     except AccountsFileError:
         return None  # a gateway of other providers' keys
 

@@ -67,6 +67,12 @@ class Strip:
             minutes = self.benched.setdefault(pool, [False] * MINUTES)
             minutes[first : last + 1] = [True] * (last + 1 - first)
 
+    def clear_after(self, pool: str, moment: float) -> None:
+        """Have a pool as not cooling down any more in the minutes after that of a moment, in epoch seconds."""
+        first = max(0, int(moment // 60) - self.begins + 1)
+        if pool in self.benched and first < MINUTES:
+            self.benched[pool][first:] = [False] * (MINUTES - first)
+
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values; a minute that was benched is a 1."""
         benched = {pool: [int(one) for one in minutes] for pool, minutes in sorted(self.benched.items())}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
-from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
+from litellm_antigravity.cooldowns import ENDED, WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.models import FAMILIES, canonical_model, family_of
 from litellm_antigravity.observability.collecting import state_of
@@ -107,17 +107,19 @@ def _account(account: Account, moment: Moment) -> dict[str, Any]:
         "in_flight": moment.in_flight.get(account.id, 0),
         "families": families,
         "models": [{"model": shown(one.pool.partition(":")[2], 100), **_cooled(one, now)} for one in models],
-        **_strip_of(account, active, moment),
+        **_strip_of(account, moment),
     }
 
 
-def _strip_of(account: Account, active: Iterable[Cooldown], moment: Moment) -> dict[str, Any]:
+def _strip_of(account: Account, moment: Moment) -> dict[str, Any]:
     if moment.last_hour is None:
         return {}
     strip = moment.last_hour.get(account.id) or Strip.empty(moment.now)
-    for one in active:
-        if one.since is not None:
-            strip.mark(one.pool, one.since, moment.now)
+    for pool, known in moment.view.cooldowns.get(account.id, {}).items():
+        if known.reason == ENDED:
+            strip.clear_after(pool, known.since)  # perhaps by the command line, which tells of no events
+        elif known.remaining(moment.now) > 0:
+            strip.mark(pool, known.since, moment.now)
     return {"last_hour": strip.as_json()}
 
 
@@ -155,7 +157,7 @@ def families_of(moment: Moment) -> list[dict[str, Any]]:
             active = active_cooldowns(account, moment.view, moment.now)
             own = [one for one in active if one.pool in (family, WHOLE_ACCOUNT)]
             wait = max((one.remaining(moment.now) for one in own), default=0.0)
-            waits.append(wait if account.enabled else math.inf)
+            waits.append(wait if account.enabled and family not in account.disabled_families else math.inf)
         back = min((wait for wait in waits if 0 < wait < math.inf), default=None)
         found.append(
             {
@@ -190,7 +192,10 @@ def _deployment(target: Target, moment: Moment) -> dict[str, Any]:
             longest = [_longest(cooldowns, now) for cooldowns in availability.benched.values()]
             first = [one for one in longest if one is not None]
             cooldown = min(first, key=lambda one: one.remaining(now), default=None)
-    enabled = account.enabled if account is not None else bool(target.snapshot.enabled)
+    if account is not None:
+        enabled = account.enabled and family not in account.disabled_families
+    else:
+        enabled = any(family not in one.disabled_families for one in target.snapshot.enabled)
     state = "disabled" if not enabled else "ready"
     if enabled and cooldown is not None:
         state = "out" if math.isinf(cooldown.remaining(now)) else "cooling_down"
@@ -198,6 +203,7 @@ def _deployment(target: Target, moment: Moment) -> dict[str, Any]:
         "deployment": target.deployment_id,
         "model_group": target.group,
         "model": model,
+        "family": family,
         "account": None if account is None else _label(account),
         "state": state,
         **_cooled(cooldown, now),

@@ -17,7 +17,7 @@ from serving import MESSAGES
 
 import litellm_antigravity
 from litellm_antigravity.litellm import proxy_routes
-from litellm_antigravity.litellm.proxy_routes import DECISIONS, METRICS, STATUS, USAGE, VIEWS, WHY
+from litellm_antigravity.litellm.proxy_routes import CHANGE, DECISIONS, METRICS, PAGE, STATUS, USAGE, VIEWS, WHY
 from litellm_antigravity.simulator import Simulator
 
 pytestmark = [*needs_proxy, pytest.mark.once]
@@ -94,6 +94,14 @@ def number_of(proxy: Proxy, name: str) -> float:
     return sum(one.value for family in prometheus(text) for one in family.samples if one.name == name)
 
 
+def test_a_worker_tells_of_deployments_that_it_has_not_served(proxy: Proxy) -> None:
+    """Before, those of other providers were told of by the workers alone that had served them."""
+    told = get(proxy, STATUS).json()
+    names = ["the-pool", "pinned-1", "key-1", "pinned-2", "key-2", "pinned-3", "key-3"]
+    assert [one["deployment"] for one in told["deployments"]] == names
+    assert [one["in_file"] for one in told["accounts"]] == [True] * 3 + [False] * 3
+
+
 def test_each_view_is_for_those_who_may_see_it(proxy: Proxy) -> None:
     for path in FOR_ADMINS[:2]:  # each takes its time on a busy machine, and the others go the same way
         answered = {key: get(proxy, path, key).status_code for key in ("sk-admin", "sk-viewer", "sk-user", "sk-other")}
@@ -142,16 +150,7 @@ def test_the_status_tells_of_accounts_and_deployments_and_of_nobody_s_address(
 ) -> None:
     simulator.drain(FIRST, "claude", 900)
     until(lambda: ask(proxy, "pinned").status_code == 200 and is_benched(proxy))
-    found: list[Any] = []
-
-    def knows_the_keys() -> bool:
-        """Whether the worker that answers has served the keys' group: before, it does not know of it."""
-        ask(proxy, "keys")
-        found.append(get(proxy, STATUS).json())
-        return any(one["deployment"] == "key-1" for one in found[-1]["deployments"])
-
-    until(knows_the_keys)
-    told = found[-1]
+    told = get(proxy, STATUS).json()
     first = told["accounts"][0]["families"]
     assert told["accounts"][0]["account"] == "us***1@example.com"
     assert (first["claude"]["state"], first["claude"]["reason"]) == ("cooling_down", "quota")
@@ -199,10 +198,33 @@ def test_where_litellm_lets_every_key_pass_we_do_not(monkeypatch: pytest.MonkeyP
     for _ in range(2):  # a configuration that is loaded again adds nothing
         proxy_routes.add_routes(litellm_antigravity.handler)
     paths = [str(getattr(route, "path", "")) for route in app.routes]
-    assert [path for path in paths if path.startswith("/antigravity")] == list(VIEWS)
+    assert [path for path in paths if path.startswith("/antigravity")] == [*VIEWS, CHANGE, PAGE]
     with TestClient(app) as client:
         for path in FOR_ADMINS:
             for key in ("sk-user", "sk-other"):
                 refused = client.get(path, headers={"key": key})
                 assert (refused.status_code, "Only proxy admins" in refused.text) == (403, True), path
             assert client.get(path, headers={"key": "sk-viewer"}).status_code != 403
+        for key in ("sk-user", "sk-other", "sk-viewer"):
+            refused = client.post(CHANGE, json={}, headers={"key": key})
+            assert (refused.status_code, "Only proxy admins" in refused.text) == (403, True), key
+        admin = {"key": "sk-admin"}
+        # What a page of somebody else's can send, should the authentication take cookies:
+        form = client.post(CHANGE, content='{"action": "disable", "account": "a"}', headers=admin)
+        assert (form.status_code, "application/json" in form.text) == (400, True)
+        assert client.post(CHANGE, json={}, headers={**admin, "Sec-Fetch-Site": "cross-site"}).status_code == 403
+        # And what is none of the changes there are:
+        for body in (
+            None,
+            [],
+            {"action": "remove", "account": "a"},
+            {"action": "retry"},
+            {"action": "disable", "account": "a"},
+        ):
+            assert client.post(CHANGE, json=body, headers=admin).status_code == 400, body
+        for more in (
+            {"action": "retry", "force": True},
+            {"action": "reset", "family": "claude"},
+            {"action": "enable", "family": "x"},
+        ):
+            assert client.post(CHANGE, json={"account": "a", **more}, headers=admin).status_code == 400, more

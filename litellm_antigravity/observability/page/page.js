@@ -7,7 +7,7 @@ const KEPT = "antigravity-key";
 const FAMILIES = { claude: "Claude", gemini: "Gemini" };
 const MINUTES = 60;
 const REFUSED = [400, 401, 403, 500]; // LiteLLM answers 400 or 500 to some keys, by what is installed
-const SHOWN_DECISIONS = 20;
+const SHOWN_DECISIONS = 15;
 
 const by = (id) => document.getElementById(id);
 let ahead = 0; // seconds by which the proxy's clock is ahead of this one
@@ -55,7 +55,7 @@ function tick(element) {
   say(element, element.dataset.before + (until ? left(Number(until) - now()) : ""));
 }
 
-const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
+const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hourCycle: "h23" });
 
 // Asking
 
@@ -154,7 +154,8 @@ function showWhole(status, decisions) {
   say(by("about"), `${status.strategy} · ${processes} process${processes === 1 ? "" : "es"}${state}`);
   families(status.families);
   capacity(status.models_without_capacity);
-  keyed(by("accounts"), status.accounts, (one) => one.id, newRow, (row, one) => fillRow(row, one, status.may_change));
+  const served = new Set(status.deployments.map((one) => `${one.account} ${one.family}`));
+  keyed(by("accounts"), status.accounts, (one) => one.id, newRow, (row, one) => fillRow(row, one, served, status.may_change));
   rows("deployments", status.deployments.map((one) => [one.model_group, one.model, one.account ?? "any", stateOf(one)]));
   const on = (one, family) => one.current[family] ?? "–";
   rows("processes", status.processes.map((one) => [String(one.pid), one.strategy, on(one, "claude"), on(one, "gemini")]));
@@ -237,14 +238,17 @@ function newRow() {
   return row;
 }
 
-function fillRow(row, account, mayChange) {
+function fillRow(row, account, served, mayChange) {
   row.account = account;
   row.classList.toggle("off", !account.enabled);
   const models = account.models.map((one) => one.model);
   const without = models.length ? ` · without ${models.join(", ")}` : "";
   say(row.querySelector(".name"), account.account);
   say(row.querySelector("th .small"), `health ${Math.round(account.health)} · bucket ${Math.floor(account.bucket)}${without}`);
-  for (const family of Object.keys(FAMILIES)) fillFamily(row.querySelector(`.${family}`), account.families[family], family);
+  for (const [family, title] of Object.entries(FAMILIES)) {
+    const has = account.in_file || served.has(`${account.account} ${family}`); // a key may have no models of a family
+    fillFamily(row.querySelector(`.${family}`), has ? account.families[family] : null, title);
+  }
   say(row.querySelector(".flying"), String(account.in_flight));
   fillHour(row.querySelector(".hour"), account.last_hour);
   for (const button of row.querySelectorAll("button")) {
@@ -259,25 +263,32 @@ function stateOf(one) {
   return { ready: "ready", disabled: "disabled", out: `out${reason}`, cooling_down: `cooling down${reason}` }[one.state];
 }
 
-function fillFamily(cell, one, family) {
+function fillFamily(cell, one, title) {
   const [state, why, quota] = cell.children;
+  for (const part of cell.children) part.hidden = !one && part !== state;
+  if (!one) {
+    state.className = "quiet";
+    return countdown(state, "–", null);
+  }
   state.className = `state ${one.state}`;
   const words = { ready: "Ready", disabled: "Disabled", out: "Out", cooling_down: "Back in " };
   countdown(state, words[one.state], one.state === "cooling_down" ? one.until : null);
   const until = one.state === "out" ? "until somebody acts" : one.fact ? "says upstream" : "we infer";
   say(why, one.reason && one.state !== "disabled" ? `${one.reason}, ${until}` : "");
   why.title = one.message ?? "";
-  fillQuota(quota, one.quota_left, FAMILIES[family]);
+  quota.hidden = one.state === "disabled";
+  fillQuota(quota, one.quota_left, title);
 }
 
 function fillQuota(quota, share, title) {
   const text = share === null ? "quota unknown" : share > 0 ? `${Math.round(share * 100)} % left` : "quota used up";
   if (quota.lastChild?.textContent === text) return;
-  const bar = make("div", `bar ${share === null ? "unknown" : share > 0 ? "" : "empty"}`);
-  bar.style.setProperty("--left", `${Math.round((share ?? 0) * 100)}%`);
+  const caption = make("div", "quiet small", text);
+  if (share === null) return quota.replaceChildren(caption);
+  const bar = make("div", "bar");
+  bar.style.setProperty("--left", `${Math.round(share * 100)}%`);
   bar.setAttribute("role", "img");
   bar.setAttribute("aria-label", `${title}: ${text}`);
-  const caption = make("div", "quiet small", text);
   caption.setAttribute("aria-hidden", "true");
   quota.replaceChildren(bar, caption);
 }
@@ -307,9 +318,9 @@ function stripOf(served, refused, benched) { // a bar of 4 per minute, 32 high, 
   for (let place = 0; place < MINUTES; place++) {
     if (benched[place]) bar("benched", place, 0, 32, 4);
     bar(benched[place] ? "edge" : "ground", place, 32, 2, 4);
-    const [up, down] = [served[place], refused[place]].map((one) => (one ? Math.max(2, (30 * one) / most) : 0));
+    const [up, down] = [served[place], refused[place]].map((one) => (one ? Math.max(3, (30 * one) / most) : 0));
     if (up) bar("served", place, 32 - up, up);
-    if (down) bar("refused", place, 32 - up - down, down);
+    if (down) bar("refused", place, Math.max(0, 32 - up - down), down);
   }
   return strip;
 }
@@ -320,7 +331,7 @@ const any = (account, ...states) => Object.values(account.families).some((one) =
 
 const ACTIONS = {
   retry: {
-    label: "Use again", fits: (account) => any(account, "out", "cooling_down"),
+    label: "Use again", title: "Use %s again?", fits: (account) => any(account, "out", "cooling_down"),
     text: "Once its owner has acted: it ends all its cooldowns, and forgets that a verification was noted. If upstream " +
       "still refuses it, the next request finds out.",
   },
@@ -349,9 +360,9 @@ function newButton(action, row) {
 }
 
 function confirmed(action, account) {
-  const { label, text, family, force } = ACTIONS[action];
+  const { label, title = `${label} %s?`, text, family, force } = ACTIONS[action];
   asked = { action, account: account.id };
-  say(by("confirm-title"), `${label}: ${account.account}`);
+  say(by("confirm-title"), title.replace("%s", () => account.account));
   say(by("confirm-text"), text);
   say(by("yes"), label);
   say(by("confirm-problem"), "");
