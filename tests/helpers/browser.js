@@ -29,7 +29,8 @@ const { createInterface } = require("node:readline");
       try {
         let found = page;
         for (const [method, ...given] of JSON.parse(line)) {
-          found = await (own[method] ? own[method](...given) : found[method](...given));
+          const at = own[method] ? own : found;
+          found = await (typeof at[method] === "function" ? at[method](...given) : at[method]);
         }
         said = { found: Array.isArray(found) || typeof found !== "object" ? (found ?? null) : null };
       } catch (error) {

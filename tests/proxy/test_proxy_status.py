@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from browser import Browser, no_browser
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 from proxy import STARTED, Proxy, needs_proxy, pool_environment, until
 from serving import MESSAGES
@@ -27,6 +29,16 @@ KEYS_MODEL = "gemini-2.5-flash"
 FIRST, SECOND, THIRD = EMAILS = [f"user{number}@example.com" for number in range(1, 4)]
 ROLES = {"sk-admin": "proxy_admin", "sk-viewer": "proxy_admin_viewer", "sk-user": "internal_user", "sk-other": None}
 FOR_ADMINS = [METRICS, STATUS, f"{WHY}?model={MODEL}", DECISIONS]
+NO_CHANGES: list[Any] = [
+    None,
+    [],
+    {"action": "remove", "account": "a"},
+    {"action": "retry"},
+    {"action": "disable", "account": "nobody"},
+    {"action": "enable", "account": "a", "family": "x"},
+    {"action": "reset", "account": "a", "family": "claude"},
+    {"action": "retry", "account": "a", "force": True},
+]
 AUTH = f"""
 from litellm.proxy._types import UserAPIKeyAuth
 
@@ -48,7 +60,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def proxy(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy of two workers, with a pool and a pinned group, whose keys have roles."""
+    """A proxy of four workers, with a pool and a pinned group, whose keys have roles."""
     folder = tmp_path_factory.mktemp("proxy")
     params = {"model": f"antigravity/{MODEL}"}
     models: list[dict[str, Any]] = [{"model_name": "pool", "litellm_params": params, "model_info": {"id": "the-pool"}}]
@@ -71,9 +83,9 @@ def proxy(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
     (folder / "roles.py").write_text(AUTH, "utf-8")
     with Proxy(
-        folder / "config.yaml", folder, pool_environment(simulator, folder), workers=2, imported=True
+        folder / "config.yaml", folder, pool_environment(simulator, folder), workers=4, imported=True
     ) as started:
-        until(lambda: started.log.count(STARTED) >= 2)
+        until(lambda: started.log.count(STARTED) >= 4)
         yield started
 
 
@@ -171,7 +183,7 @@ def test_the_status_tells_of_accounts_and_deployments_and_of_nobody_s_address(
 
 def test_why_and_the_last_decisions_name_the_account_that_served(proxy: Proxy, simulator: Simulator) -> None:
     simulator.drain(EMAILS[0], "claude", 600)
-    for _ in range(2 * len(EMAILS)):  # round-robin in two workers: one of them meets the limit
+    for _ in range(4 * len(EMAILS)):  # round-robin in each worker: one of them meets the limit
         reply = ask(proxy)
     account, call = reply.headers["x-litellm-antigravity-account"], reply.headers["x-litellm-call-id"]
     until(lambda: any(one["what"] == "chosen" for one in get(proxy, f"{DECISIONS}?request_id={call}").json()))
@@ -182,6 +194,121 @@ def test_why_and_the_last_decisions_name_the_account_that_served(proxy: Proxy, s
     assert said["outcome"] == "serve"
     assert [one["account"] for one in said["candidates"] if one["state"] == "limited"] == ["us***1@example.com"]
     assert len(json.dumps(get(proxy, DECISIONS).json())) > 100
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if (missing := no_browser()) is not None:
+        pytest.skip(missing)
+    with Browser() as started:
+        yield started
+
+
+def sign_in(browser: Browser, proxy: Proxy, key: str) -> None:
+    """Open the page in a new browser window, and sign in with the keyboard alone."""
+    browser.do(["open", {"reducedMotion": "reduce"}])
+    browser.do(["goto", proxy.url + PAGE])
+    browser.do(["getByLabel", "Key"], ["waitFor"])
+    browser.do(["keyboard"], ["type", key])  # the field has the focus
+    browser.do(["keyboard"], ["press", "Enter"])
+
+
+def row(browser: Browser, text: str, *calls: list[Any]) -> Any:
+    """Wait until the first account's row shows a text; then do something in the row."""
+    first: list[Any] = ["getByRole", "row", {"name": "us***1@example.com"}]
+    browser.do(first, ["getByText", text], ["first"], ["waitFor"])
+    return browser.do(first, *calls) if calls else None
+
+
+def test_an_account_is_drained_and_back_while_the_page_is_open(
+    browser: Browser, proxy: Proxy, simulator: Simulator
+) -> None:
+    simulator.heal()
+    sign_in(browser, proxy, "sk-admin")
+    button: list[Any] = ["getByRole", "button", {"name": "Use again us***1@example.com"}]
+    if row(browser, "Ready", ["getByText", "Back in"], ["count"]):  # of a test before
+        press(browser, button, "Enter", "Tab", "Enter")
+        row(browser, "Back in", ["getByText", "Back in"], ["first"], ["waitFor", {"state": "hidden"}])
+    simulator.drain(FIRST, "claude", 900)
+    until(lambda: ask(proxy, "pinned").status_code == 200 and is_benched(proxy))
+    row(browser, "Back in 14:", ["getByText", "quota used up"], ["waitFor"])
+    before = row(browser, "Back in", ["getByText", "Back in"], ["innerText"])
+    until(lambda: row(browser, "Back in", ["getByText", "Back in"], ["innerText"]) != before)  # it runs
+    strip = row(browser, "Back in", ["getByRole", "img", {"name": "Last hour:"}], ["getAttribute", "aria-label"])
+    assert "refused" in strip
+    assert "min benched" in strip
+    browser.do(["getByRole", "list"], ["getByText", "benched", {"exact": True}], ["first"], ["waitFor"])
+
+    simulator.heal()
+    reset: list[Any] = ["getByRole", "button", {"name": "Reset us***1@example.com"}]
+    press(browser, reset, "Enter", "Tab", "Enter")  # without force
+    browser.do(["getByText", "1 cooldown left, since upstream said so"], ["waitFor"])
+    row(browser, "Back in")
+    press(browser, reset, "Enter", "Shift+Tab", "Space", "Tab", "Tab", "Enter")
+    browser.do(["getByText", "1 cooldown lifted."], ["waitFor"])
+    row(browser, "Back in", ["getByText", "Back in"], ["first"], ["waitFor", {"state": "hidden"}])
+    until(lambda: FIRST in asked(simulator)[-6:] or ask(proxy).status_code != 200)
+
+    press(browser, ["getByRole", "button", {"name": "Disable us***1@example.com"}], "Enter", "Escape")  # not after all
+    assert browser.do(["getByRole", "dialog"], ["count"]) == 0
+    assert browser.do(["evaluate", "document.activeElement.textContent"]) == "Disable"
+    assert get(proxy, STATUS).json()["accounts"][0]["enabled"] is True
+    press(browser, ["getByRole", "button", {"name": "Disable us***1@example.com"}], "Enter", "Tab", "Enter")
+    row(browser, "Disabled")
+    press(browser, ["getByRole", "button", {"name": "Enable us***1@example.com"}], "Enter", "Tab", "Enter")
+    row(browser, "Ready")
+    assert get(proxy, STATUS).json()["accounts"][0]["enabled"] is True
+
+    text = browser.do(["content"])
+    secrets = [*EMAILS, simulator.client_secret, *(simulator.account(email).refresh_token for email in EMAILS)]
+    assert [one for one in [*secrets, "sk-admin"] if one in text] == []
+    assert browser.do(["problems"]) == []
+    assert {url.split("?")[0] for _, url in browser.do(["requests"])} == {
+        proxy.url + path for path in (PAGE, STATUS, DECISIONS, CHANGE)
+    }
+
+
+def press(browser: Browser, button: list[Any], *keys: str) -> None:
+    """Go to a button, and press keys."""
+    browser.do(button, ["waitFor"])
+    browser.do(button, ["focus"])
+    for key in keys:
+        browser.do(["keyboard"], ["press", key])
+
+
+def test_everything_that_can_be_pressed_has_a_name_and_is_seen_to_have_the_focus(
+    browser: Browser, proxy: Proxy
+) -> None:
+    sign_in(browser, proxy, "sk-admin")
+    row(browser, "us***1@example.com")
+    unnamed = """[...document.querySelectorAll("button, input, select, summary")].filter((one) =>
+        !(one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length)).length"""
+    assert browser.do(["evaluate", unnamed]) == 0
+    seen = set()
+    for _ in range(12):
+        browser.do(["keyboard"], ["press", "Tab"])
+        style = "getComputedStyle(document.activeElement)"
+        seen.add(browser.do(["evaluate", f"{style}.outlineStyle + ' ' + (parseInt({style}.outlineWidth) >= 2)"]))
+    assert seen == {"solid true"}
+    assert browser.do(["evaluate", 'getComputedStyle(document.querySelector("button")).transitionDuration']) == "0s"
+
+
+def test_the_page_shows_a_key_what_it_may_see(browser: Browser, proxy: Proxy) -> None:
+    sign_in(browser, proxy, "sk-user")
+    browser.do(["getByText", "This is what every key may see"], ["waitFor"])
+    assert browser.do(["getByRole", "table"], ["count"]) == 0
+    assert "example.com" not in browser.do(["content"])
+    sign_in(browser, proxy, "sk-nobody")
+    browser.do(["getByText", "That key is not accepted."], ["waitFor"])
+    said = base64.urlsafe_b64encode(json.dumps({"key": "sk-admin"}).encode()).decode().rstrip("=")
+    cookie = {"name": "token", "value": f"e30.{said}.signature", "url": proxy.url}  # as LiteLLM's admin UI has it
+    browser.do(["context"], ["addCookies", [cookie]])
+    browser.do(["reload"])
+    row(browser, "us***1@example.com")
+    assert browser.do(["getByRole", "button", {"name": "Sign out"}], ["count"]) == 0
 
 
 def test_where_litellm_lets_every_key_pass_we_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,17 +341,5 @@ def test_where_litellm_lets_every_key_pass_we_do_not(monkeypatch: pytest.MonkeyP
         assert (form.status_code, "application/json" in form.text) == (400, True)
         assert client.post(CHANGE, json={}, headers={**admin, "Sec-Fetch-Site": "cross-site"}).status_code == 403
         # And what is none of the changes there are:
-        for body in (
-            None,
-            [],
-            {"action": "remove", "account": "a"},
-            {"action": "retry"},
-            {"action": "disable", "account": "a"},
-        ):
+        for body in NO_CHANGES:
             assert client.post(CHANGE, json=body, headers=admin).status_code == 400, body
-        for more in (
-            {"action": "retry", "force": True},
-            {"action": "reset", "family": "claude"},
-            {"action": "enable", "family": "x"},
-        ):
-            assert client.post(CHANGE, json={"account": "a", **more}, headers=admin).status_code == 400, more
