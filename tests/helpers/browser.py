@@ -42,10 +42,8 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
         try:
-            self._process.wait(TIMEOUT)
+            self._process.communicate(timeout=TIMEOUT)  # the end of its input ends it
         finally:
             self._process.kill()
 

@@ -218,7 +218,7 @@ def sign_in(browser: Browser, proxy: Proxy, key: str) -> None:
 
 def row(browser: Browser, text: str, *calls: list[Any]) -> Any:
     """Wait until the first account's row shows a text; then do something in the row."""
-    first: list[Any] = ["getByRole", "row", {"name": "us***1@example.com"}]
+    first: list[Any] = ["getByRole", "row", {"name": "us***1@example.com health"}]
     browser.do(first, ["getByText", text], ["first"], ["waitFor"])
     return browser.do(first, *calls) if calls else None
 
@@ -228,9 +228,8 @@ def test_an_account_is_drained_and_back_while_the_page_is_open(
 ) -> None:
     simulator.heal()
     sign_in(browser, proxy, "sk-admin")
-    button: list[Any] = ["getByRole", "button", {"name": "Use again us***1@example.com"}]
     if row(browser, "Ready", ["getByText", "Back in"], ["count"]):  # of a test before
-        press(browser, button, "Enter", "Tab", "Enter")
+        press(browser, "Use again", "Enter", "Tab", "Enter")
         row(browser, "Back in", ["getByText", "Back in"], ["first"], ["waitFor", {"state": "hidden"}])
     simulator.drain(FIRST, "claude", 900)
     until(lambda: ask(proxy, "pinned").status_code == 200 and is_benched(proxy))
@@ -243,22 +242,21 @@ def test_an_account_is_drained_and_back_while_the_page_is_open(
     browser.do(["getByRole", "list"], ["getByText", "benched", {"exact": True}], ["first"], ["waitFor"])
 
     simulator.heal()
-    reset: list[Any] = ["getByRole", "button", {"name": "Reset us***1@example.com"}]
-    press(browser, reset, "Enter", "Tab", "Enter")  # without force
+    press(browser, "Reset", "Enter", "Tab", "Enter")  # without force
     browser.do(["getByText", "1 cooldown left, since upstream said so"], ["waitFor"])
     row(browser, "Back in")
-    press(browser, reset, "Enter", "Shift+Tab", "Space", "Tab", "Tab", "Enter")
+    press(browser, "Reset", "Enter", "Shift+Tab", "Space", "Tab", "Tab", "Enter")
     browser.do(["getByText", "1 cooldown lifted."], ["waitFor"])
     row(browser, "Back in", ["getByText", "Back in"], ["first"], ["waitFor", {"state": "hidden"}])
     until(lambda: FIRST in asked(simulator)[-6:] or ask(proxy).status_code != 200)
 
-    press(browser, ["getByRole", "button", {"name": "Disable us***1@example.com"}], "Enter", "Escape")  # not after all
+    press(browser, "Disable", "Enter", "Escape")  # not after all
     assert browser.do(["getByRole", "dialog"], ["count"]) == 0
     assert browser.do(["evaluate", "document.activeElement.textContent"]) == "Disable"
     assert get(proxy, STATUS).json()["accounts"][0]["enabled"] is True
-    press(browser, ["getByRole", "button", {"name": "Disable us***1@example.com"}], "Enter", "Tab", "Enter")
+    press(browser, "Disable", "Enter", "Tab", "Enter")
     row(browser, "Disabled")
-    press(browser, ["getByRole", "button", {"name": "Enable us***1@example.com"}], "Enter", "Tab", "Enter")
+    press(browser, "Enable", "Enter", "Tab", "Enter")
     row(browser, "Ready")
     assert get(proxy, STATUS).json()["accounts"][0]["enabled"] is True
 
@@ -271,10 +269,11 @@ def test_an_account_is_drained_and_back_while_the_page_is_open(
     }
 
 
-def press(browser: Browser, button: list[Any], *keys: str) -> None:
-    """Go to a button, and press keys."""
-    browser.do(button, ["waitFor"])
-    browser.do(button, ["focus"])
+def press(browser: Browser, button: str, *keys: str) -> None:
+    """Go to a button of the first account's, and press keys."""
+    found: list[Any] = ["getByRole", "button", {"name": f"{button} us***1@example.com", "exact": True}]
+    browser.do(found, ["waitFor"])
+    browser.do(found, ["focus"])
     for key in keys:
         browser.do(["keyboard"], ["press", key])
 

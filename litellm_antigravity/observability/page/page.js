@@ -244,7 +244,8 @@ function fillRow(row, account, served, mayChange) {
   const models = account.models.map((one) => one.model);
   const without = models.length ? ` · without ${models.join(", ")}` : "";
   say(row.querySelector(".name"), account.account);
-  say(row.querySelector("th .small"), `health ${Math.round(account.health)} · bucket ${Math.floor(account.bucket)}${without}`);
+  const whose = account.in_file ? "" : "another provider · ";
+  say(row.querySelector("th .small"), `${whose}health ${Math.round(account.health)} · bucket ${Math.floor(account.bucket)}${without}`);
   for (const [family, title] of Object.entries(FAMILIES)) {
     const has = account.in_file || served.has(`${account.account} ${family}`); // a key may have no models of a family
     fillFamily(row.querySelector(`.${family}`), has ? account.families[family] : null, title);
@@ -254,7 +255,7 @@ function fillRow(row, account, served, mayChange) {
   for (const button of row.querySelectorAll("button")) {
     const { fits, label } = ACTIONS[button.dataset.action];
     button.hidden = !(mayChange && fits(account)) && document.activeElement !== button;
-    button.setAttribute("aria-label", `${label} ${account.account}`);
+    button.setAttribute("aria-label", `${label} ${account.account}${account.in_file ? "" : ", another provider"}`);
   }
 }
 
