@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from litellm_antigravity.accounts import Account, AccountsFile, AccountsSnapshot
     from litellm_antigravity.cooldowns import Cooldown
-    from litellm_antigravity.pool import AccountPool
 
 _FAMILIES = ("claude", "gemini")  # of `models`, which a command that shows its help has no time for
 
@@ -57,10 +56,10 @@ def retry(accounts: tuple[str, ...], everybody: bool) -> None:
     Ends its cooldowns for every process on this machine, and what OpenCode has noted about a verification. If upstream
     still refuses it, the next request finds out.
     """
-    from litellm_antigravity.accounts import AccountsFile
     from litellm_antigravity.cli.choosing import chosen
     from litellm_antigravity.cli.prose import on_screen
     from litellm_antigravity.pool import AccountPool
+    from litellm_antigravity.upkeep import use_again
 
     if everybody == bool(accounts):
         msg = "say which accounts, or --all."
@@ -68,10 +67,7 @@ def retry(accounts: tuple[str, ...], everybody: bool) -> None:
     pool = AccountPool()
     try:
         snapshot = pool.accounts.current()
-        wanted = snapshot.accounts if everybody else chosen(snapshot, accounts)
-        ended = [(account, pool.release(account.id)) for account in wanted]
-        _check_written(pool)
-        _lift_verification(AccountsFile(snapshot.path), wanted)
+        ended = use_again(pool, snapshot.accounts if everybody else chosen(snapshot, accounts))
     finally:
         pool.store.close()
     for account, cooldowns in ended:
@@ -106,21 +102,17 @@ def remove(accounts: tuple[str, ...], yes: bool) -> None:
 def _switch(words: Sequence[str], family: str | None, *, on: bool) -> None:
     from litellm_antigravity.cli.choosing import chosen, name_of
     from litellm_antigravity.cli.prose import on_screen
+    from litellm_antigravity.upkeep import OPENCODE_DISABLES, switch
 
     source, snapshot = _source()
     for account in chosen(snapshot, words):
-        off = {*_FAMILIES} if not account.enabled else {*account.disabled_families}
-        about = {*_FAMILIES} if family is None else {family}
-        after = off - about if on else off | about
         name, for_family = name_of(account), "" if family is None else f" for {family}"
-        if sorted(after) == sorted(account.disabled_families) and account.enabled is (len(after) < len(_FAMILIES)):
+        if not switch(source, account, family, on=on):
             click.echo(f"{name} was {'enabled' if on else 'disabled'}{for_family} already.")
             continue
-        source.update_entry(account.id, disabledFamilies=[*after], enabled=len(after) < len(_FAMILIES))
         click.echo(f"{name} is {'enabled' if on else 'disabled'}{for_family}.")
         if on and not account.enabled:
-            again = "An OpenCode that runs since before may disable it again: enable it there, too, or restart it."
-            click.echo(on_screen(again))
+            click.echo(on_screen(OPENCODE_DISABLES))
 
 
 def _source() -> tuple[AccountsFile, AccountsSnapshot]:
@@ -131,34 +123,15 @@ def _source() -> tuple[AccountsFile, AccountsSnapshot]:
     return source, source.load()
 
 
-def _check_written(pool: AccountPool) -> None:
-    problem = pool.store.status().problem
-    if problem is not None:
-        msg = f"The shared state cannot be written, so nothing has changed: {problem}"
-        raise click.ClickException(msg)
-
-
-def _lift_verification(source: AccountsFile, accounts: Sequence[Account]) -> None:
-    """Forget that OpenCode has found an account in need of a verification: it disables it then, too."""
-    for account in accounts:
-        if _needs_verification(account):
-            source.update_entry(account.id, verificationRequired=False, enabled=True)
-
-
-def _needs_verification(account: Account) -> bool:
-    from litellm_antigravity.accounts.file_cooldowns import VERIFICATION
-
-    return any(one.reason == VERIFICATION for one in account.cooldowns)
-
-
 def _released(account: Account, ended: Sequence[Cooldown], snapshot: AccountsSnapshot) -> Iterator[str]:
     from litellm_antigravity.accounts.file_cooldowns import VERIFICATION
     from litellm_antigravity.cli.choosing import name_of
+    from litellm_antigravity.upkeep import OPENCODE_NOTES, needs_verification
 
     name = name_of(account)
-    reasons = {one.reason for one in ended} | ({VERIFICATION} if _needs_verification(account) else set())
+    reasons = {one.reason for one in ended} | ({VERIFICATION} if needs_verification(account) else set())
     yield f"{name} is used again (it was out: {', '.join(sorted(reasons))})." if reasons else f"{name} was not out."
-    if _needs_verification(account):
-        yield "An OpenCode that runs since before may note it again: clear it there, too, or restart it."
+    if needs_verification(account):
+        yield OPENCODE_NOTES
     if any(one.reason != VERIFICATION for one in account.cooldowns):
         yield f"What {snapshot.path} says of it stays in force; see `litellm-antigravity status`."

@@ -11,8 +11,9 @@ import click
 from litellm_antigravity.cli.completing import complete_accounts, complete_pools
 
 if TYPE_CHECKING:
-    from litellm_antigravity.cli.reset_plan import CooldownPlan, Lift, ScoreChange, SlotPlan
+    from litellm_antigravity.cli.reset_plan import ScoreChange, SlotPlan
     from litellm_antigravity.pool import AccountPool
+    from litellm_antigravity.upkeep import CooldownPlan, Lift
 
 
 @click.command()
@@ -85,15 +86,16 @@ def _reset_cooldowns(
     pool: AccountPool, accounts: Sequence[str], quota_pool: str | None, force: bool, yes: bool
 ) -> None:
     from litellm_antigravity.cli.durations import counted
-    from litellm_antigravity.cli.reset_plan import end_cooldowns, plan_cooldowns, pool_named
+    from litellm_antigravity.cli.reset_plan import meant, pool_named
+    from litellm_antigravity.upkeep import end_cooldowns, plan_cooldowns
 
-    plan = plan_cooldowns(pool, accounts, pool_named(quota_pool), force=force)
+    plan = plan_cooldowns(pool, meant(pool, accounts), pool_named(quota_pool), force=force)
     _show_cooldowns(pool, plan)
     if not plan.ends:
         click.echo("Nothing to lift.")
         return
     _confirm(yes)
-    _change(pool, lambda: end_cooldowns(pool, plan.ends))
+    end_cooldowns(pool, plan.ends)
     click.echo(f"Lifted {counted(len(plan.ends), 'cooldown')}.")
 
 
@@ -200,8 +202,7 @@ def _confirm(yes: bool) -> None:
 
 
 def _change(pool: AccountPool, change: Callable[[], None]) -> None:
+    from litellm_antigravity.upkeep import check_written
+
     change()
-    problem = pool.store.status().problem
-    if problem is not None:
-        msg = f"The shared state cannot be written, so nothing has changed: {problem}"
-        raise click.ClickException(msg)
+    check_written(pool)

@@ -1,4 +1,4 @@
-"""What ``reset`` would change, before it asks; and the change itself."""
+"""What ``reset`` would change, before it asks, and the change itself; of cooldowns see `upkeep`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.cli.choosing import chosen
-from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, model_pool
 from litellm_antigravity.models import FAMILIES, canonical_model
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.selection.vitals import Vitals
@@ -18,29 +18,6 @@ from litellm_antigravity.state.rows import Presence
 
 WHOLE_ACCOUNT_NAME = "account"
 """What ``--pool`` calls the whole account."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lift:
-    """A cooldown, and whose it is."""
-
-    account: Account
-    cooldown: Cooldown
-
-
-@dataclass(frozen=True, slots=True)
-class CooldownPlan:
-    """Which cooldowns end, and which do not.
-
-    Attributes:
-        ends: those that end.
-        facts: those that stay because upstream said so, and nobody insists.
-        in_file: those of the accounts file, which is not changed here: account, pool and reason.
-    """
-
-    ends: tuple[Lift, ...]
-    facts: tuple[Lift, ...]
-    in_file: tuple[tuple[Account, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,41 +55,6 @@ def pool_named(name: str | None) -> str | None:
     return plain if plain in FAMILIES else model_pool(plain)
 
 
-def plan_cooldowns(pool: AccountPool, words: Sequence[str], quota_pool: str | None, *, force: bool) -> CooldownPlan:
-    """Return which cooldowns would end.
-
-    Args:
-        pool: of the accounts.
-        words: the accounts that are meant; all when empty.
-        quota_pool: the one pool that is meant; all when ``None``.
-        force: whether what upstream said ends, too.
-
-    Raises:
-        click.ClickException: when a word means no account, or more than one.
-    """
-    view, now = pool.store.refresh(), pool.clock.time()
-    ends: list[Lift] = []
-    facts: list[Lift] = []
-    in_file: list[tuple[Account, str, str]] = []
-    for account in _meant(pool, words):
-        for name, cooldown in view.cooldowns.get(account.id, {}).items():
-            if quota_pool in (None, name) and cooldown.remaining(now) > 0:
-                (facts if cooldown.fact and not force else ends).append(Lift(account, cooldown))
-        in_file += [
-            (account, one.pool, one.reason)
-            for one in account.cooldowns
-            if quota_pool in (None, one.pool) and one.until > now
-        ]
-    return CooldownPlan(tuple(ends), tuple(facts), tuple(in_file))
-
-
-def end_cooldowns(pool: AccountPool, lifts: Collection[Lift]) -> None:
-    """End cooldowns, for every process on this machine."""
-    now = pool.clock.time()
-    for lift in lifts:
-        pool.store.end_cooldown(lift.account.id, lift.cooldown.pool, now)
-
-
 def plan_scores(pool: AccountPool, words: Sequence[str]) -> tuple[ScoreChange, ...]:
     """Return what would become of scores: those of an account that nobody has used yet.
 
@@ -126,7 +68,7 @@ def plan_scores(pool: AccountPool, words: Sequence[str]) -> tuple[ScoreChange, .
     view, now = pool.store.refresh(), pool.clock.time()
     fresh = Vitals.fresh(pool.rules)
     changes = []
-    for account in _meant(pool, words):
+    for account in meant(pool, words):
         known = view.vitals.get(account.id)
         if known is None:
             continue
@@ -169,6 +111,11 @@ def plan_slot(pool: AccountPool, number: int) -> SlotPlan:
     return SlotPlan(number, owner, process)
 
 
-def _meant(pool: AccountPool, words: Sequence[str]) -> tuple[Account, ...]:
+def meant(pool: AccountPool, words: Sequence[str]) -> tuple[Account, ...]:
+    """Return the accounts that are meant; all where nobody is named.
+
+    Raises:
+        click.ClickException: when a word means no account, or more than one.
+    """
     snapshot = pool.accounts.current()
     return chosen(snapshot, words) if words else snapshot.accounts

@@ -1,48 +1,52 @@
 """What the proxy serves of ours over HTTP, behind LiteLLM's own authentication and roles.
 
 ``/antigravity/usage`` is for every key, and names nobody; the others are for proxy admins and those who may view all
-that these may. A new view is a method of `_Views` and a line in `VIEWS`.
+that these may. The page itself is for everybody: there is nothing in it but what it asks of the others, with the key of
+whoever looks at it. A new view is a method of `_Views` and a line in `VIEWS`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from litellm_antigravity.accounts import AccountsSnapshot
-from litellm_antigravity.errors import AccountsFileError, AntigravityError
+from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.lease import LeaseRequest
+from litellm_antigravity.litellm.deployments import known_to, targets_of
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.observing import OBSERVER
-from litellm_antigravity.litellm.routing.member import find_account
-from litellm_antigravity.litellm.seams.requests import account_named, info_of, model_of
-from litellm_antigravity.litellm.seams.router import model_lists
+from litellm_antigravity.litellm.proxy_changes import Change, UnclearError, changed
 from litellm_antigravity.litellm.seams.table import find
 from litellm_antigravity.masking import mask_emails, shown
-from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.observability.collecting import Collector
 from litellm_antigravity.observability.counts import Counts
 from litellm_antigravity.observability.decisions import remembered
 from litellm_antigravity.observability.explaining import explain
 from litellm_antigravity.observability.exposition import OPENMETRICS, PROMETHEUS, exposed
 from litellm_antigravity.observability.known import KnownAccounts
+from litellm_antigravity.observability.last_hour import LastHour
+from litellm_antigravity.observability.page import headers, page
 from litellm_antigravity.observability.ring import Ring
-from litellm_antigravity.observability.status import FORMAT, Moment, Target, families_of, status_of
+from litellm_antigravity.observability.status import FORMAT, Moment, families_of, status_of
 from litellm_antigravity.pool import AccountPool
 
+PAGE: Final = "/antigravity/"
 METRICS: Final = "/antigravity/metrics"
 STATUS: Final = "/antigravity/status"
 USAGE: Final = "/antigravity/usage"
 WHY: Final = "/antigravity/why"
 DECISIONS: Final = "/antigravity/decisions"
+CHANGE: Final = "/antigravity/change"
 
 _MOST_DECISIONS: Final = 200
 
 _JSON: Final = "application/json"
-_ADMINS: Final = frozenset({"proxy_admin", "proxy_admin_viewer"})
+_ADMIN: Final = "proxy_admin"
+_VIEWERS: Final = frozenset({_ADMIN, "proxy_admin_viewer"})
 
 
 def add_routes(handler: AntigravityLLM) -> None:
@@ -61,19 +65,19 @@ def add_routes(handler: AntigravityLLM) -> None:
     for path, view in VIEWS.items():
         serve = _served(functools.partial(view, views), authenticated, for_all=path == USAGE)
         app.add_api_route(path, serve, methods=["GET"], tags=["antigravity"], name=path)
-
-
-class _UnclearError(Exception):
-    """The caller has not said what is asked."""
+    app.add_api_route(CHANGE, _changing(views, authenticated), methods=["POST"], tags=["antigravity"], name=CHANGE)
+    app.add_api_route(PAGE, _page(), methods=["GET"], tags=["antigravity"], name=PAGE, include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a view is asked: the header ``Accept``, and the parameters of the query."""
+    """What a view is asked: the header ``Accept``, the parameters of the query, and by whom."""
 
     accept: str
     model: str
     request_id: str
+    last_hour: bool
+    may_change: bool
 
 
 _View: TypeAlias = "Callable[[_Asked], tuple[str, str]]"
@@ -81,43 +85,103 @@ _View: TypeAlias = "Callable[[_Asked], tuple[str, str]]"
 
 def _served(view: _View, authenticated: Callable[..., Any], *, for_all: bool) -> Callable[..., Any]:
     """Return what FastAPI calls: in one of its threads, since a view may touch the disk."""
-    from fastapi import Depends, Header, HTTPException, Response  # the proxy's; not installed without it
+    from fastapi import Depends, Header, Response  # the proxy's; not installed without it
 
     def serve(  # type: ignore[no-untyped-def]
         user=Depends(authenticated),  # noqa: ANN001, B008 - FastAPI's way
         accept=Header(""),  # noqa: ANN001, B008
         model="",  # noqa: ANN001
         request_id="",  # noqa: ANN001
+        last_hour="",  # noqa: ANN001
     ) -> Any:
-        try:
+        with _refusals():
             if not for_all:
                 check_admin(user)
-            text, content_type = view(_Asked(str(accept), str(model), str(request_id)))
-        except PermissionError as error:
-            raise HTTPException(403, str(error)) from None
-        except _UnclearError as error:
-            raise HTTPException(400, str(error)) from None
-        except AntigravityError as error:
-            raise HTTPException(503, mask_emails(shown(str(error)))) from None
+            wanted = str(last_hour).lower() in ("1", "true")
+            asked = _Asked(str(accept), str(model), str(request_id), wanted, _role_of(user) == _ADMIN)
+            text, content_type = view(asked)
         return Response(text, media_type=content_type, headers={"Cache-Control": "no-store"})
 
     serve.__annotations__.clear()  # FastAPI would make a model of the reply of them
     return serve
 
 
-def check_admin(user: Any) -> None:
+def _changing(views: _Views, authenticated: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what FastAPI calls for a change.
+
+    A form of another site's cannot say that it sends JSON, and a browser says where a script is from, so that neither
+    gets anything from a proxy whose authentication takes cookies.
+    """
+    from fastapi import Body, Depends, Header, Response  # the proxy's; not installed without it
+
+    def serve(  # type: ignore[no-untyped-def]
+        user=Depends(authenticated),  # noqa: ANN001, B008 - FastAPI's way
+        body=Body(None),  # noqa: ANN001, B008
+        content_type=Header(""),  # noqa: ANN001, B008
+        sec_fetch_site=Header(""),  # noqa: ANN001, B008
+    ) -> Any:
+        with _refusals():
+            check_admin(user, may_change=True)
+            if str(sec_fetch_site) not in ("", "none", "same-origin"):
+                msg = "Changes come from the proxy's own page, or from no page."
+                raise PermissionError(msg)
+            if str(content_type).partition(";")[0].strip().lower() != _JSON:
+                msg = f"send {_JSON}"
+                raise UnclearError(msg)
+            said = views.change(Change.of(body))
+        return Response(json.dumps({"said": said}), media_type=_JSON, headers={"Cache-Control": "no-store"})
+
+    serve.__annotations__.clear()
+    return serve
+
+
+def _page() -> Callable[..., Any]:
+    from fastapi import Response  # the proxy's; not installed without it
+
+    def serve() -> Any:
+        return Response(page(), media_type="text/html; charset=utf-8", headers=dict(headers()))
+
+    serve.__annotations__.clear()
+    return serve
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Answer as HTTP does to what goes wrong."""
+    from fastapi import HTTPException  # the proxy's; not installed without it
+
+    try:
+        yield
+    except PermissionError as error:
+        raise HTTPException(403, str(error)) from None
+    except UnclearError as error:
+        raise HTTPException(400, str(error)) from None
+    except AntigravityError as error:
+        raise HTTPException(503, mask_emails(shown(str(error)))) from None
+
+
+def check_admin(user: Any, *, may_change: bool = False) -> None:
     """Let proxy admins pass, and those who may see what admins see.
 
     Args:
         user: LiteLLM's ``UserAPIKeyAuth``.
+        may_change: let those pass alone who may change something.
 
     Raises:
         PermissionError: for everybody else.
     """
-    role = getattr(user, "user_role", None)
-    if str(getattr(role, "value", role)) not in _ADMINS:
+    role = _role_of(user)
+    if may_change and role != _ADMIN:
+        msg = "Only proxy admins may change this."
+        raise PermissionError(msg)
+    if role not in _VIEWERS:
         msg = f"Only proxy admins may see this. {USAGE} is for every key."
         raise PermissionError(msg)
+
+
+def _role_of(user: Any) -> str:
+    role = getattr(user, "user_role", None)
+    return str(getattr(role, "value", role))
 
 
 class _Views:
@@ -135,14 +199,17 @@ class _Views:
         return self._handler.dispatcher.pool
 
     def _known(self) -> KnownAccounts:
-        groups = self._handler.routing.groups().values()
-        own = [account for one in _in_file(self._pool) for account in one.accounts]
-        return KnownAccounts.of(own, [account for group in groups for account in group.current().accounts])
+        return known_to(self._pool)
 
-    def _moment(self) -> Moment:
+    def _moment(self, *, last_hour: bool = False) -> Moment:
         pool, known = self._pool, self._known()
-        flying = pool.store.in_flight.counts_of(account.id for account in known.all)
-        return Moment(pool.clock.time(), pool.store.refresh(), pool.rules, known, flying)
+        flying, now = pool.store.in_flight.counts_of(account.id for account in known.all), pool.clock.time()
+        strips = LastHour(pool.settings.state_dir).strips(now) if last_hour else None
+        return Moment(now, pool.store.refresh(), pool.rules, known, flying, strips)
+
+    def change(self, change: Change) -> str:
+        """Do what an admin wants; return a sentence that says what has become of it."""
+        return changed(self._pool, self._known(), change)
 
     def metrics(self, asked: _Asked) -> tuple[str, str]:
         """Return all series, in the format that is asked for."""
@@ -151,23 +218,23 @@ class _Views:
         collector = Collector(self._known, pool.store, counts, pool.rules, pool.clock.time)
         return exposed(collector.collect(), openmetrics=newer), OPENMETRICS if newer else PROMETHEUS
 
-    def status(self, _asked: _Asked) -> tuple[str, str]:
-        """Return the whole status."""
+    def status(self, asked: _Asked) -> tuple[str, str]:
+        """Return the whole status; the last hour of each account to those who ask for it."""
         pool = self._pool
         told = status_of(
-            self._moment(),
+            self._moment(last_hour=asked.last_hour),
             strategy=pool.strategy.name,
-            targets=targets_of(self._handler),
+            targets=targets_of(pool),
             present=pool.store.processes(forget=False),
             store=pool.store.status(),
         )
-        return json.dumps(told), _JSON
+        return json.dumps({**told, "may_change": asked.may_change}), _JSON
 
     def why(self, asked: _Asked) -> tuple[str, str]:
         """Return what the next request of this worker for a model would meet."""
         if not asked.model:
             msg = "name a model: ?model=claude-sonnet-4-6"
-            raise _UnclearError(msg)
+            raise UnclearError(msg)
         return json.dumps(explain(self._pool, LeaseRequest(asked.model)).as_json()), _JSON
 
     def decisions(self, asked: _Asked) -> tuple[str, str]:
@@ -191,33 +258,4 @@ VIEWS: Final[Mapping[str, Callable[[_Views, _Asked], tuple[str, str]]]] = {
 """By path."""
 
 
-def _in_file(pool: AccountPool) -> list[AccountsSnapshot]:
-    try:
-        return [pool.accounts.current()]
-    except AccountsFileError:
-        return []  # a gateway of other providers' keys
-
-
-def targets_of(handler: AntigravityLLM) -> list[Target]:
-    """Return the deployments of all Routers that draw on accounts of ours."""
-    whole = _in_file(handler.dispatcher.pool)
-    found: dict[str, Target] = {}
-    for model_list in model_lists():
-        for deployment in model_list:
-            identifier, asked = info_of(deployment).get("id"), model_of(deployment)
-            group, info = str(deployment.get("model_name")), info_of(deployment)
-            known = handler.routing.member_of(info)
-            if not isinstance(identifier, str):
-                continue
-            if known is not None:
-                in_group, member = known
-                account_id = in_group.account_id(identifier)
-                found[identifier] = Target(identifier, group, member.model, account_id, in_group.current())
-            elif asked.startswith(f"{PROVIDER}/") and whole:
-                account = find_account(whole[0].accounts, account_named(info) or "")
-                account_id = None if account is None else account.id
-                found[identifier] = Target(identifier, group, asked.partition("/")[2], account_id, whole[0])
-    return list(found.values())
-
-
-__all__ = ["DECISIONS", "METRICS", "STATUS", "USAGE", "VIEWS", "WHY", "add_routes", "check_admin", "targets_of"]
+__all__ = ["CHANGE", "DECISIONS", "METRICS", "PAGE", "STATUS", "USAGE", "VIEWS", "WHY", "add_routes", "check_admin"]

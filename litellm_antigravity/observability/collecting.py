@@ -123,7 +123,7 @@ def _summed(numbers: Iterable[tuple[tuple[str, ...], float]]) -> Samples:
 
 def state_of(account: Account, cooldowns: Iterable[Cooldown], family: str, now: float) -> State:
     """Return what an account can do for a family, by the cooldowns that are not over."""
-    if not account.enabled:
+    if not account.enabled or family in account.disabled_families:
         return "disabled"
     left = [one.remaining(now) for one in cooldowns if one.pool in (family, WHOLE_ACCOUNT)]
     if not left:

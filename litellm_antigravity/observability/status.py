@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
-from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
+from litellm_antigravity.cooldowns import ENDED, WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.models import FAMILIES, canonical_model, family_of
 from litellm_antigravity.observability.collecting import state_of
 from litellm_antigravity.observability.known import KnownAccounts
+from litellm_antigravity.observability.last_hour import Strip
+from litellm_antigravity.refusals.kinds import RefusalKind
 from litellm_antigravity.selection.availability import Availability, active_cooldowns
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
 from litellm_antigravity.state.backend import StoreStatus
@@ -58,6 +60,7 @@ class Moment:
         rules: of health and bucket.
         known: the accounts.
         in_flight: requests under way, by account.
+        last_hour: of accounts; ``None`` when nobody asks for it.
     """
 
     now: float
@@ -65,6 +68,7 @@ class Moment:
     rules: VitalsRules
     known: KnownAccounts
     in_flight: Mapping[str, int]
+    last_hour: Mapping[str, Strip] | None = None
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -74,7 +78,8 @@ class Moment:
 
 def accounts_of(moment: Moment) -> list[dict[str, Any]]:
     """Return what is known of each account."""
-    return [_account(account, moment) for account in moment.accounts.values()]
+    in_file = {account.id for account in moment.known.own}
+    return [{**_account(one, moment), "in_file": one.id in in_file} for one in moment.accounts.values()]
 
 
 def _account(account: Account, moment: Moment) -> dict[str, Any]:
@@ -85,9 +90,15 @@ def _account(account: Account, moment: Moment) -> dict[str, Any]:
     for family in FAMILIES:
         own = _longest((one for one in active if one.pool in (family, WHOLE_ACCOUNT)), now)
         failures = vitals.failures_now(family, now, rules)
-        families[family] = {"state": state_of(account, active, family, now), **_cooled(own, now), "failures": failures}
+        families[family] = {
+            "state": state_of(account, active, family, now),
+            **_cooled(own, now),
+            "failures": failures,
+            "quota_left": 0.0 if own is not None and own.fact and own.reason == RefusalKind.QUOTA.value else None,
+        }
     models = [one for one in active if one.pool not in (*FAMILIES, WHOLE_ACCOUNT)]
     return {
+        "id": account.id,
         "account": _label(account),
         "enabled": account.enabled,
         "health": round(vitals.health_now(now, rules), 2),
@@ -96,7 +107,20 @@ def _account(account: Account, moment: Moment) -> dict[str, Any]:
         "in_flight": moment.in_flight.get(account.id, 0),
         "families": families,
         "models": [{"model": shown(one.pool.partition(":")[2], 100), **_cooled(one, now)} for one in models],
+        **_strip_of(account, moment),
     }
+
+
+def _strip_of(account: Account, moment: Moment) -> dict[str, Any]:
+    if moment.last_hour is None:
+        return {}
+    strip = moment.last_hour.get(account.id) or Strip.empty(moment.now)
+    for pool, known in moment.view.cooldowns.get(account.id, {}).items():
+        if known.reason == ENDED:
+            strip.clear_after(pool, known.since)  # perhaps by the command line, which tells of no events
+        elif known.remaining(moment.now) > 0:
+            strip.mark(pool, known.since, moment.now)
+    return {"last_hour": strip.as_json()}
 
 
 def _label(account: Account) -> str:
@@ -133,7 +157,7 @@ def families_of(moment: Moment) -> list[dict[str, Any]]:
             active = active_cooldowns(account, moment.view, moment.now)
             own = [one for one in active if one.pool in (family, WHOLE_ACCOUNT)]
             wait = max((one.remaining(moment.now) for one in own), default=0.0)
-            waits.append(wait if account.enabled else math.inf)
+            waits.append(wait if account.enabled and family not in account.disabled_families else math.inf)
         back = min((wait for wait in waits if 0 < wait < math.inf), default=None)
         found.append(
             {
@@ -168,7 +192,10 @@ def _deployment(target: Target, moment: Moment) -> dict[str, Any]:
             longest = [_longest(cooldowns, now) for cooldowns in availability.benched.values()]
             first = [one for one in longest if one is not None]
             cooldown = min(first, key=lambda one: one.remaining(now), default=None)
-    enabled = account.enabled if account is not None else bool(target.snapshot.enabled)
+    if account is not None:
+        enabled = account.enabled and family not in account.disabled_families
+    else:
+        enabled = any(family not in one.disabled_families for one in target.snapshot.enabled)
     state = "disabled" if not enabled else "ready"
     if enabled and cooldown is not None:
         state = "out" if math.isinf(cooldown.remaining(now)) else "cooling_down"
@@ -176,6 +203,7 @@ def _deployment(target: Target, moment: Moment) -> dict[str, Any]:
         "deployment": target.deployment_id,
         "model_group": target.group,
         "model": model,
+        "family": family,
         "account": None if account is None else _label(account),
         "state": state,
         **_cooled(cooldown, now),

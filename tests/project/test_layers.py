@@ -33,7 +33,7 @@ LAYERS = (
     ("admission", "aftermath", "binding", "decision_log", "presence", "recording", "standing", "telling", "wording"),
     ("fair_share", "waiting"),
     ("pool",),
-    ("reports",),
+    ("reports", "upkeep"),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),
     ("observability",),
     ("litellm",),

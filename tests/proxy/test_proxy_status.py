@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,14 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from browser import Browser, no_browser
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 from proxy import STARTED, Proxy, needs_proxy, pool_environment, until
 from serving import MESSAGES
 
 import litellm_antigravity
 from litellm_antigravity.litellm import proxy_routes
-from litellm_antigravity.litellm.proxy_routes import DECISIONS, METRICS, STATUS, USAGE, VIEWS, WHY
+from litellm_antigravity.litellm.proxy_routes import CHANGE, DECISIONS, METRICS, PAGE, STATUS, USAGE, VIEWS, WHY
 from litellm_antigravity.simulator import Simulator
 
 pytestmark = [*needs_proxy, pytest.mark.once]
@@ -27,6 +29,21 @@ KEYS_MODEL = "gemini-2.5-flash"
 FIRST, SECOND, THIRD = EMAILS = [f"user{number}@example.com" for number in range(1, 4)]
 ROLES = {"sk-admin": "proxy_admin", "sk-viewer": "proxy_admin_viewer", "sk-user": "internal_user", "sk-other": None}
 FOR_ADMINS = [METRICS, STATUS, f"{WHY}?model={MODEL}", DECISIONS]
+NO_CHANGES: list[Any] = [
+    None,
+    [],
+    {"action": "remove", "account": "a"},
+    {"action": "retry"},
+    {"action": "disable", "account": "nobody"},
+    {"action": "enable", "account": "a", "family": "x"},
+    {"action": "reset", "account": "a", "family": "claude"},
+    {"action": "retry", "account": "a", "force": True},
+]
+OUTLINE = """(() => {
+    const style = getComputedStyle(document.activeElement);
+    if (document.activeElement === document.body) return "nothing";
+    return parseInt(style.outlineWidth) >= 2 ? style.outlineStyle : "thin";
+})()"""
 AUTH = f"""
 from litellm.proxy._types import UserAPIKeyAuth
 
@@ -94,6 +111,14 @@ def number_of(proxy: Proxy, name: str) -> float:
     return sum(one.value for family in prometheus(text) for one in family.samples if one.name == name)
 
 
+def test_a_worker_tells_of_deployments_that_it_has_not_served(proxy: Proxy) -> None:
+    """Before, those of other providers were told of by the workers alone that had served them."""
+    told = get(proxy, STATUS).json()
+    names = ["the-pool", "pinned-1", "key-1", "pinned-2", "key-2", "pinned-3", "key-3"]
+    assert [one["deployment"] for one in told["deployments"]] == names
+    assert [one["in_file"] for one in told["accounts"]] == [True] * 3 + [False] * 3
+
+
 def test_each_view_is_for_those_who_may_see_it(proxy: Proxy) -> None:
     for path in FOR_ADMINS[:2]:  # each takes its time on a busy machine, and the others go the same way
         answered = {key: get(proxy, path, key).status_code for key in ("sk-admin", "sk-viewer", "sk-user", "sk-other")}
@@ -142,16 +167,7 @@ def test_the_status_tells_of_accounts_and_deployments_and_of_nobody_s_address(
 ) -> None:
     simulator.drain(FIRST, "claude", 900)
     until(lambda: ask(proxy, "pinned").status_code == 200 and is_benched(proxy))
-    found: list[Any] = []
-
-    def knows_the_keys() -> bool:
-        """Whether the worker that answers has served the keys' group: before, it does not know of it."""
-        ask(proxy, "keys")
-        found.append(get(proxy, STATUS).json())
-        return any(one["deployment"] == "key-1" for one in found[-1]["deployments"])
-
-    until(knows_the_keys)
-    told = found[-1]
+    told = get(proxy, STATUS).json()
     first = told["accounts"][0]["families"]
     assert told["accounts"][0]["account"] == "us***1@example.com"
     assert (first["claude"]["state"], first["claude"]["reason"]) == ("cooling_down", "quota")
@@ -172,7 +188,7 @@ def test_the_status_tells_of_accounts_and_deployments_and_of_nobody_s_address(
 
 def test_why_and_the_last_decisions_name_the_account_that_served(proxy: Proxy, simulator: Simulator) -> None:
     simulator.drain(EMAILS[0], "claude", 600)
-    for _ in range(2 * len(EMAILS)):  # round-robin in two workers: one of them meets the limit
+    for _ in range(4 * len(EMAILS)):  # round-robin in each worker: one of them meets the limit
         reply = ask(proxy)
     account, call = reply.headers["x-litellm-antigravity-account"], reply.headers["x-litellm-call-id"]
     until(lambda: any(one["what"] == "chosen" for one in get(proxy, f"{DECISIONS}?request_id={call}").json()))
@@ -183,6 +199,119 @@ def test_why_and_the_last_decisions_name_the_account_that_served(proxy: Proxy, s
     assert said["outcome"] == "serve"
     assert [one["account"] for one in said["candidates"] if one["state"] == "limited"] == ["us***1@example.com"]
     assert len(json.dumps(get(proxy, DECISIONS).json())) > 100
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if (missing := no_browser()) is not None:
+        pytest.skip(missing)
+    with Browser() as started:
+        yield started
+
+
+def sign_in(browser: Browser, proxy: Proxy, key: str) -> None:
+    """Open the page in a new browser window, and sign in with the keyboard alone."""
+    browser.do(["open", {"reducedMotion": "reduce"}])
+    browser.do(["goto", proxy.url + PAGE])
+    browser.do(["getByLabel", "Key"], ["waitFor"])
+    browser.do(["keyboard"], ["type", key])  # the field has the focus
+    browser.do(["keyboard"], ["press", "Enter"])
+
+
+def row(browser: Browser, text: str, *calls: list[Any]) -> Any:
+    """Wait until the first account's row shows a text; then do something in the row."""
+    first: list[Any] = ["getByRole", "row", {"name": "us***1@example.com health"}]
+    browser.do(first, ["getByText", text], ["first"], ["waitFor"])
+    return browser.do(first, *calls) if calls else None
+
+
+def test_an_account_is_drained_and_back_while_the_page_is_open(
+    browser: Browser, proxy: Proxy, simulator: Simulator
+) -> None:
+    simulator.heal()
+    sign_in(browser, proxy, "sk-admin")
+    if row(browser, "Ready", ["getByText", "Back in"], ["count"]):  # of a test before
+        press(browser, "Use again", "Enter", "Tab", "Enter")
+        row(browser, "Back in", ["getByText", "Back in"], ["first"], ["waitFor", {"state": "hidden"}])
+    simulator.drain(FIRST, "claude", 900)
+    until(lambda: ask(proxy, "pinned").status_code == 200 and is_benched(proxy))
+    row(browser, "Back in 14:", ["getByText", "quota used up"], ["waitFor"])
+    before = row(browser, "Back in", ["getByText", "Back in"], ["innerText"])
+    until(lambda: row(browser, "Back in", ["getByText", "Back in"], ["innerText"]) != before)  # it runs
+    strip = row(browser, "Back in", ["getByRole", "img", {"name": "Last hour:"}], ["getAttribute", "aria-label"])
+    assert "refused" in strip
+    assert "min benched" in strip
+    browser.do(["getByRole", "list"], ["getByText", "benched", {"exact": True}], ["first"], ["waitFor"])
+
+    simulator.heal()
+    press(browser, "Reset", "Enter", "Tab", "Enter")  # without force
+    browser.do(["getByText", "1 cooldown left, since upstream said so"], ["waitFor"])
+    row(browser, "Back in")
+    press(browser, "Reset", "Enter", "Shift+Tab", "Space", "Tab", "Tab", "Enter")
+    browser.do(["getByText", "1 cooldown lifted."], ["waitFor"])
+    row(browser, "Back in", ["getByText", "Back in"], ["first"], ["waitFor", {"state": "hidden"}])
+    until(lambda: FIRST in asked(simulator)[-6:] or ask(proxy).status_code != 200)
+
+    press(browser, "Disable", "Enter", "Escape")  # not after all
+    assert browser.do(["getByRole", "dialog"], ["count"]) == 0
+    assert browser.do(["evaluate", "document.activeElement.textContent"]) == "Disable"
+    assert get(proxy, STATUS).json()["accounts"][0]["enabled"] is True
+    press(browser, "Disable", "Enter", "Tab", "Enter")
+    row(browser, "Disabled")
+    press(browser, "Enable", "Enter", "Tab", "Enter")
+    row(browser, "Ready")
+    assert get(proxy, STATUS).json()["accounts"][0]["enabled"] is True
+
+    text = browser.do(["content"])
+    secrets = [*EMAILS, simulator.client_secret, *(simulator.account(email).refresh_token for email in EMAILS)]
+    assert [one for one in [*secrets, "sk-admin"] if one in text] == []
+    assert browser.do(["problems"]) == []
+    assert {url.split("?")[0] for _, url in browser.do(["requests"])} == {
+        proxy.url + path for path in (PAGE, STATUS, DECISIONS, CHANGE)
+    }
+
+
+def press(browser: Browser, button: str, *keys: str) -> None:
+    """Go to a button of the first account's, and press keys."""
+    found: list[Any] = ["getByRole", "button", {"name": f"{button} us***1@example.com", "exact": True}]
+    browser.do(found, ["waitFor"])
+    browser.do(found, ["focus"])
+    for key in keys:
+        browser.do(["keyboard"], ["press", key])
+
+
+def test_everything_that_can_be_pressed_has_a_name_and_is_seen_to_have_the_focus(
+    browser: Browser, proxy: Proxy
+) -> None:
+    sign_in(browser, proxy, "sk-admin")
+    row(browser, "us***1@example.com")
+    unnamed = """[...document.querySelectorAll("button, input, select, summary")].filter((one) =>
+        !(one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length)).length"""
+    assert browser.do(["evaluate", unnamed]) == 0
+    seen = set()
+    for _ in range(12):
+        browser.do(["keyboard"], ["press", "Tab"])
+        seen.add(browser.do(["evaluate", OUTLINE]))
+    assert seen - {"nothing"} == {"solid"}  # behind the last one is the browser itself
+    assert browser.do(["evaluate", 'getComputedStyle(document.querySelector("button")).transitionDuration']) == "0s"
+
+
+def test_the_page_shows_a_key_what_it_may_see(browser: Browser, proxy: Proxy) -> None:
+    sign_in(browser, proxy, "sk-user")
+    browser.do(["getByText", "This is what every key may see"], ["waitFor"])
+    assert browser.do(["getByRole", "table"], ["count"]) == 0
+    assert "example.com" not in browser.do(["content"])
+    sign_in(browser, proxy, "sk-nobody")
+    browser.do(["getByText", "That key is not accepted."], ["waitFor"])
+    said = base64.urlsafe_b64encode(json.dumps({"key": "sk-admin"}).encode()).decode().rstrip("=")
+    cookie = {"name": "token", "value": f"e30.{said}.signature", "url": proxy.url}  # as LiteLLM's admin UI has it
+    browser.do(["context"], ["addCookies", [cookie]])
+    browser.do(["reload"])
+    row(browser, "us***1@example.com")
+    assert browser.do(["getByRole", "button", {"name": "Sign out"}], ["count"]) == 0
 
 
 def test_where_litellm_lets_every_key_pass_we_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,10 +328,21 @@ def test_where_litellm_lets_every_key_pass_we_do_not(monkeypatch: pytest.MonkeyP
     for _ in range(2):  # a configuration that is loaded again adds nothing
         proxy_routes.add_routes(litellm_antigravity.handler)
     paths = [str(getattr(route, "path", "")) for route in app.routes]
-    assert [path for path in paths if path.startswith("/antigravity")] == list(VIEWS)
+    assert [path for path in paths if path.startswith("/antigravity")] == [*VIEWS, CHANGE, PAGE]
     with TestClient(app) as client:
         for path in FOR_ADMINS:
             for key in ("sk-user", "sk-other"):
                 refused = client.get(path, headers={"key": key})
                 assert (refused.status_code, "Only proxy admins" in refused.text) == (403, True), path
             assert client.get(path, headers={"key": "sk-viewer"}).status_code != 403
+        for key in ("sk-user", "sk-other", "sk-viewer"):
+            refused = client.post(CHANGE, json={}, headers={"key": key})
+            assert (refused.status_code, "Only proxy admins" in refused.text) == (403, True), key
+        admin = {"key": "sk-admin"}
+        # What a page of somebody else's can send, should the authentication take cookies:
+        form = client.post(CHANGE, content='{"action": "disable", "account": "a"}', headers=admin)
+        assert (form.status_code, "application/json" in form.text) == (400, True)
+        assert client.post(CHANGE, json={}, headers={**admin, "Sec-Fetch-Site": "cross-site"}).status_code == 403
+        # And what is none of the changes there are:
+        for body in NO_CHANGES:
+            assert client.post(CHANGE, json=body, headers=admin).status_code == 400, body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
@@ -14,6 +14,27 @@ from litellm_antigravity.litellm.routing.member import Member, find_account
 from litellm_antigravity.models import PROVIDER, canonical_model
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.wording import all_limited
+
+
+def accounts_of(members: Iterable[Member], in_file: AccountsSnapshot | None) -> tuple[AccountsSnapshot, dict[str, str]]:
+    """Return the accounts of a group's members, and by deployment the id of its account, if it has one.
+
+    Args:
+        members: in the order of the model list.
+        in_file: the accounts of the accounts file; ``None`` when there is none.
+    """
+    accounts: dict[str, Account] = {}
+    account_ids: dict[str, str] = {}
+    for member in members:
+        if member.provider == PROVIDER:
+            account = find_account(in_file.accounts if in_file else (), member.name)
+        else:
+            account = member.foreign_account
+        if account is not None:
+            account_ids[member.deployment_id] = account.id
+            accounts.setdefault(account.id, account)
+    path = in_file.path if in_file is not None else Path("the model list")
+    return AccountsSnapshot(path, 4, arranged(accounts.values())), account_ids
 
 
 class Group:
@@ -53,23 +74,8 @@ class Group:
         with self._lock:
             if self._snapshot is None or in_file is not self._in_file:
                 self._in_file = in_file
-                self._snapshot = self._arranged(in_file)
+                self._snapshot, self._account_ids = accounts_of(self.members.values(), in_file)
             return self._snapshot
-
-    def _arranged(self, in_file: AccountsSnapshot | None) -> AccountsSnapshot:
-        accounts: dict[str, Account] = {}
-        account_ids: dict[str, str] = {}
-        for member in self.members.values():
-            if member.provider == PROVIDER:
-                account = find_account(in_file.accounts if in_file else (), member.name)
-            else:
-                account = member.foreign_account
-            if account is not None:
-                account_ids[member.deployment_id] = account.id
-                accounts.setdefault(account.id, account)
-        self._account_ids = account_ids
-        path = in_file.path if in_file is not None else Path("the model list")
-        return AccountsSnapshot(path, 4, arranged(accounts.values()))
 
     def limited_error(
         self, model: str | None = None, among: Collection[str] | None = None, *, besides: Collection[str] = ()
@@ -97,4 +103,4 @@ class Group:
         return self._account_ids.get(deployment_id)
 
 
-__all__ = ["Group"]
+__all__ = ["Group", "accounts_of"]
