@@ -1,0 +1,305 @@
+"""Alerts: each event once, over all processes and hosts; none lost while the receiver is down; no secret in one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import litellm
+import pytest
+from leaks import Searcher
+from processes import together
+from pydantic import SecretStr
+from receiving import Receiver
+from serving import MESSAGES, MODEL, fields_of
+from support import NOW, FakeClock
+
+import litellm_antigravity
+from litellm_antigravity import Settings
+from litellm_antigravity.accounts import Account, RefreshToken
+from litellm_antigravity.alerts.channels import NotToldError, Webhook
+from litellm_antigravity.alerts.message import Alert
+from litellm_antigravity.alerts.telling import GIVEN_UP_SECONDS, Teller, Telling
+from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.observability.known import KnownAccounts
+from litellm_antigravity.settings.alert_names import ALERTS
+from litellm_antigravity.simulator import Simulator
+from litellm_antigravity.state.ledger import Ledger
+from litellm_antigravity.state.memory import MemoryStore
+
+pytestmark = pytest.mark.once
+
+FIRST, SECOND, THIRD = (f"us***{number}@example.com" for number in (1, 2, 3))
+
+
+class Kept:
+    """A channel that keeps what it is told, or is down."""
+
+    def __init__(self) -> None:
+        self.told: list[Alert] = []
+        self.down: NotToldError | None = None
+        self.tries = 0
+
+    def is_open(self) -> bool:
+        return True
+
+    def tell(self, alert: Alert) -> None:
+        self.tries += 1
+        if self.down is not None:
+            raise self.down
+        self.told.append(alert)
+
+    @property
+    def events(self) -> list[str]:
+        return [one.event for one in self.told]
+
+
+class Host:
+    """One process's teller over three accounts, and the clock it goes by."""
+
+    def __init__(self, ledger: Ledger | None = None, *, events: tuple[str, ...] = ALERTS) -> None:
+        self.clock = FakeClock()
+        self.channel = Kept()
+        self.ledger = ledger or MemoryStore()
+        self.accounts = [
+            Account.create(f"user{number}@example.com", RefreshToken(SecretStr(f"1//{number}"))) for number in (1, 2, 3)
+        ]
+        self.telling = Telling(
+            self.ledger, lambda: KnownAccounts(tuple(self.accounts)), [self.channel], events, self.clock
+        )
+        self.teller = Teller(self.telling)
+
+    def bench(self, number: int, reason: str, pool: str = "*", seconds: float = float("inf")) -> None:
+        now = self.clock.time()
+        self.ledger.extend_cooldown(Cooldown(self.accounts[number - 1].id, pool, now + seconds, reason, now, fact=True))
+
+    def look(self, *, after: float = 0.0) -> list[str]:
+        self.clock.advance(after)
+        before = len(self.channel.told)
+        self.teller.look()
+        return [
+            f"{one.event} {one.fields['account'] or 'all'} {one.fields['pool']}" for one in self.channel.told[before:]
+        ]
+
+
+# What is told
+
+
+@pytest.mark.parametrize("event", ["banned", "verification", "revoked"])
+def test_what_takes_somebody_to_act_is_told_once_and_so_is_its_end(event: str) -> None:
+    host = Host()
+    host.bench(1, event)
+    assert host.look() == [f"{event} {FIRST} *"]
+    assert host.channel.told[0].fields["until"] is None
+    assert host.look(after=5000.0) == []
+    host.ledger.end_cooldowns(host.accounts[0].id, host.clock.time())
+    assert host.look(after=1.0) == [f"back {FIRST} *"]
+    assert host.look(after=5000.0) == []
+    host.bench(1, event)
+    assert host.look() == [f"{event} {FIRST} *"]
+
+
+def test_a_spent_quota_is_told_with_its_end_and_the_account_is_back_by_itself() -> None:
+    host = Host()
+    host.bench(1, "quota", "claude", 7200.0)
+    assert host.look() == [f"quota_spent {FIRST} claude"]
+    body = host.channel.told[0].body
+    assert body["until"] == NOW + 7200.0
+    assert "until 2023-11-15 00:13 UTC (2h0m0s left)" in body["text"]
+    assert host.look(after=7100.0) == []
+    assert host.look(after=101.0) == [f"back {FIRST} claude"]
+
+
+def test_a_pool_is_spent_when_its_last_account_is_until_the_first_is_back() -> None:
+    host = Host()
+    host.bench(1, "quota", "claude", 7200.0)
+    host.bench(3, "banned")
+    assert sorted(host.look()) == [f"banned {THIRD} *", f"quota_spent {FIRST} claude"]
+    host.bench(2, "quota", "claude", 600.0)
+    assert sorted(host.look()) == ["pool_spent all claude", f"quota_spent {SECOND} claude"]
+    spent = next(one for one in host.channel.told if one.event == "pool_spent")
+    assert spent.fields["until"] == NOW + 600.0
+    assert host.look(after=590.0) == []  # in the last minute, too
+    assert sorted(host.look(after=11.0)) == ["back all claude", f"back {SECOND} claude"]
+
+
+def test_limits_of_seconds_and_troubles_of_upstream_are_nobodys_news() -> None:
+    host = Host()
+    for number in (1, 2, 3):
+        host.bench(number, "rate", "claude", 30.0)
+        host.bench(number, "transport", "gemini", 900.0)
+    assert host.look() == []
+
+
+def test_only_the_events_of_the_settings_are_told() -> None:
+    host = Host(events=("banned",))
+    host.bench(1, "quota", "claude", 600.0)
+    host.bench(2, "banned")
+    assert host.look() == [f"banned {SECOND} *"]
+    host.ledger.end_cooldowns(host.accounts[1].id, host.clock.time())
+    assert host.look(after=700.0) == []
+    host.bench(2, "banned")
+    assert host.look(after=10.0) == [f"banned {SECOND} *"]
+
+
+def test_an_account_that_is_banned_meanwhile_is_not_said_to_be_back() -> None:
+    host = Host()
+    host.bench(1, "quota", "claude", 600.0)
+    host.bench(1, "banned")
+    assert sorted(host.look()) == [f"banned {FIRST} *", f"quota_spent {FIRST} claude"]
+    assert host.look(after=601.0) == []
+    host.ledger.end_cooldowns(host.accounts[0].id, host.clock.time())
+    assert host.look(after=1.0) == [f"back {FIRST} *"]
+
+
+def test_a_disabled_or_removed_account_is_no_news() -> None:
+    host = Host()
+    host.bench(1, "banned")
+    host.accounts[0] = replace(host.accounts[0], enabled=False)
+    assert host.look() == []
+    host.accounts[0] = replace(host.accounts[0], enabled=True)
+    assert host.look() == [f"banned {FIRST} *"]
+    del host.accounts[0]
+    assert host.look(after=10.0) == []
+
+
+# A receiver that is down
+
+
+def test_nothing_is_lost_while_the_receiver_is_down_and_it_is_not_asked_all_the_time() -> None:
+    host = Host()
+    host.channel.down = NotToldError("down")
+    host.bench(1, "quota", "claude", 90.0)
+    host.bench(2, "banned")
+    for _ in range(120):
+        assert host.look(after=1.0) == []
+    assert host.channel.tries <= 8
+    host.channel.down = None
+    heard = [one for _ in range(60) for one in host.look(after=1.0)]
+    assert sorted(heard) == [f"back {FIRST} claude", f"banned {SECOND} *", f"quota_spent {FIRST} claude"]
+    assert heard.index(f"quota_spent {FIRST} claude") < heard.index(f"back {FIRST} claude")
+
+
+def test_whoever_takes_over_tells_what_was_not_taken_and_nothing_twice() -> None:
+    host = Host()
+    host.bench(1, "banned")
+    host.look()
+    host.channel.down = NotToldError("down")
+    host.bench(2, "revoked")
+    host.look()
+    host.channel.down = None
+    host.teller = Teller(host.telling)  # another process, since that one was killed
+    assert host.look() == [f"revoked {SECOND} *"]
+
+
+def test_an_alert_that_nobody_takes_is_given_up_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    host = Host()
+    host.channel.down = NotToldError("HTTP 404")
+    host.bench(1, "banned")
+    host.bench(2, "revoked")
+    for _ in range(int(GIVEN_UP_SECONDS / 30) + 20):
+        host.look(after=30.0)
+    tries = host.channel.tries
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == [
+        "Alerts are given up: nobody has taken them for 60 minutes (HTTP 404)."
+    ]
+    host.look(after=500.0)
+    assert host.channel.tries == tries
+
+
+def test_a_receiver_that_asks_for_time_gets_it() -> None:
+    host = Host()
+    host.channel.down = NotToldError("HTTP 429", 30.0)
+    host.bench(1, "banned")
+    host.look()
+    host.channel.down = None
+    assert host.look(after=29.0) == []
+    assert host.look(after=2.0) == [f"banned {FIRST} *"]
+
+
+def test_of_two_channels_the_one_that_has_taken_an_alert_gets_it_once() -> None:
+    host = Host()
+    second = Kept()
+    host.telling = replace(host.telling, channels=[host.channel, second])
+    host.teller = Teller(host.telling)
+    second.down = NotToldError("down")
+    host.bench(1, "banned")
+    host.look()
+    second.down = None
+    host.look(after=5.0)
+    assert (host.channel.events, second.events) == (["banned"], ["banned"])
+
+
+# Over HTTP
+
+
+def test_a_webhook_follows_no_redirect_and_says_its_address_to_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    alert = Alert("banned", "text", {})
+    with Receiver() as receiver, Receiver() as elsewhere:
+        webhook = Webhook(SecretStr(receiver.url))
+        webhook.tell(alert)
+        receiver.status, receiver.headers = 307, {"location": elsewhere.url.partition("services")[0]}
+        with pytest.raises(NotToldError, match="HTTP 307"):
+            webhook.tell(alert)
+        receiver.status, receiver.headers = 429, {"retry-after": "30"}
+        with pytest.raises(NotToldError) as caught:
+            webhook.tell(alert)
+        assert caught.value.retry_after == 30.0
+        assert (receiver.tries, elsewhere.tries) == (3, 0)
+    with pytest.raises(NotToldError, match="ConnectError"):
+        webhook.tell(alert)
+    assert "canary" not in caplog.text
+    assert "canary" not in repr(webhook)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com/hook", "https://user:word@example.com/", "ftp://example.com", "file:///etc/passwd", "x"]
+)
+def test_a_webhook_is_https_or_on_loopback_and_a_wrong_one_is_not_repeated(url: str) -> None:
+    with pytest.raises(litellm_antigravity.errors.SettingsError) as caught:
+        Settings(alert_webhook_url=url)
+    assert "alert_webhook_url" in str(caught.value)
+    assert url not in str(caught.value)
+    assert "hook" not in repr(Settings(alert_webhook_url="https://example.com/hook?token=a-token")).replace(
+        "webhook", ""
+    )
+
+
+# All processes
+
+
+def _agent(fields: dict[str, Any]) -> None:
+    """Meet what the accounts meet, as one of many."""
+    litellm_antigravity.register(Settings(**fields))
+    for _ in range(3):
+        with contextlib.suppress(litellm.APIError, litellm.RateLimitError, litellm.PermissionDeniedError):
+            litellm.completion(model=MODEL, messages=MESSAGES)
+    time.sleep(0.2)  # the thread that tells may be any process's
+
+
+def test_sixteen_processes_tell_each_event_once_and_no_secret(tmp_path: Path) -> None:
+    with Simulator(4) as simulator, Receiver() as receiver:
+        simulator.revoke("user1@example.com")
+        simulator.refuse("verification", email="user2@example.com")
+        simulator.drain("user3@example.com", "claude", 7200)
+        fields = fields_of(
+            simulator,
+            tmp_path,
+            alert_webhook_url=receiver.url,
+            account_selection_strategy="round-robin",
+            max_rate_limit_wait_seconds=0,
+        )
+        together(_agent, [(fields,)] * 16)
+        assert sorted(receiver.told) == [
+            ("quota_spent", THIRD, "claude"), ("revoked", FIRST, "*"), ("verification", SECOND, "*"),
+        ]  # fmt: skip
+        secrets = {simulator.client_secret: "client secret", receiver.url.rpartition("/")[2]: "webhook"}
+        for number in range(1, 5):
+            account = simulator.account(f"user{number}@example.com")
+            secrets |= {account.refresh_token: "refresh token", account.email: "e-mail"}
+        assert Searcher(secrets).leaks(receiver.texts) == []
