@@ -13,6 +13,7 @@ from litellm_antigravity.litellm.seams.requests import params_of
 from litellm_antigravity.masking import mask_emails
 from litellm_antigravity.observability.counting import Counting
 from litellm_antigravity.observability.counts import Counts
+from litellm_antigravity.observability.last_hour import LastHour
 from litellm_antigravity.observability.remembering import Remembering
 from litellm_antigravity.observability.ring import Ring
 from litellm_antigravity.selection.vitals import VitalsRules
@@ -29,6 +30,7 @@ class Observer:
         self._lock = threading.Lock()
         self._counting: Counting | None = None
         self._remembering: Remembering | None = None
+        self._hour: LastHour | None = None
         self._settings: Settings | None = None
         self._is_registered = False
 
@@ -43,10 +45,10 @@ class Observer:
             if settings == self._settings:
                 return
             self._settings = settings
-            for listener in (self._counting, self._remembering):
+            for listener in (self._counting, self._remembering, self._hour):
                 if listener is not None:
                     events.stop_listening(listener)
-            self._counting = self._remembering = None
+            self._counting = self._remembering = self._hour = None
             if settings.statistics == "always" or (settings.statistics == "proxy" and in_proxy):
                 self._counting = Counting(Counts(settings.state_dir))
                 if not self._is_registered:
@@ -54,7 +56,9 @@ class Observer:
                     self._is_registered = True
                 self._remembering = Remembering(Ring(settings.state_dir), VitalsRules.of(settings), time.time)
                 events.listen(self._counting)
+                self._hour = LastHour(settings.state_dir)
                 events.listen(self._remembering)
+                events.listen(self._hour)
 
     @property
     def counts(self) -> Counts | None:

@@ -69,6 +69,14 @@ class Page:
         self._numbers[place] += amount
         return True
 
+    def put(self, name: str, number: float) -> bool:
+        """Write over a number; else as `add`."""
+        place = self._places.get(name)
+        if place is None and (place := self._new_place(name)) is None:
+            return False
+        self._numbers[place] = number
+        return True
+
     def _new_place(self, name: str) -> int | None:
         said = name.encode("utf-8", "replace")
         end = self._used + _padded(len(said))
