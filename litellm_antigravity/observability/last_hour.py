@@ -54,6 +54,11 @@ class Strip:
     refused: list[int] = field(default_factory=lambda: [0] * MINUTES)
     benched: dict[str, list[bool]] = field(default_factory=dict)
 
+    @classmethod
+    def empty(cls, now: float) -> Strip:
+        """Return the strip of an account that has had nothing in the hour until a moment, in epoch seconds."""
+        return cls(int(now // 60) - MINUTES + 1)
+
     def mark(self, pool: str, since: float, until: float) -> None:
         """Have a pool as cooling down between two moments, in epoch seconds."""
         first = max(0, int(since // 60) - self.begins)
@@ -170,7 +175,7 @@ class LastHour(ForkAware):
             place = int(minute) - begins
             if not 0 <= place < MINUTES:
                 continue
-            strip = strips.setdefault(account_id, Strip(begins))
+            strip = strips.setdefault(account_id, Strip.empty(now))
             if what == _SERVED:
                 strip.served[place] += int(number)
             elif what == _REFUSED:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 import logging
-import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import litellm
 import pytest
 from leaks import Searcher
 from processes import together
+from proxy import until
 from pydantic import SecretStr
 from receiving import Receiver
 from serving import MESSAGES, MODEL, fields_of
@@ -25,7 +26,10 @@ from litellm_antigravity.alerts.channels import NotToldError, Webhook
 from litellm_antigravity.alerts.message import Alert
 from litellm_antigravity.alerts.telling import GIVEN_UP_SECONDS, Teller, Telling
 from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.litellm.alerting import ALERTING
 from litellm_antigravity.observability.known import KnownAccounts
+from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.settings.alert_names import ALERTS
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.ledger import Ledger
@@ -273,33 +277,63 @@ def test_a_webhook_is_https_or_on_loopback_and_a_wrong_one_is_not_repeated(url: 
 # All processes
 
 
+REFUSALS = [
+    Refusal(kind=RefusalKind.REVOKED, status=400, message="a-canary-of-upstream's-words"),
+    Refusal(
+        kind=RefusalKind.VERIFICATION, status=403, message="Verify.", url="https://example.com/a-canary-of-an-address"
+    ),
+    Refusal(kind=RefusalKind.QUOTA, status=429, message="Spent.", retry_after=7200.0),
+]
+CANARIES = {"client-secret-canary": "secret", "refresh-token-canary-1": "token", "a-canary-of-an-address": "address"}
+
+
 def _agent(fields: dict[str, Any]) -> None:
-    """Meet what the accounts meet, as one of many."""
-    litellm_antigravity.register(Settings(**fields))
-    for _ in range(3):
-        with contextlib.suppress(litellm.APIError, litellm.RateLimitError, litellm.PermissionDeniedError):
-            litellm.completion(model=MODEL, messages=MESSAGES)
-    time.sleep(0.2)  # the thread that tells may be any process's
+    """Meet what the accounts meet, as one of many, and stay until it is told: the thread may be any process's."""
+    settings = Settings(**fields)
+    pool = AccountPool(settings)
+    handler: Any = SimpleNamespace(dispatcher=SimpleNamespace(pool=pool), routing=SimpleNamespace(groups=dict))
+    ALERTING.use(settings, handler, in_proxy=False)
+    for account, refusal in zip(pool.accounts.current().accounts, REFUSALS, strict=False):
+        lease = pool.take(MODEL, account.id)
+        assert lease is not None
+        pool.report(lease, refusal)
+    until(lambda: sum(one.done for one in pool.store.incidents().values()) == len(REFUSALS))
 
 
 def test_sixteen_processes_tell_each_event_once_and_no_secret(tmp_path: Path) -> None:
-    with Simulator(4) as simulator, Receiver() as receiver:
-        simulator.revoke("user1@example.com")
-        simulator.refuse("verification", email="user2@example.com")
-        simulator.drain("user3@example.com", "claude", 7200)
-        fields = fields_of(
-            simulator,
-            tmp_path,
-            alert_webhook_url=receiver.url,
-            account_selection_strategy="round-robin",
-            max_rate_limit_wait_seconds=0,
-        )
+    entries = [
+        {"email": f"a.person.number{number}@example.com", "refreshToken": f"1//refresh-token-canary-{number}"}
+        for number in range(1, 5)
+    ]
+    (tmp_path / "accounts.json").write_text(json.dumps({"version": 4, "accounts": entries, "activeIndex": 0}))
+    (tmp_path / "accounts.json").chmod(0o600)
+    with Receiver() as receiver:
+        fields = {
+            "accounts_file": str(tmp_path / "accounts.json"),
+            "state_dir": str(tmp_path / "state"),
+            "oauth_client_id": "client",
+            "oauth_client_secret": "client-secret-canary",
+            "alert_webhook_url": receiver.url,
+        }
         together(_agent, [(fields,)] * 16)
+        masked = [f"a.***{number}@example.com" for number in range(1, 4)]
         assert sorted(receiver.told) == [
-            ("quota_spent", THIRD, "claude"), ("revoked", FIRST, "*"), ("verification", SECOND, "*"),
-        ]  # fmt: skip
-        secrets = {simulator.client_secret: "client secret", receiver.url.rpartition("/")[2]: "webhook"}
-        for number in range(1, 5):
-            account = simulator.account(f"user{number}@example.com")
-            secrets |= {account.refresh_token: "refresh token", account.email: "e-mail"}
+            ("quota_spent", masked[2], "claude"),
+            ("revoked", masked[0], "*"),
+            ("verification", masked[1], "*"),
+        ]
+        secrets = {**CANARIES, receiver.url.rpartition("/")[2]: "webhook", "a.person.number1": "e-mail"}
         assert Searcher(secrets).leaks(receiver.texts) == []
+        assert "words" not in "".join(receiver.texts)
+
+
+def test_what_a_process_s_requests_meet_is_told_and_what_ends_with_the_process_too(
+    antigravity_simulator: Simulator, tmp_path: Path
+) -> None:
+    with Receiver() as receiver:
+        antigravity_simulator.drain("user1@example.com", "claude", 7200)
+        fields = fields_of(antigravity_simulator, tmp_path, alert_webhook_url=receiver.url)
+        litellm_antigravity.register(Settings(**fields, account_selection_strategy="sticky"))
+        litellm.completion(model=MODEL, messages=MESSAGES)
+        ALERTING.stop()  # as when the process ends
+        assert receiver.told == [("quota_spent", FIRST, "claude")]
