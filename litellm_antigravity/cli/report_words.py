@@ -20,11 +20,9 @@ WAITS: Final[Mapping[str, str]] = {
 
 def span_of(told: Report) -> str:
     """Return how far back a report goes, in a sentence."""
-    if told.first is None:
-        return (
-            f"Nothing is remembered of the last {about(told.now - told.since)}. `statistics` says where decisions are."
-        )
     asked = about(told.now - told.since)
+    if told.first is None:
+        return f"Nothing is remembered of the last {asked}. `statistics` says where decisions are."
     if told.complete_since > told.since:
         kept = about(told.now - told.complete_since)
         return f"Of the last {asked}, the last {kept} are kept whole; of what was before, the oldest is written over."

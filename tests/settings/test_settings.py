@@ -93,6 +93,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "redis_namespace": "litellm-antigravity",
         "share_tokens": "host",
         "share_tokens_key": None,
+        "alert_webhook_url": None,
+        "alerts": ("banned", "verification", "revoked", "quota_spent", "pool_spent", "back"),
         "max_rate_limit_wait_seconds": 5,
         "max_retry_after_seconds": None,
         "switch_on_first_rate_limit": True,
@@ -236,6 +238,8 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
         "redis_namespace": "mine",
         "share_tokens": "redis",
         "share_tokens_key": SecretStr("key"),
+        "alert_webhook_url": SecretStr("https://hooks.example/a?token=b"),
+        "alerts": ("banned", "back"),
         "switch_on_first_rate_limit": False,
         "affinity_subagents": "with-parent",
         "model_costs": Path("/a/costs.json"),
@@ -252,6 +256,7 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
             value = {"max_score": 1000.0, "max_tokens": 2000.0}.get(key, value)
             chosen[setting.name] = value
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        text = ", ".join(value) if isinstance(value, tuple) else text
         monkeypatch.setenv(setting.env, text)
     settings = Settings()
     for name, value in chosen.items():
@@ -408,6 +413,8 @@ def test_whatever_else_a_project_file_sets_is_ignored_with_one_warning_that_show
         "redis_namespace",
         "share_tokens",
         "share_tokens_key",
+        "alert_webhook_url",
+        "alerts",
         "user_agent",
         "oauth_client_id",
         "oauth_client_secret",
