@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
@@ -26,7 +25,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page_of(told: Report) -> str:
     """Return the page."""
-    made = dt.datetime.fromtimestamp(told.now).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    made = words.spelled(told.now)
     body = "".join(_parts(told)) if told.first is not None else ""
     summary = f"<p>{_text(words.summed_up(told))}</p>" if told.first is not None else ""
     return (

@@ -26,11 +26,12 @@ def span_of(told: Report) -> str:
     if told.complete_since > told.since:
         kept = about(told.now - told.complete_since)
         return f"Of the last {asked}, the last {kept} are kept whole; of what was before, the oldest is written over."
-    return f"The last {asked}; the first decision that is kept is of {_at(told.first)}."
+    return f"The last {asked}; the first decision that is kept is of {spelled(told.first)}."
 
 
-def _at(moment: float) -> str:
-    return dt.datetime.fromtimestamp(moment).astimezone().strftime("%Y-%m-%d %H:%M")
+def spelled(moment: float) -> str:
+    """Return a moment, in epoch seconds, as people read it."""
+    return f"{dt.datetime.fromtimestamp(moment, tz=dt.timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def summed_up(told: Report) -> str:

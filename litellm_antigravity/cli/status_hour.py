@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -65,8 +66,8 @@ def _cell(strip: Strip, minutes: range, most: int, *, unicode: bool) -> Text:
     refused = sum(strip.refused[one] for one in minutes)
     if served:
         blocks = _BLOCKS if unicode else _ASCII_BLOCKS
-        height = min(len(blocks) - 1, served * len(blocks) // max(1, most + 1))
-        return Text(blocks[height], _STYLES["both" if refused else "served"])
+        height = math.ceil(min(1.0, served / max(1, most)) * len(blocks))
+        return Text(blocks[height - 1], _STYLES["both" if refused else "served"])
     what = "refused" if refused else "benched" if any(map(strip_benched(strip).__getitem__, minutes)) else "nothing"
     return Text(_MARKS[what][0 if unicode else 1], _STYLES[what])
 

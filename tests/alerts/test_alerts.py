@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import litellm
 import pytest
 from leaks import Searcher
+from litellm.integrations.SlackAlerting.slack_alerting import SlackAlerting
 from processes import together
 from proxy import until
 from pydantic import SecretStr
@@ -26,7 +29,7 @@ from litellm_antigravity.alerts.channels import NotToldError, Webhook
 from litellm_antigravity.alerts.message import Alert
 from litellm_antigravity.alerts.telling import GIVEN_UP_SECONDS, Teller, Telling
 from litellm_antigravity.cooldowns import Cooldown
-from litellm_antigravity.litellm.alerting import ALERTING
+from litellm_antigravity.litellm.alerting import ALERTING, LiteLLMsAlerting
 from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.refusals import Refusal, RefusalKind
@@ -72,9 +75,13 @@ class Host:
         self.accounts = [
             Account.create(f"user{number}@example.com", RefreshToken(SecretStr(f"1//{number}"))) for number in (1, 2, 3)
         ]
-        self.telling = Telling(
-            self.ledger, lambda: KnownAccounts(tuple(self.accounts)), [self.channel], events, self.clock
-        )
+        self._events = events
+        self.restart()
+
+    def restart(self) -> None:
+        """Have another process tell, since this one was killed."""
+        channels, accounts = [self.channel], self.accounts
+        self.telling = Telling(self.ledger, lambda: KnownAccounts(tuple(accounts)), channels, self._events, self.clock)
         self.teller = Teller(self.telling)
 
     def bench(self, number: int, reason: str, pool: str = "*", seconds: float = float("inf")) -> None:
@@ -196,7 +203,7 @@ def test_whoever_takes_over_tells_what_was_not_taken_and_nothing_twice() -> None
     host.bench(2, "revoked")
     host.look()
     host.channel.down = None
-    host.teller = Teller(host.telling)  # another process, since that one was killed
+    host.restart()
     assert host.look() == [f"revoked {SECOND} *"]
 
 
@@ -272,6 +279,37 @@ def test_a_webhook_is_https_or_on_loopback_and_a_wrong_one_is_not_repeated(url: 
     assert "hook" not in repr(Settings(alert_webhook_url="https://example.com/hook?token=a-token")).replace(
         "webhook", ""
     )
+
+
+def test_litellms_own_alerting_gets_it_where_a_proxy_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Server(ModuleType):
+        proxy_logging_obj: Any
+
+    async def run(receiver: Receiver) -> None:
+        alerting = SlackAlerting(alerting=["slack"], default_webhook_url=receiver.url)
+        server = Server("litellm.proxy.proxy_server")
+        server.proxy_logging_obj = SimpleNamespace(slack_alerting_instance=alerting)
+        monkeypatch.setitem(sys.modules, server.__name__, server)
+        channel = LiteLLMsAlerting()
+        with pytest.raises(NotToldError, match="not there yet"):
+            channel.tell(Alert("banned", "Account a is out.", {"account": "a"}))
+        channel.note_loop()
+        assert channel.is_open()
+        for alert in (Alert("banned", "Account a is out.", {"account": "a"}), Alert("pool_spent", "None is left.", {})):
+            await asyncio.to_thread(channel.tell, alert)
+        await alerting.flush_queue()
+        alerting.alerting = ["email"]
+        assert not channel.is_open()
+
+    with Receiver() as receiver:
+        asyncio.run(run(receiver))
+        told = sorted(json.loads(text)["text"] for text in receiver.texts)
+    assert [one.split("\n")[0] for one in told] == [
+        "Alert type: `cooldown_deployment`",
+        "Alert type: `outage_alerts`",
+    ]
+    assert "Level: `High`" in told[0]
+    assert told[0].endswith("Message: Account a is out.")
 
 
 # All processes

@@ -23,8 +23,10 @@ from pydantic import SecretStr
 from redis_servers import RedisServer, needs_server, until
 from serving import fields_of
 from support import FakeClock, run_python
+from test_alerts import Host as TellingHost
 
 from litellm_antigravity.accounts import Account, AccountsFile, StaticToken, static_accounts
+from litellm_antigravity.alerts.channels import NotToldError
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.cooldowns import Capacity, Cooldown
 from litellm_antigravity.credentials.shared import SharedTokens
@@ -37,6 +39,7 @@ from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.backends import ledger_of
 from litellm_antigravity.state.courier import Courier
 from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.incidents import LEASE_SECONDS
 from litellm_antigravity.state.layers import QUESTION_SECONDS, JoinedStore
 from litellm_antigravity.state.redis_backend import RedisBackend, Write
 from litellm_antigravity.state.redis_connect import connect, described, place_of, target_of
@@ -782,3 +785,39 @@ def test_a_url_is_all_it_takes(own: Hosts) -> None:
     client.close()
     place = RedisPlace(lambda: connect({"host": "127.0.0.1", "port": str(own.server.port)}), "n", "here")
     assert place.connect().ping()
+
+
+# Alerts
+
+
+def test_of_the_hosts_that_see_something_one_tells_it_and_one_that_it_is_over(hosts: Hosts) -> None:
+    told = [TellingHost(store) for store in hosts.pair()]
+    for one in told:
+        one.clock = FakeClock(time.time())
+        one.restart()
+    one, other = told
+    account_id = one.accounts[0].id
+
+    def looked() -> list[str]:
+        return sorted([*one.look(), *other.look()])
+
+    one.bench(1, "banned")
+    until(lambda: other.ledger.refresh().cooldown(account_id, "*") is not None)
+    assert looked() == ["banned us***1@example.com *"]
+    assert looked() == []
+    other.ledger.end_cooldowns(account_id, time.time())
+    until(lambda: one.ledger.refresh().cooldowns[account_id]["*"].remaining(time.time()) == 0)
+    assert looked() == ["back us***1@example.com *"]
+    assert looked() == []
+
+
+def test_a_host_that_dies_before_it_has_told_something_leaves_it_to_another(hosts: Hosts) -> None:
+    one, other = (TellingHost(store) for store in hosts.pair())
+    for host in (one, other):
+        host.clock = FakeClock(time.time())
+        host.restart()
+    one.channel.down = NotToldError("down")
+    one.bench(1, "banned")
+    until(lambda: other.ledger.refresh().cooldown(one.accounts[0].id, "*") is not None)
+    assert [one.look(), other.look(), other.look(after=60.0)] == [[], [], []]
+    assert other.look(after=LEASE_SECONDS) == ["banned us***1@example.com *"]
