@@ -64,7 +64,7 @@ def tokens(number: int) -> str:
 
 def refused(one: Served) -> str:
     """Return how often an account was refused, by class."""
-    return ", ".join(f"{number} {kind}" for kind, number in one.refused.most_common())
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(one.refused.items(), key=lambda one: -one[1]))
 
 
 def cost(one: Served) -> str:

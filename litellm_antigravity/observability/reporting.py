@@ -40,7 +40,7 @@ class Served:
     model: str
     requests: int = 0
     answered: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: dict[str, int] = field(default_factory=dict)
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
@@ -172,7 +172,8 @@ class _Tally:
         elif what == "used":
             self._used(record)
         elif what == "refused":
-            self._of(record).refused[kind] += 1
+            refused = self._of(record).refused
+            refused[kind] = refused.get(kind, 0) + 1
             self.refusals[kind] += 1
         elif what == "switched":
             self.switches += 1

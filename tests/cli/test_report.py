@@ -97,13 +97,13 @@ def test_a_long_request_costs_what_long_ones_do() -> None:
 
 def test_it_says_how_far_back_what_is_kept_goes(ring: Ring) -> None:
     put(ring, "chosen", ago=3 * 3600.0)
-    assert "The last 24 h; the first decision that is kept is of" in report().stdout
+    assert "The last 1 d; the first decision that is kept is of" in report().stdout
     for number in range(SLOTS):
         put(ring, "chosen", ago=1800.0 - number)
-    assert "Of the last 24 h, the last 30 m are kept whole" in report().stdout
+    assert "Of the last 1 d, the last 30 m are kept whole" in report().stdout
     assert told()["complete_since"] == NOW - 1800.0
-    assert "The last 20 m;" in report("--since", "20m").stdout
-    assert told("--since", "20m")["served"][0]["requests"] < SLOTS
+    assert "The last 25 m;" in report("--since", "25m").stdout
+    assert told("--since", "25m")["served"][0]["requests"] < SLOTS
 
 
 @pytest.mark.usefixtures("ring")
