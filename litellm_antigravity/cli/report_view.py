@@ -19,12 +19,26 @@ def report_lines(told: Report, width: int) -> Iterator[Text]:
     if told.first is None:
         return
     yield from flow(Text(printable(words.summed_up(told)), "bold"), width)
-    yield from _part("By account and model", [_served(one) for one in told.served], width)
+    yield from _by_account(told.served, width)
     refusals = [[Text(kind), Text(str(number), "yellow")] for kind, number in told.refusals.items()]
     yield from _part("Refusals", refusals, width)
     waits = [[Text(words.WAITS.get(one.why, one.why)), Text(words.waited(one))] for one in told.waits]
     yield from _part("Waits", waits, width)
     yield from _part("By process", [_process(pid, accounts) for pid, accounts in told.processes.items()], width)
+
+
+def _by_account(served: Sequence[Served], width: int) -> Iterator[Text]:
+    """Yield a block for each account, in the order of their first models."""
+    table = [_served(one) for one in served]
+    if not fits(table, width, indent=3):
+        table = [[model, joined(facts)] for model, *facts in table]
+    laid_out = [*rows(table, width, indent=3, widest_first=width)]
+    for account in dict.fromkeys(one.account for one in served):
+        yield Text()
+        yield from flow(Text(printable(account), "bold"), width)
+        for one, lines in zip(served, laid_out, strict=True):
+            if one.account == account:
+                yield from lines
 
 
 def _part(title: str, table: Sequence[Sequence[Text]], width: int) -> Iterator[Text]:
@@ -45,13 +59,12 @@ def _printable(cell: Text) -> Text:
 def _served(one: Served) -> list[Text]:
     sent = f"{words.tokens(one.input_tokens)} in, {words.share(one.cached_tokens, one.input_tokens)} cached"
     facts: Iterable[tuple[str, str]] = (
-        (one.account, "bold"),
         (one.model, ""),
         (counted(one.requests, "request"), ""),
         (f"{one.answered} answered", "green"),
-        (f"refused: {words.refused(one)}" if one.refused else "", "yellow"),
         (f"{sent}, {words.tokens(one.output_tokens)} out" if one.answered else "", ""),
         (f"cost {words.cost(one)}" if one.answered else "", ""),
+        (f"refused: {words.refused(one)}" if one.refused else "", "yellow"),
     )
     return [Text(printable(text), style) for text, style in facts]
 

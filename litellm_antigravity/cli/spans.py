@@ -16,8 +16,8 @@ def seconds_of(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """Return the seconds of a span that is typed as ``24h``, ``90m``, ``2d`` or ``1h30m``; a callback of an option."""
     text = value.strip().lower()
     if not _SPAN.fullmatch(text):
-        msg = f"{value!r} is no span of time; write 24h, 90m, 2d or 1h30m."
-        raise click.BadParameter(msg, ctx, param)
+        msg = f"{value!r} is no span of time for --{param.name}; write 24h, 90m, 2d or 1h30m."
+        raise click.UsageError(msg, ctx)
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 

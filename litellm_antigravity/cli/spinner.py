@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ def spinning(what: str) -> Iterator[Callable[[str], None]]:
     from litellm_antigravity.cli.consoles import new_console
 
     console = new_console(stderr=True)
-    if not console.is_terminal:
+    if not (console.is_terminal and sys.stderr.isatty()):  # colours may be wanted elsewhere; a spinner may not
         yield ignore
         return
     with console.status(what, spinner="dots" if console.encoding.startswith("utf") else "line") as status:
