@@ -12,13 +12,14 @@ from litellm_antigravity.observability.reporting import Report, Served
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--line:#8886;--bar:#2a78d6;--soft:#8882}
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td{white-space:nowrap}td:first-child,td:last-child:not(.n){white-space:normal;overflow-wrap:anywhere;min-width:7rem}
 .share{background:linear-gradient(to right,var(--bar) var(--part),var(--soft) var(--part));
-display:inline-block;width:4rem;height:.6rem;border-radius:3px;margin-right:.5rem}
+display:inline-block;width:3rem;height:.6rem;border-radius:3px;margin-right:.5rem}
 """
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 

@@ -52,7 +52,8 @@ def strip_line(strip: Strip, most: int, width: int, *, indent: int, unicode: boo
     """
     room = width - indent - len(_LABEL)
     each = next(one for one in (1, 2, 3, 4, 6) if one == 6 or MINUTES // one <= room)
-    line = Text(" " * indent + _LABEL, "dim")
+    line = Text(" " * indent)
+    line.append(_LABEL, "dim")
     for start in range(0, MINUTES, each):
         line.append_text(_cell(strip, range(start, start + each), most * each, unicode=unicode))
     said = f"  {_numbers(strip)}"

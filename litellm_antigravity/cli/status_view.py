@@ -53,7 +53,8 @@ def status_lines(
             yield from flow(line, width, indent=_INDENT)
     yield Text()
     if hours:
-        yield from flow(Text(f"Last hour: {legend(unicode=unicode)}.", "dim"), width)
+        counted = "" if most else " Requests are counted where the setting `statistics` says so."
+        yield from flow(Text(f"Last hour: {legend(unicode=unicode)}.{counted}", "dim"), width)
     for line in _footer(report):
         yield from flow(line, width)
 
