@@ -20,7 +20,7 @@ _LOOK_SECONDS: Final = 1.0
 _TAKE_OVER_SECONDS: Final = 2.0
 _ASK_SECONDS: Final = 5.0
 _LAST_SECONDS: Final = 2.0
-_NEWS: Final = (events.Benched, events.Back)
+_NEWS: Final = frozenset({events.Benched, events.Back})
 
 
 class Watching(ForkAware):
@@ -56,7 +56,7 @@ class Watching(ForkAware):
         """Have the thread look, if there may be something new."""
         if self._thread is None:
             self._begin()
-        if isinstance(event, _NEWS):
+        if type(event) in _NEWS:
             self._news.set()
 
     def _begin(self) -> None:

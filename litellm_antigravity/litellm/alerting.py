@@ -41,8 +41,12 @@ class LiteLLMsAlerting:
     def note_loop(self) -> None:
         """Remember the running event loop, if there is one; cheap."""
         if self._loop is None:
-            with contextlib.suppress(RuntimeError):
-                self._loop = asyncio.get_running_loop()
+            self._loop = asyncio._get_running_loop()  # `get_running_loop` raises in threads, which would cost
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no event loop is known yet."""
+        return self._loop is None
 
     def is_open(self) -> bool:
         """Return whether the proxy's configuration names somewhere that texts go."""
@@ -75,8 +79,9 @@ class _Listening(Watching):
         super().__init__(*args)
 
     def hear(self, event: events.Event) -> None:
-        """See `Watching.hear`."""
-        self._litellms.note_loop()
+        """See `Watching.hear`; every request comes by here a few times."""
+        if self._litellms.is_new:
+            self._litellms.note_loop()
         super().hear(event)
 
 
