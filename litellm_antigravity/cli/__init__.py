@@ -18,6 +18,7 @@ from litellm_antigravity.cli.errors import ReportingGroup
 from litellm_antigravity.cli.examples import PROGRAM, add_examples
 from litellm_antigravity.cli.metrics import metrics
 from litellm_antigravity.cli.models import models
+from litellm_antigravity.cli.report import report
 from litellm_antigravity.cli.reset import reset
 from litellm_antigravity.cli.simulate import simulate
 from litellm_antigravity.cli.status import status
@@ -48,6 +49,7 @@ for _command in (
     models,
     status,
     why,
+    report,
     metrics,
     reset,
     config,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from litellm_antigravity.cli.completing import complete_models
+from litellm_antigravity.cli.spinner import ignore, spinning, telling_waits
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,15 +56,21 @@ def ask(prompt: str, model: str, timeout: float, as_json: bool) -> None:
     question = _question(prompt)
     settings = Settings()
     snapshot = _accounts(settings)  # what is wrong here is said before LiteLLM is imported, which takes seconds
-    with stopped_by_signals(), _waiting("Importing LiteLLM ...") as say, _printing(say) as show:
+    clock = SystemClock()
+    with (
+        stopped_by_signals(),
+        spinning("Importing LiteLLM ...") as say,
+        telling_waits(say, clock.time),
+        _printing(say) as show,
+    ):
         answered = call_model(
             question,
             model,
             settings,
             timeout=timeout,
-            clock=SystemClock(),
+            clock=clock,
             on_ready=lambda: say(f"Asking {model} ..."),
-            on_text=_ignore if as_json else show,
+            on_text=ignore if as_json else show,
         )
     account = _name(answered.account, snapshot)
     if as_json:
@@ -90,28 +97,6 @@ def _accounts(settings: Settings) -> AccountsSnapshot:
     snapshot = AccountsFile(settings.accounts_file).current()
     Readiness(settings).check_clients(snapshot)
     return snapshot
-
-
-@contextlib.contextmanager
-def _waiting(what: str) -> Iterator[Callable[[str], None]]:
-    """Show what is waited for, on a terminal; the function that it gives shows something else, or with "" nothing."""
-    console = _standard_error()
-    if not console.is_terminal:
-        yield _ignore
-        return
-    with console.status(what, spinner="dots" if console.encoding.startswith("utf") else "line") as status:
-
-        def say(more: str) -> None:
-            if more:
-                status.update(more)
-            else:
-                status.stop()
-
-        yield say
-
-
-def _ignore(_: str) -> None:
-    return None
 
 
 @contextlib.contextmanager

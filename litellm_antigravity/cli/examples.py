@@ -24,6 +24,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "status --json | jq '.summary[] | select(.free == 0)'",
     ),
     "why": ("why claude-sonnet-4-6", "why --last 20", "why 5f1c2f6e-8a0d-4a52-9a55-0d2f8f1f2b11"),
+    "report": ("report", "report --since 90m", "report --since 7d --html report.html", "report --json | jq .served"),
     "metrics": (
         "metrics",
         "# for node_exporter, every minute",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from litellm_antigravity.cli.spinner import spinning
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,7 +49,8 @@ def _fetch() -> tuple[Catalog | None, str]:
     try:
         catalogs = Catalogs()
         try:
-            return catalogs.fetch(), ""
+            with spinning("Asking upstream ..."):
+                return catalogs.fetch(), ""
         finally:
             catalogs.close()
     except (AccountsFileError, CredentialError, RequestRefusedError) as error:

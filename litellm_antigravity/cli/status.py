@@ -22,7 +22,7 @@ from litellm_antigravity.cli.completing import complete_accounts, complete_model
     shell_complete=complete_accounts,
     help="Only this account, by number, e-mail, label or an unambiguous beginning; may be repeated.",
 )
-@click.option("--watch", is_flag=True, help="Draw it anew each second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Draw it anew each second, with each account's last hour, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; docs/command-line.md describes it.")
 def status(model: str | None, accounts: tuple[str, ...], watch: bool, as_json: bool) -> None:
     """Show who is ready, who is not, and why.
@@ -57,6 +57,7 @@ def _watch(model: str | None, accounts: tuple[str, ...]) -> None:
     from litellm_antigravity.cli.consoles import new_console
     from litellm_antigravity.cli.layout import show
     from litellm_antigravity.cli.status_facts import StatusReader
+    from litellm_antigravity.cli.status_hour import last_hour_of
     from litellm_antigravity.cli.status_view import status_lines
     from litellm_antigravity.cli.status_watch import watch_status
     from litellm_antigravity.clock import SystemClock
@@ -67,7 +68,8 @@ def _watch(model: str | None, accounts: tuple[str, ...]) -> None:
         raise click.UsageError(msg)
     reader = StatusReader(model, accounts)
     try:
-        report = watch_status(console, reader.read, SystemClock())
+        clock = SystemClock()
+        report = watch_status(console, reader.read, clock, lambda: last_hour_of(reader.pool, clock.time()))
     finally:
         reader.close()
     show(console, status_lines(report, console.width))  # stays when the screen is gone

@@ -245,6 +245,11 @@ class StatusReader:
             ),
         )
 
+    @property
+    def pool(self) -> AccountPool:
+        """What it reads of."""
+        return self._pool
+
     def close(self) -> None:
         """Let go of the shared state."""
         self._pool.store.close()

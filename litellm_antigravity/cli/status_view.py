@@ -11,6 +11,7 @@ from litellm_antigravity.cli.consoles import printable
 from litellm_antigravity.cli.durations import about, listed
 from litellm_antigravity.cli.layout import beside, flow, joined, rows
 from litellm_antigravity.cli.status_facts import AccountReport, Holder, PoolReport, SharedStateReport, StatusReport
+from litellm_antigravity.cli.status_hour import Strips, legend, most_served, strip_line
 from litellm_antigravity.cli.status_summary import summed_up
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.logs import spell_duration
@@ -26,19 +27,34 @@ _ALL = "all models"
 _INDENT = 3
 
 
-def status_lines(report: StatusReport, width: int) -> Iterator[Text]:
-    """Yield the lines of the report, for a screen of ``width`` columns; no word in them is broken."""
+def status_lines(
+    report: StatusReport, width: int, hours: Strips | None = None, *, unicode: bool = True
+) -> Iterator[Text]:
+    """Yield the lines of the report, for a screen of ``width`` columns; no word in them is broken.
+
+    Args:
+        report: what there is to show.
+        width: of the screen, in columns.
+        hours: the last hour of each account, to be drawn as a strip.
+        unicode: whether the screen can show blocks.
+    """
+    most = 0 if hours is None else most_served(list(hours.values()))
     yield from flow(Text(summed_up(report), _style_of(report)), width)
     shown = [(account, _rows(account)) for account in report.accounts]
     laid_out = rows([cells for _, table in shown for cells in table], width, indent=_INDENT)
     for account, table in shown:
         yield Text()
         yield from beside(_head(account), _vitals(account, report.now), width, indent=_INDENT)
+        if hours is not None and account.id in hours:
+            yield strip_line(hours[account.id], most, width, indent=_INDENT, unicode=unicode)
         for _ in table:
             yield from next(laid_out)
         for line in _remedies(account):
             yield from flow(line, width, indent=_INDENT)
     yield Text()
+    if hours:
+        counted = "" if most else " Requests are counted where the setting `statistics` says so."
+        yield from flow(Text(f"Last hour: {legend(unicode=unicode)}.{counted}", "dim"), width)
     for line in _footer(report):
         yield from flow(line, width)
 

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from litellm_antigravity.cli.status_facts import StatusReport
+from litellm_antigravity.cli.status_hour import Strips
 from litellm_antigravity.cli.status_view import status_lines
 from litellm_antigravity.cli.stopping import stopped_by_signals
 from litellm_antigravity.clock import Clock
@@ -16,13 +17,16 @@ from litellm_antigravity.clock import Clock
 _INTERVAL_SECONDS = 1.0
 
 
-def watch_status(console: Console, read: Callable[[], StatusReport], clock: Clock) -> StatusReport:
+def watch_status(
+    console: Console, read: Callable[[], StatusReport], clock: Clock, last_hour: Callable[[], Strips] | None = None
+) -> StatusReport:
     """Show the report until Ctrl-C, on a screen of its own; return the last one.
 
     Args:
         console: a terminal.
         read: returns what is known now.
         clock: what waits.
+        last_hour: returns the last hour of each account, to be drawn as a strip.
 
     Raises:
         AccountsFileError: when the accounts file goes away meanwhile; the terminal is as it was by then.
@@ -32,16 +36,18 @@ def watch_status(console: Console, read: Callable[[], StatusReport], clock: Cloc
         try:
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while True:
-                    live.update(_screen(report, console), refresh=True)
+                    hours = None if last_hour is None else last_hour()
+                    live.update(_screen(report, console, hours), refresh=True)
                     clock.sleep(_INTERVAL_SECONDS)
                     report = read()
         except KeyboardInterrupt:
             return report
 
 
-def _screen(report: StatusReport, console: Console) -> Text:
+def _screen(report: StatusReport, console: Console, hours: Strips | None) -> Text:
     """Return as much of the report as there is room for, and how much more there is."""
-    lines = [*status_lines(report, console.width), Text(), Text("Live; Ctrl-C ends it.", "dim")]
+    unicode = console.encoding.startswith("utf")
+    lines = [*status_lines(report, console.width, hours, unicode=unicode), Text(), Text("Live; Ctrl-C ends it.", "dim")]
     room = max(2, console.height)
     if len(lines) > room:
         lines = [*lines[: room - 1], Text(f"... {len(lines) - room + 1} more lines; Ctrl-C ends it.", "dim")]

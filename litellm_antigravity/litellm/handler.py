@@ -82,7 +82,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
                 dispatcher = self._dispatcher
                 if dispatcher is None:
                     dispatcher = Dispatcher(self._settings)
-                    take_effect(dispatcher.settings)  # after `register`; in the proxy the first that is known of them
+                    take_effect(dispatcher.settings, self)  # after `register`; the first known in a proxy
                     self._dispatcher = dispatcher
         return dispatcher
 

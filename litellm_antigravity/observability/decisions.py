@@ -18,14 +18,15 @@ _NAMES: Final[Mapping[str, str]] = {
 _NUMBERS: Final = ("account", "health", "tokens", "idle_seconds", "limited_by", "seconds")
 
 
-def remembered(ring: Ring, request_id: str | None = None) -> list[dict[str, Any]]:
+def remembered(ring: Ring, request_id: str | None = None, *, usage: bool = False) -> list[dict[str, Any]]:
     """Return the decisions of all processes of the host, oldest first; touches the disk.
 
     Args:
         ring: any process's.
         request_id: only what concerns this request, named by its id or the first characters of it.
+        usage: also what answers took, which is no decision: ``used``, with ``tokens`` sent, cached and made.
     """
-    records = ring.records()
+    records = [one for one in ring.records() if usage or one.get("k") != "used"]
     if request_id is not None:
         records = [one for one in records if _is_of(one, request_id)]
     return [_spelled(one) for one in records]
@@ -50,6 +51,8 @@ def _spelled(record: Mapping[str, Any]) -> dict[str, Any]:
     counts, inputs = record.get("n"), record.get("i")
     if isinstance(counts, list) and len(counts) == 3:
         said.update(free=counts[0], accounts=counts[1], tried=counts[2])
+    if isinstance(tokens := record.get("u"), list):
+        said["tokens"] = tokens
     if isinstance(inputs, list):
         said["inputs"] = [dict(zip(_NUMBERS, one, strict=False)) for one in inputs if isinstance(one, list)]
     return said

@@ -24,7 +24,7 @@ MOST_ACCOUNTS: Final = 4
 
 _LONGEST_NAME: Final = 48  # characters of a label, a model or an id: a record has to fit into a slot
 _PLAIN_ID: Final = re.compile(rf"[0-9a-f-]{{1,{LONGEST_ID}}}")
-_NOT_TOLD: Final = (events.Sent, events.Served, events.Used, events.Started)  # what most requests do anyway
+_NOT_TOLD: Final = (events.Sent, events.Served, events.Started)  # what most requests do anyway
 
 
 _LOOK_SECONDS: Final = 0.25  # between two looks of the thread for something to write
@@ -176,6 +176,8 @@ def _fields(event: events.Event) -> dict[str, Any]:
             said["r"] = _called(event.request_id)
     if isinstance(event, (events.Refused, events.Benched, events.Switched, events.OutOfRetries)):
         said["c"] = event.kind
+    if isinstance(event, events.Used):
+        said["u"] = [event.sent, event.cached, event.made]
     if isinstance(event, events.Benched):
         said.update(w=event.pool[:_LONGEST_NAME], d=round(event.seconds, 1) if event.seconds < 1e9 else None)
     if isinstance(event, events.OutOfCapacity):

@@ -25,8 +25,8 @@ from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.state.private_files import prepare_directory
 
-SLOTS: Final = 256
-"""So many decisions of one process are kept."""
+SLOTS: Final = 512
+"""So many decisions of one process are kept, and what answers took."""
 
 SLOT_BYTES: Final = 1024
 MOST_FILES: Final = 128
@@ -139,6 +139,16 @@ class Ring(ForkAware):
             with contextlib.suppress(OSError):
                 found.extend(_records(path))
         return [record for *_, record in sorted(found, key=lambda one: one[:2])]
+
+    def full_since(self) -> float | None:
+        """Return since when nothing is missing, in epoch seconds; ``None`` if nothing was written over yet."""
+        begins = []
+        for path in _files(self._directory):
+            with contextlib.suppress(OSError):
+                times = [at for at, *_ in _records(path)]
+                if len(times) == SLOTS:
+                    begins.append(min(times))
+        return max(begins, default=None)
 
 
 def _files(directory: Path) -> list[Path]:

@@ -66,6 +66,8 @@ def _shown(settings: Settings, place: Place) -> str | float | bool | None:
         return spell_path(value)
     if isinstance(value, Mapping):
         return f"a table of {len(value)} model(s)"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 

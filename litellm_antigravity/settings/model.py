@@ -10,10 +10,12 @@ from pydantic_core import PydanticCustomError
 
 from litellm_antigravity._version import __version__
 from litellm_antigravity.errors import SettingsError
+from litellm_antigravity.settings.alert_names import ALERTS
 from litellm_antigravity.settings.places import default_accounts_file, default_state_dir
 from litellm_antigravity.settings.problems import OUT_OF_ORDER, describe, unknown_settings
 from litellm_antigravity.settings.sources import gather
 from litellm_antigravity.settings.types import (
+    AlertEvents,
     Allowed,
     Boolean,
     Count,
@@ -26,6 +28,7 @@ from litellm_antigravity.settings.types import (
     OptionalCount,
     OptionalPositive,
     OptionalSecret,
+    OptionalSecretUrl,
     OptionalTable,
     OptionalText,
     Positive,
@@ -211,6 +214,12 @@ class Settings(BaseModel):
     user_agent: HeaderText = Field(default=f"litellm-antigravity/{__version__}", description="sent upstream")
     statistics: Annotated[Statistics, Allowed("'proxy', 'always' or 'never'")] = Field(
         default="proxy", description="where requests are counted and the last decisions kept: in a proxy, always, never"
+    )
+    alert_webhook_url: OptionalSecretUrl = Field(
+        default=None, description="where alerts are posted to (docs/alerts.md), beside LiteLLM's own alerting"
+    )
+    alerts: AlertEvents = Field(
+        default=ALERTS, description="which events are told", json_schema_extra={"default": "all"}
     )
     debug: Boolean = Field(default=False, description="show the decision log")
 

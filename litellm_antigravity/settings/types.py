@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, StringConstraints
 
+from litellm_antigravity.settings.alert_names import ALERTS
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
@@ -140,6 +142,50 @@ def _connection(value: Any) -> Any:
         return SecretStr(value.strip())
     msg = "neither a URL nor an object"
     raise ValueError(msg)
+
+
+def _secret_url(value: Any) -> Any:
+    """Return an address that is a secret as a whole, since who knows it may write there; it may have a query."""
+    value = _word_for_none(value.get_secret_value() if isinstance(value, SecretStr) else value)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        msg = "not a URL"
+        raise ValueError(msg)
+    address, _, query = value.strip().partition("?")
+    _url(address)
+    if _NOT_IN_A_URL.search(query):
+        msg = "not an allowed URL"
+        raise ValueError(msg)
+    return SecretStr(value.strip())
+
+
+OptionalSecretUrl: TypeAlias = Annotated[
+    SecretStr | None,
+    PlainValidator(_secret_url),
+    Allowed("an https:// URL without user name or fragment (http:// only for localhost, 127.0.0.0/8 and [::1])"),
+]
+
+
+def _alerts(value: Any) -> Any:
+    """Return the events of a list, or of a text with commas."""
+    words = [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(words, (list, tuple)) or not all(isinstance(one, str) for one in words):
+        msg = "not a list of events"
+        raise ValueError(msg)
+    if [*words] in (["all"], ["none"]):
+        return ALERTS if words[0] == "all" else ()
+    if not {*words} <= {*ALERTS}:
+        msg = "no such event"
+        raise ValueError(msg)
+    return tuple(one for one in ALERTS if one in words)
+
+
+AlertEvents: TypeAlias = Annotated[
+    tuple[str, ...],
+    PlainValidator(_alerts),
+    Allowed(f"'all', 'none', or a list of {', '.join(ALERTS)}"),
+]
 
 
 OptionalConnection: TypeAlias = Annotated[

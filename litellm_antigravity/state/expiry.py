@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import Final
 
 from litellm_antigravity.cooldowns import ENDED, MAX_COOLDOWN_SECONDS
+from litellm_antigravity.settings.alert_names import BACK
 from litellm_antigravity.state.rows import (
     decode,
     decode_binding,
     decode_capacity,
     decode_cooldown,
+    decode_incident,
     decode_presence,
     decode_token,
     decode_vitals,
@@ -52,6 +54,9 @@ def is_over(key: str, text: str, now: float, view: StateView, is_alive: Callable
     if kind == "process":
         presence = decode_presence(text)
         return presence is not None and now - presence.seen_at > PROCESS_SECONDS and not is_alive(presence.owner)
+    if kind == "alert":  # what goes on is not told again, however long it does
+        incident = decode_incident(text)
+        return incident is not None and incident.event == BACK and now - incident.at > KEPT_SECONDS
     last = _last_used(kind, text)
     return last is not None and now - last > KEPT_SECONDS
 

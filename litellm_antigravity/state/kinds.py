@@ -16,7 +16,7 @@ from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.vitals import Vitals
 from litellm_antigravity.state import rows
-from litellm_antigravity.state.rows import Presence, Probe, TokenRow
+from litellm_antigravity.state.rows import Incident, Presence, Probe, TokenRow
 from litellm_antigravity.state.view import StateView
 
 _T = TypeVar("_T")
@@ -128,6 +128,12 @@ PROBE: Final = Kind[Probe](
     lambda _, text: rows.decode_probe(text),
     rows.encode_probe,
     lambda _, ours, __, ___: ours if ours.done else None,
+)
+INCIDENT: Final = Kind[Incident](
+    "alert",
+    lambda _, text: rows.decode_incident(text),
+    rows.encode_incident,
+    lambda _, ours, theirs, __: ours if theirs is None or (ours.done and ours.begun > theirs.begun) else None,
 )
 PRESENCE: Final = Kind[Presence](
     "process",

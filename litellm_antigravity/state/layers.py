@@ -26,6 +26,7 @@ from litellm_antigravity.state.redis_link import RedisPlace
 from litellm_antigravity.state.replica import Replica
 from litellm_antigravity.state.resilient import ResilientStore
 from litellm_antigravity.state.rounds import Rounds
+from litellm_antigravity.state.rows import Incident
 
 QUESTION_SECONDS: Final = 0.05
 """How long a request waits for Redis at most, unless somebody says otherwise."""
@@ -191,6 +192,21 @@ class JoinedStore(ResilientStore):
         """Note on all hosts that a probe was answered."""
         super().finish_probe(account_id, pool, now)
         self._tell(lambda ledger: ledger.finish_probe(account_id, pool, now))
+
+    def claim_incident(self, name: str, wanted: Incident) -> Incident:
+        """Mean to tell something that no other host tells."""
+        ours = super().claim_incident(name, wanted)
+        if ours.done or (ours.event, ours.owner) != (wanted.event, wanted.owner):
+            return ours
+        theirs = self._ask(lambda ledger: ledger.claim_incident(name, ours))
+        if theirs is not None and theirs.done:
+            super().finish_incident(name, ours)  # another host has
+        return theirs or ours
+
+    def finish_incident(self, name: str, told: Incident) -> None:
+        """Note on all hosts that something was told."""
+        super().finish_incident(name, told)
+        self._tell(lambda ledger: ledger.finish_incident(name, told))
 
     @property
     def is_alone(self) -> bool:

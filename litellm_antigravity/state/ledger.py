@@ -24,6 +24,7 @@ from litellm_antigravity.state.backend import Row, StoreStatus
 from litellm_antigravity.state.callers import Callers
 from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.in_flight import InFlight
+from litellm_antigravity.state.incidents import Incidents
 from litellm_antigravity.state.replica import Changed, Replica
 from litellm_antigravity.state.rows import Presence, Probe, TokenRow, cooldown_name
 from litellm_antigravity.state.view import StateView
@@ -37,7 +38,7 @@ PROBE_LEASE_SECONDS: Final = 300.0
 _T = TypeVar("_T")
 
 
-class Ledger:
+class Ledger(Incidents):
     """What the engine needs of shared state.
 
     Args:

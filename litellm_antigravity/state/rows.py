@@ -50,6 +50,29 @@ class Probe:
     done: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that people are told of once: what it is, and who tells it.
+
+    Attributes:
+        event: one of `settings.alert_names.ALERTS`.
+        since: when it began, in epoch seconds.
+        until: when it ends by itself; ``None`` where nobody knows.
+        begun: when somebody first meant to tell it.
+        at: when somebody last tried to.
+        owner: the host that does.
+        done: whether it is told, or given up.
+    """
+
+    event: str
+    since: float
+    until: float | None
+    begun: float
+    at: float
+    owner: str
+    done: bool = False
+
+
 def cooldown_name(account_id: str, pool: str) -> str:
     """Return what a cooldown's row is called; a slash in the account's id (e-mails may have one) is escaped."""
     return f"{account_id.replace('%', '%25').replace('/', '%2F')}/{pool}"
@@ -282,6 +305,24 @@ def decode_probe(text: object) -> Probe | None:
     fields = decode(text)
     at = number_in(fields, "at")
     return None if fields is None or at is None else Probe(at, fields.get("done") is True)
+
+
+def encode_incident(incident: Incident) -> str:
+    """Return the text of an incident's row."""
+    return encode({name: getattr(incident, name) for name in _INCIDENT})
+
+
+_INCIDENT = ("event", "since", "until", "begun", "at", "owner", "done")
+
+
+def decode_incident(text: object) -> Incident | None:
+    """Return an incident's row; ``None`` for a malformed one."""
+    fields = decode(text) or {}
+    event, owner = _text(fields.get("event"), _SHORT), _text(fields.get("owner"), _SHORT)
+    since, begun, at = (_number(fields.get(name)) for name in ("since", "begun", "at"))
+    if event is None or owner is None or since is None or begun is None or at is None:
+        return None
+    return Incident(event, since, _number(fields.get("until")), begun, at, owner, fields.get("done") is True)
 
 
 def encode_budget(budget: RetryBudget) -> str:

@@ -20,11 +20,14 @@ from command_line import entry, new_home, run, save
 from rich.console import Console
 from support import NOW, TIMEOUT, FakeClock, run_python
 
+from litellm_antigravity import events
 from litellm_antigravity.cli.status_facts import StatusReader, StatusReport, gather_status
+from litellm_antigravity.cli.status_hour import last_hour_of, strip_line
 from litellm_antigravity.cli.status_summary import summed_up
 from litellm_antigravity.cli.status_view import status_lines
 from litellm_antigravity.cli.status_watch import watch_status
 from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.observability.last_hour import MINUTES, LastHour, Strip
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.disk import DiskStore
@@ -366,6 +369,56 @@ def test_watch_says_what_a_low_screen_has_no_room_for(home: Path) -> None:
     assert isinstance(console.file, io.StringIO)
     assert "more lines; Ctrl-C ends it." in console.file.getvalue()
     assert "8 of 8 accounts free." in console.file.getvalue()
+
+
+def an_hour() -> Strip:
+    """Return the last hour of an account that served, was refused, and was out at the end."""
+    strip = Strip.empty(NOW)
+    strip.served[10:20] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    strip.refused[19] = 1
+    strip.refused[30] = 2
+    strip.benched["claude"] = [minute >= 40 for minute in range(MINUTES)]
+    strip.benched["model:some"] = [True] * MINUTES
+    return strip
+
+
+def test_a_strip_draws_the_last_hour_a_character_for_each_minute() -> None:
+    line = strip_line(an_hour(), 10, 80, indent=3, unicode=True)
+    assert line.plain == "   last hour  " + "·" * 10 + "▁▂▃▄▄▅▆▇██" + "·" * 10 + "!" + "·" * 9 + "░" * 20
+    assert {span.style for span in line.spans} == {"dim", "green", "yellow", "red"}
+    line = strip_line(an_hour(), 10, 80, indent=3, unicode=False)
+    assert line.plain == "   last hour  " + "." * 10 + "1234567899" + "." * 10 + "!" + "." * 9 + "-" * 20
+    wide = strip_line(an_hour(), 10, 160, indent=3, unicode=True)
+    assert wide.plain.endswith("  55 served, 3 refused, cooling down 20 m")
+
+
+@pytest.mark.parametrize(("width", "each"), [(30, 4), (40, 3), (60, 2), (73, 2), (74, 1), (120, 1), (160, 1)])
+def test_a_strip_has_room_on_every_screen_and_loses_no_refusal(width: int, each: int) -> None:
+    line = strip_line(an_hour(), 10, width, indent=3, unicode=True)
+    cells = line.plain.removeprefix("   last hour  ").partition("  ")[0]
+    assert line.cell_len <= width
+    assert len(cells) == MINUTES // each
+    assert "!" in cells
+    assert cells.count("░") in (20 // each, 20 // each + 1)
+
+
+def test_watch_draws_the_last_hour_of_every_account_and_what_lasts_longer(home: Path, store: DiskStore) -> None:
+    first, second = save(home, entry(1), entry(2))
+    now = FakeClock().time()
+    store.extend_cooldown(Cooldown(first, "claude", now + 9000, "quota", now - 9000, fact=True))
+    hour = LastHour(home / "state", lambda: now - 600)
+    hour._open()
+    about = events.About(second, "a", "claude-sonnet-4-6", "claude")
+    hour.hear(events.Served(about=about))
+    clock, console = Interrupted(), terminal()
+    reader = StatusReader(clock=clock)
+    watch_status(console, reader.read, clock, lambda: last_hour_of(reader.pool, clock.time()))
+    reader.close()
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "░" * MINUTES in text
+    assert "·" * 49 + "█" + "·" * 10 in text
+    assert "▁█ served, ! refused" in text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")

@@ -29,6 +29,7 @@ from litellm_antigravity.accounts import AccountsFile
 from litellm_antigravity.cli import cli
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.cooldowns import Cooldown
+from litellm_antigravity.observability.ring import Ring
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.simulator import Simulator
@@ -199,6 +200,26 @@ def wrong_setting(home: Home) -> None:
     file.write_text('{"account_selection_strategy": "round_robin"}')
 
 
+def a_day_of_requests(home: Home) -> None:
+    """What three processes did, and what it took; one model has a price."""
+    costs = {"claude-sonnet-4-6": {"input_cost_per_token": 3e-6, "output_cost_per_token": 15e-6}}
+    home.patch.setenv("LITELLM_ANTIGRAVITY_MODEL_COSTS", str(home.path / "costs.json"))
+    (home.path / "costs.json").write_text(json.dumps(costs))
+    ring = Ring(Settings().state_dir)
+    ring.open()
+    names = ("us***1@gmail.com", "a.***y@department.company.example.com", "spare")
+    for number in range(90):
+        name, model = names[number % 3], ("claude-sonnet-4-6", "gemini-3-flash")[number % 5 == 0]
+        about = {"t": NOW - 60.0 * (90 - number), "a": name, "m": model, "f": "claude", "p": 4711 + number % 2}
+        ring.add({**about, "k": "chosen", "x": name, "s": "hybrid", "w": "best score", "n": [3, 3, 0]})
+        if number % 9 == 4:
+            ring.add({**about, "k": "refused", "c": "quota"})
+            ring.add({**about, "k": "switched", "c": "quota"})
+            ring.add({**about, "k": "waited", "w": "nobody", "d": 2.5})
+        else:
+            ring.add({**about, "k": "used", "u": [20_000, 15_000, 700]})
+
+
 # One line for each screen; every command's --help is there without one (`help_screens`).
 
 SCREENS = [
@@ -234,6 +255,10 @@ SCREENS = [
     Screen("why claude-sonnet-4-6", nobody_free, case="nobody free"),
     Screen("why --last 3", two_accounts, case="nothing remembered"),
     Screen("why", two_accounts, case="of what"),
+    Screen("report", a_day_of_requests),
+    Screen("report --since 30m --json", a_day_of_requests),
+    Screen("report", two_accounts, case="nothing remembered"),
+    Screen("report --since yesterday", two_accounts, case="no span"),
     Screen("reset", two_accounts, case="of what"),
     Screen("reset --all", a_busy_day, typed="y\n"),
     Screen("reset --all", a_busy_day, case="refused", typed="n\n"),

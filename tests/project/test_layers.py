@@ -36,6 +36,7 @@ LAYERS = (
     ("reports", "upkeep"),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),
     ("observability",),
+    ("alerts",),
     ("litellm",),
     ("simulator",),
     ("cli",),

@@ -46,6 +46,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "redis_namespace": "litellm-antigravity",
         "share_tokens": "host",
         "share_tokens_key": None,
+        "alert_webhook_url": None,
+        "alerts": ("banned", "verification", "revoked", "quota_spent", "pool_spent", "back"),
         "max_rate_limit_wait_seconds": 5,
         "max_retry_after_seconds": None,
         "switch_on_first_rate_limit": True,
@@ -190,6 +192,8 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
         "redis_namespace": "mine",
         "share_tokens": "redis",
         "share_tokens_key": SecretStr("key"),
+        "alert_webhook_url": SecretStr("https://hooks.example/a?token=b"),
+        "alerts": ("banned", "back"),
         "switch_on_first_rate_limit": False,
         "affinity_subagents": "with-parent",
         "fair_share": True,
@@ -207,6 +211,7 @@ def test_every_setting_can_be_set_by_its_environment_variable(monkeypatch: pytes
             value = {"max_score": 1000.0, "max_tokens": 2000.0}.get(key, value)
             chosen[setting.name] = value
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        text = ", ".join(value) if isinstance(value, tuple) else text
         monkeypatch.setenv(setting.env, text)
     settings = Settings()
     for name, value in chosen.items():
@@ -312,7 +317,7 @@ def test_the_reference_tells_every_setting_as_it_is() -> None:
 
 def test_the_defaults_in_the_reference_are_the_defaults_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
     told_in_words = {"accounts_file", "state_dir", "oauth_client_id", "oauth_client_secret", "model_costs"}
-    told_in_words |= {"share_tokens_key"}
+    told_in_words |= {"share_tokens_key", "alert_webhook_url"}
     expected = Settings()
     for setting in settings_reference():
         if setting.name not in told_in_words:

@@ -88,6 +88,8 @@ def test_whatever_else_a_project_file_sets_is_ignored_with_one_warning_that_show
         "redis_namespace",
         "share_tokens",
         "share_tokens_key",
+        "alert_webhook_url",
+        "alerts",
         "user_agent",
         "oauth_client_id",
         "oauth_client_secret",

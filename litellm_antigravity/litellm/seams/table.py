@@ -240,6 +240,12 @@ SEAMS: Final[Mapping[str, Seam]] = {
         "/antigravity/usage is for admins only.",
         _PROXY,
     ),
+    "slack_alerting_instance": Seam(
+        (f"{_PROXY}:proxy_logging_obj.slack_alerting_instance",),
+        "what happens to accounts is told by LiteLLM's own alerting",
+        "What happens to accounts is told by alert_webhook_url only.",
+        _PROXY,
+    ),
     "ProxyException": Seam(
         (f"{_PROXY}:ProxyException",),
         "/v1/messages passes on Retry-After",
