@@ -37,8 +37,8 @@ class Board(Protocol):
         """Say a count; 0 or less takes the key out. Neither blocks nor fails: it is called on event loops' threads."""
         ...
 
-    def others(self) -> Mapping[int, int]:
-        """Return the counts of all others that live, added up."""
+    def others(self, *, of_host: bool = False) -> Mapping[int, int]:
+        """Return the counts of all others that live, added up; with ``of_host``, without those of other hosts."""
         ...
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class _Changes:
 
 
 class InFlight(ForkAware):
-    """The requests in flight of every process of the host.
+    """The requests in flight of every process of the host, and of the hosts that it is joined with.
 
     Args:
         board: where processes tell each other; ``None`` where nobody else is to know.
@@ -191,10 +191,13 @@ class InFlight(ForkAware):
         """Return the requests in flight of this process, by account id."""
         return self._changes.counts
 
-    def counts(self) -> Mapping[str, int]:
-        """Return the requests in flight of all processes of the host, by account id."""
+    def counts(self, *, of_host: bool = False) -> Mapping[str, int]:
+        """Return the requests in flight of all processes, by account id.
+
+        Those of other hosts are as of a moment ago; with ``of_host`` they are left out.
+        """
         changes = self._changes
-        others = {} if self._board is None else self._board.others()
+        others = {} if self._board is None else self._board.others(of_host=of_host)
         found = dict(changes.counts)
         if others:
             for account_id, key in tuple(changes.keys.items()):
@@ -203,9 +206,9 @@ class InFlight(ForkAware):
         return found
 
     def counts_of(self, account_ids: Iterable[str]) -> Mapping[str, int]:
-        """Return what `counts` does, for whoever has told nobody yet which accounts it asks about."""
+        """Return what this host has in flight, for whoever has told nobody yet which accounts it asks about."""
         self.know(account_ids)
-        return self.counts()
+        return self.counts(of_host=True)
 
     def seconds_to_an_end(self, account_ids: Iterable[str]) -> float:
         """Return when one of these accounts has likely one request less (Little's law); a second without experience."""
