@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ _REST_SECONDS: Final = 1.0  # after one that failed
 _MOST_OF_THE_TIME: Final = 4  # of the time that an exchange takes: a slow server is to have time for other things
 _MOST_ACCOUNTS: Final = 400  # each is up to 19 characters, and a text has 8 KB
 _MOST_COUNT: Final = 0xFFFF
+_COUNT: Final = re.compile(rb"([0-9a-f]{1,12}):([0-9]{1,5})")
 
 
 class JoinedFlights:
@@ -116,14 +118,14 @@ class JoinedFlights:
 
 
 def _counts_in(text: bytes) -> dict[int, int]:
-    """Return the counts that a host has told; none in a text that no host of this package tells."""
+    """Return the counts that a host has told; nothing of what no host of this package tells."""
     found: dict[int, int] = {}
-    with contextlib.suppress(ValueError):
-        for one in text.decode("ascii").split(",")[:_MOST_ACCOUNTS] if text else ():
-            key, _, count = one.partition(":")
-            number, times = int(key, 16), int(count)
-            if 0 < number < 1 << 48 and 0 < times <= _MOST_COUNT:
-                found[number] = times
+    for one in text.split(b",")[:_MOST_ACCOUNTS]:
+        told = _COUNT.fullmatch(one)
+        if told is not None:
+            key, count = int(told[1], 16), int(told[2])
+            if key and 0 < count <= _MOST_COUNT:
+                found[key] = count
     return found
 
 

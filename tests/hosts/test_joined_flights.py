@@ -11,7 +11,6 @@ import pytest
 from processes import started
 from pydantic import SecretStr
 from redis_servers import RedisServer, needs_server, until
-from support import run_python
 
 from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.clock import SystemClock
@@ -21,6 +20,7 @@ from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.joined_flights import SHARE_SECONDS
 from litellm_antigravity.state.layers import JoinedStore
+from litellm_antigravity.state.pages import Pages, key_of
 from litellm_antigravity.state.redis_connect import connect
 from litellm_antigravity.state.redis_link import RedisPlace
 
@@ -65,8 +65,8 @@ def seen(store: JoinedStore, account: str = "a") -> int:
     return store.in_flight.counts().get(account, 0)
 
 
-def sees(store: JoinedStore, count: int) -> Callable[[], bool]:
-    return lambda: seen(store) == count
+def sees(store: JoinedStore, count: int, account: str = "a") -> Callable[[], bool]:
+    return lambda: seen(store, account) == count
 
 
 def test_what_one_host_has_in_flight_counts_on_the_others_until_it_ends(hosts: Hosts) -> None:
@@ -86,3 +86,105 @@ def test_what_one_host_has_in_flight_counts_on_the_others_until_it_ends(hosts: H
     until(sees(three, 1))
     other.end()
     until(lambda: {seen(store) for store in (one, two, three)} == {0})
+
+
+def test_a_new_conversation_goes_where_all_hosts_have_least_to_do(hosts: Hosts) -> None:
+    names = ("a", "b", "c")
+    accounts = static_accounts(*(Account.create(f"{n}@example.com", StaticToken(SecretStr("x"))) for n in names))
+    first, second, third = (account.id for account in accounts.current().accounts)
+    one, two = hosts.new("one"), hosts.new("two")
+    flights = [one.in_flight.begin(account_id) for account_id in (first, first, second)]
+    until(sees(two, 2, first))
+    pool = AccountPool(Settings(max_in_flight_per_account=2), accounts=accounts, store=two)
+    leases = [pool.try_acquire(LeaseRequest("claude-sonnet-4-6", conversation=name)) for name in ("x", "y")]
+    assert [lease.account.id for lease in leases if isinstance(lease, Lease)] == [third, second]
+    assert all(flights)
+
+
+_kept: list[Any] = []
+
+
+def work(url: str, namespace: str, folder: str) -> None:
+    """In a child process: be a host that has two requests in flight, and live on."""
+    place = RedisPlace(lambda: connect({"url": url}), namespace, url)
+    store = JoinedStore(DiskStore(Path(folder)), place, SystemClock())
+    store.refresh()
+    _kept.extend([store, *(store.in_flight.begin("a") for _ in range(2))])
+    time.sleep(60.0)
+
+
+def test_what_a_host_that_died_had_in_flight_counts_for_some_seconds_and_no_longer(hosts: Hosts) -> None:
+    """A count that nobody takes back, as with `INCR` and `DECR`, keeps an account busy for ever."""
+    one = hosts.new("one")
+    process = started(work, hosts.server.url, hosts.folder.name, str(hosts.folder / "two"))
+    try:
+        until(sees(one, 2))
+    finally:
+        process.kill()
+    until(sees(one, 0), SHARE_SECONDS + 5.0)
+    client, key = hosts.server.client(), f"{{{hosts.folder.name}}}:flights"
+    until(lambda: not client.exists(key))
+
+
+def test_when_the_process_that_carries_dies_another_one_tells_the_same_share(hosts: Hosts) -> None:
+    """A share that belonged to the process would count twice until it expired."""
+    one = hosts.new("one")
+    process = started(work, hosts.server.url, hosts.folder.name, str(hosts.folder / "two"))
+    try:
+        until(sees(one, 2))
+        other = hosts.new("two")
+        flight = other.in_flight.begin("a")
+        until(sees(one, 3))
+        most = 0
+        process.kill()
+        ends = time.monotonic() + SHARE_SECONDS + 5.0
+        while (now := seen(one)) != 1:
+            most = max(most, now)
+            assert time.monotonic() < ends
+        assert most == 3
+        assert flight is not None
+    finally:
+        process.kill()
+
+
+POISON = [
+    b"\x80\x04cos\nsystem\n",
+    b"1:99999999",
+    b"-1:5",
+    b"x:y:z",
+    b"1:1," * 50_000,
+    b"1:-5",
+    b"1:1_0",
+    b"9" * 20 + b":1",
+    b"0:7",
+]
+
+
+def test_what_somebody_else_writes_there_is_counted_for_nothing(hosts: Hosts) -> None:
+    one, two = hosts.new("one"), hosts.new("two")
+    flight = one.in_flight.begin("a")
+    until(sees(two, 1))
+    client, key = hosts.server.client(), f"{{{hosts.folder.name}}}"
+    for number, poison in enumerate(POISON):
+        client.hset(f"{key}:flights", f"stranger-{number}", poison)
+        client.zadd(f"{key}:flight-ends", {f"stranger-{number}": (time.time() + 2.0) * 1000})
+    more = one.in_flight.begin("a")
+    until(sees(two, 2))  # heard after the strangers
+    assert two.in_flight.counts() == {"a": 2}
+    assert Pages(hosts.folder / "two", lambda: None).others() == {key_of("a"): 2}
+    assert flight is not None
+    assert more is not None
+
+
+def test_a_host_that_is_cut_off_counts_its_own_requests_and_learns_the_others_when_it_is_back(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        hosts = Hosts(server, tmp_path)
+        one, two = hosts.new("one"), hosts.new("two")
+        flights = [one.in_flight.begin("a"), two.in_flight.begin("a")]
+        until(lambda: seen(one) == seen(two) == 2)
+        server.kill()
+        until(lambda: seen(one) == seen(two) == 1)
+        server.start()
+        until(lambda: seen(one) == seen(two) == 2)
+        assert all(flights)
+        hosts.close()
