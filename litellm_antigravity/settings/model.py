@@ -182,7 +182,7 @@ class Settings(BaseModel):
         default=3600.0, description="consecutive failures older than this are forgotten"
     )
     max_in_flight_per_account: OptionalCount = Field(
-        default=None, description="requests that an account may have at once on this host; beyond, the next account"
+        default=None, description="requests that an account may have at once; beyond, the next account"
     )
     ramp_seconds: NonNegative = Field(
         default=30.0,
