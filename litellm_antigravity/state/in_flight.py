@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.forking import ForkAware
-from litellm_antigravity.state.pages import key_of
+from litellm_antigravity.state.pages import HOSTS, HOSTS_BEFORE, key_of
 
 _LOOK_SECONDS: Final = 1.0  # between two looks whether the place on the board is there still
 _AGAIN_SECONDS: Final = 5.0  # until a board that could not be used is tried again
@@ -209,6 +209,11 @@ class InFlight(ForkAware):
         """Return what this host has in flight, for whoever has told nobody yet which accounts it asks about."""
         self.know(account_ids)
         return self.counts(of_host=True)
+
+    def hosts(self) -> tuple[int, int]:
+        """Return how many hosts have had requests of late, this one included, and how many come before it."""
+        others = {} if self._board is None else self._board.others()
+        return 1 + others.get(HOSTS, 0), others.get(HOSTS_BEFORE, 0)
 
     def seconds_to_an_end(self, account_ids: Iterable[str]) -> float:
         """Return when one of these accounts has likely one request less (Little's law); a second without experience."""

@@ -20,7 +20,7 @@ from typing import Final
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state.backend import Backend
 from litellm_antigravity.state.database import DatabaseBackend
-from litellm_antigravity.state.pages import Pages
+from litellm_antigravity.state.pages import HOSTS, HOSTS_BEFORE, Pages
 from litellm_antigravity.state.redis_link import RedisLink
 from litellm_antigravity.state.redis_scripts import FLIGHTS
 
@@ -55,7 +55,7 @@ class JoinedFlights:
         self._host = ""
         self._told: Mapping[int, int] = {}
         self._theirs: Mapping[int, int] = {}
-        self._not_before = self._due_at = 0.0
+        self._busy_until = self._not_before = self._due_at = 0.0
 
     @classmethod
     def of(cls, backend: Backend, link: RedisLink) -> JoinedFlights:
@@ -73,7 +73,9 @@ class JoinedFlights:
             ours = page.others(of_host=True)
             if began < self._due_at and ours == self._told:
                 return
-            self._show(page, self._swapped(ours))
+            if ours:
+                self._busy_until = began + SHARE_SECONDS
+            self._show(page, self._swapped(ours, SHARE_SECONDS if began < self._busy_until else 0.0))
         except StateUnavailableError as error:  # the rows have the same server, and warn of it
             logger.debug("What is in flight on other hosts is not known: %s.", error)
             self.forget()
@@ -82,17 +84,18 @@ class JoinedFlights:
         self._told = ours
         ended = time.monotonic()
         self._not_before = ended + max(BUSY_SECONDS, _MOST_OF_THE_TIME * (ended - began))
-        self._due_at = self._not_before if ours or self._theirs else ended + _IDLE_SECONDS
+        self._due_at = self._not_before if ours or self._theirs.get(HOSTS) else ended + _IDLE_SECONDS
 
-    def _swapped(self, ours: Mapping[int, int]) -> dict[int, int]:
-        """Put this host's counts into Redis; return those of the others, added up."""
+    def _swapped(self, ours: Mapping[int, int], seconds: float) -> dict[int, int]:
+        """Put this host's counts into Redis for so long; return those of the others, added up, and who is before us."""
         busiest = sorted(ours.items(), key=lambda one: -one[1])[:_MOST_ACCOUNTS]
         text = ",".join(f"{key:x}:{count}" for key, count in busiest)
+        told = self._link.run(FLIGHTS, self._keys, self._host, text, int(seconds * 1000))
         found: dict[int, int] = {}
-        for told in self._link.run(FLIGHTS, self._keys, self._host, text, int(SHARE_SECONDS * 1000)):
-            for key, count in _counts_in(told).items():
+        for other in told[1::2]:
+            for key, count in _counts_in(other).items():
                 found[key] = found.get(key, 0) + count
-        return found
+        return {**found, HOSTS: len(told) // 2, HOSTS_BEFORE: sum(name < self._host.encode() for name in told[::2])}
 
     def _show(self, page: Pages, theirs: Mapping[int, int]) -> None:
         for key in self._theirs.keys() - theirs.keys():
@@ -111,7 +114,7 @@ class JoinedFlights:
         """Take back what was told, and give the page back."""
         if self._told:
             with contextlib.suppress(StateUnavailableError):  # it expires
-                self._swapped({})
+                self._swapped({}, 0.0)
         self.forget()
         if self._page is not None:
             self._page.close()

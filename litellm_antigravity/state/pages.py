@@ -48,6 +48,13 @@ def key_of(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=6).digest(), "big") or 1
 
 
+HOSTS: Final = key_of("\0hosts")
+"""How many other hosts have had requests of late, in a page of what other hosts have told."""
+
+HOSTS_BEFORE: Final = key_of("\0hosts before this one")
+"""How many of them come before this one, in an order that all of them know."""
+
+
 class Pages:
     """The pages of a folder, and this process's own one. One thread at a time but for `others`.
 
@@ -230,4 +237,4 @@ class Pages:
         return lives
 
 
-__all__ = ["FOLDER", "LIVENESS_SECONDS", "Pages", "key_of"]
+__all__ = ["FOLDER", "HOSTS", "HOSTS_BEFORE", "LIVENESS_SECONDS", "Pages", "key_of"]

@@ -178,8 +178,8 @@ return 0
 FLIGHTS: Final = Script(
     """
 -- KEYS: what each host has in flight (a hash), and until when that counts (a sorted set, in milliseconds).
--- ARGV: a host, what it has in flight ('' for nothing), for how many milliseconds that counts.
--- Returns what the other hosts have; a text is up to 8 KB, and hosts are up to 500.
+-- ARGV: a host, what it has in flight, for how many milliseconds that counts (0 to take it back).
+-- Returns of each other host: name, what it has; a text is up to 8 KB, and hosts are up to 500.
 local flights, ends, host = KEYS[1], KEYS[2], ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -187,7 +187,7 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0,
   redis.call('HDEL', flights, gone)
   redis.call('ZREM', ends, gone)
 end
-if ARGV[2] == '' then
+if ARGV[3] == '0' then
   redis.call('HDEL', flights, host)
   redis.call('ZREM', ends, host)
 else
@@ -197,8 +197,9 @@ else
   redis.call('PEXPIRE', ends, ARGV[3])
 end
 local reply = {}
-for _, other in ipairs(redis.call('ZRANGEBYSCORE', ends, now, now + ARGV[3], 'LIMIT', 0, 500)) do
-  if other ~= host and redis.call('HSTRLEN', flights, other) <= 8192 then
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', ends, now, '+inf', 'LIMIT', 0, 500)) do
+  if other ~= host and #other <= 64 and redis.call('HSTRLEN', flights, other) <= 8192 then
+    reply[#reply + 1] = other
     reply[#reply + 1] = redis.call('HGET', flights, other) or ''
   end
 end

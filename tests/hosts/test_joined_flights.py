@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,11 +17,12 @@ from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.lease import Lease, LeaseRequest
 from litellm_antigravity.pool import AccountPool
+from litellm_antigravity.selection.ramp import turn_of_host
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.joined_flights import SHARE_SECONDS
 from litellm_antigravity.state.layers import JoinedStore
-from litellm_antigravity.state.pages import Pages, key_of
+from litellm_antigravity.state.pages import HOSTS, HOSTS_BEFORE, Pages, key_of
 from litellm_antigravity.state.redis_connect import connect
 from litellm_antigravity.state.redis_link import RedisPlace
 
@@ -86,6 +88,21 @@ def test_what_one_host_has_in_flight_counts_on_the_others_until_it_ends(hosts: H
     until(sees(three, 1))
     other.end()
     until(lambda: {seen(store) for store in (one, two, three)} == {0})
+
+
+def test_hosts_take_turns_with_newcomers_after_an_account_fell_out(hosts: Hosts) -> None:
+    """The code before had a ramp on each host: three hosts sent three newcomers where one host sends one."""
+    stores = [hosts.new(name) for name in ("one", "two", "three")]
+    flights = [store.in_flight.begin("a") for store in stores]
+    until(lambda: sorted(store.in_flight.hosts() for store in stores) == [(3, 0), (3, 1), (3, 2)])
+    starts = sorted(
+        turn_of_host(now, 0.25, *store.in_flight.hosts()) for store in stores for now in (1e9, 1e9 + 0.75, 1e9 + 1.5)
+    )
+    assert {round(after - before, 3) for before, after in itertools.pairwise(starts)} <= {0.25, *()}
+    for flight in flights:
+        assert flight is not None
+        flight.end()
+    until(lambda: {store.in_flight.hosts()[0] for store in stores} == {1}, SHARE_SECONDS + 5.0)
 
 
 def test_a_new_conversation_goes_where_all_hosts_have_least_to_do(hosts: Hosts) -> None:
@@ -171,7 +188,10 @@ def test_what_somebody_else_writes_there_is_counted_for_nothing(hosts: Hosts) ->
     more = one.in_flight.begin("a")
     until(sees(two, 2))  # heard after the strangers
     assert two.in_flight.counts() == {"a": 2}
-    assert Pages(hosts.folder / "two", lambda: None).others() == {key_of("a"): 2}
+    said = dict(Pages(hosts.folder / "two", lambda: None).others())
+    assert said.pop(HOSTS) <= len(POISON)
+    said.pop(HOSTS_BEFORE, None)
+    assert said == {key_of("a"): 2}
     assert flight is not None
     assert more is not None
 
