@@ -248,7 +248,7 @@ class _Ramps:
         if first < back:
             self._turns.pop(key, None)
             had = 0
-        return "newcomer" if self._store.in_flight.own().get(key[0], 0) >= had else "at home"
+        return "newcomer" if self._store.in_flight.own(key[0]) >= had else "at home"
 
     def take_turn(self, asked: LeaseRequest, account_id: str, view: StateView, now: float) -> None:
         """Note that a request which has waited for its turn at an account has it."""

@@ -19,9 +19,8 @@ class DecisionLog:
 
     always = False
 
-    def wants(self) -> bool:
-        """Return whether anybody would see a line."""
-        return decisions_are_visible()
+    wants = staticmethod(decisions_are_visible)
+    """Whether anybody would see a line."""
 
     def hear(self, event: events.Event) -> None:
         """Write an event down, if there are words for it."""
@@ -56,6 +55,8 @@ def _waited(event: events.Waited) -> None:
         decision("[accounts] every account is limited for %s; waiting %.1f s", event.model, event.earliest)
     elif event.why == "turn":
         decision("[accounts] newcomers come one by one; waiting %.2f s for a turn", event.seconds)
+    elif event.why == "share":
+        decision("[accounts] others first: the caller has more than its share in flight; waiting %.2f s", event.seconds)
 
 
 def _refreshed(event: events.Refreshed) -> None:

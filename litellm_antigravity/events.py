@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from litellm_antigravity.selection.availability import Availability
     from litellm_antigravity.state.view import StateView
 
-WaitsFor: TypeAlias = Literal["nobody", "named", "held", "turn", "busy"]
+WaitsFor: TypeAlias = Literal["nobody", "named", "held", "turn", "busy", "share"]
 """Why a request waits: nobody is free, its one account is not, its strategy holds it for the current one, newcomers
-come one by one, or all have enough in flight."""
+come one by one, all have enough in flight, or its caller has more than its share."""
 
 _LOGGER = logging.getLogger("litellm_antigravity")
 

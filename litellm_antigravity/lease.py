@@ -12,6 +12,7 @@ from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.events import About
 from litellm_antigravity.models import ModelFamily, canonical_model, family_of
 from litellm_antigravity.refusals import Refusal
+from litellm_antigravity.selection.fairness import Caller
 from litellm_antigravity.state.in_flight import Flight
 
 
@@ -57,6 +58,7 @@ class LeaseRequest:
             nothing says which.
         turn: the id of the account at which it has its turn now, as a `Wait` said.
         request_id: what the request is called by those who sent it, for whoever asks what became of it.
+        caller: who sent it, where accounts are shared fairly; this process when absent.
         family: the quota family of the model.
     """
 
@@ -70,6 +72,7 @@ class LeaseRequest:
     conversation: str | None = None
     turn: str | None = None
     request_id: str | None = None
+    caller: Caller | None = None
     family: ModelFamily = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +80,7 @@ class LeaseRequest:
         self.family = family_of(self.model)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # not frozen, as above; a value all the same
 class Lease:
     """One request's hold on an account.
 
@@ -92,6 +95,7 @@ class Lease:
         conversation: the key of its conversation, if the account was chosen by that.
         why: why this account: `BOUND`, `NEW`, `DETOUR`, `REBOUND`, or the strategy's own word.
         flight: counts it among the requests in flight of its account; `AccountPool.report` ends that.
+        share: counts it among its caller's, where accounts are shared fairly.
     """
 
     account: Account
@@ -104,6 +108,7 @@ class Lease:
     conversation: str | None = None
     why: str = ""
     flight: Flight | None = field(default=None, repr=False, compare=False)
+    share: Flight | None = field(default=None, repr=False, compare=False)
 
     @property
     def about(self) -> About:
@@ -112,12 +117,14 @@ class Lease:
 
     def still_in_flight(self) -> Lease:
         """Return it so that its report does not end the request."""
-        return replace(self, flight=None)
+        return replace(self, flight=None, share=None)
 
     def end(self) -> None:
         """Count the request no longer as in flight; again does nothing, and neither blocks."""
         if self.flight is not None:
             self.flight.end()
+        if self.share is not None:
+            self.share.end()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.decision_log import DECISION_LOG
 from litellm_antigravity.errors import AccountsFileError, RequestRefusedError
+from litellm_antigravity.fair_share import FairShare
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
@@ -104,6 +105,7 @@ class AccountPool(ForkAware):
         self._availabilities = Availabilities()
         self._admission = Admission(self.settings, self.store)
         self._waiting = Waiting(self.settings, self.store, self.rules)
+        self._fair_share = FairShare.of(self.settings, self.store, lambda: self.identity)
 
     def _before_fork(self) -> None:
         self._lock.acquire()
@@ -157,6 +159,9 @@ class AccountPool(ForkAware):
     def try_acquire(self, asked: LeaseRequest) -> Lease | Wait:
         """Choose an account now, or say how long to wait for one; raises what `acquire` does."""
         asked = self._known(asked)
+        fair_share = self._fair_share
+        if fair_share and (wait := fair_share.hold(asked, self._snapshot(), self.availability)):
+            return wait
         if (lease := self._take_by_what_is_known(asked)) is not None:
             return lease
         tries = itertools.count()
@@ -232,8 +237,9 @@ class AccountPool(ForkAware):
         self._taken(account.id, asked, counted=self.strategy.takes_turns)
         others = 0 if asked.account_id is not None else len(availability.candidates(asked.tried)) - 1
         why = ("" if asked.account_id is None else self.binder.why(asked.conversation, account.id)) or choice.why
-        called = asked.request_id
-        lease = Lease(account, asked.model, asked.family, now, (), others, called, asked.conversation, why, flight)
+        called, belongs = asked.request_id, asked.conversation
+        share = None if self._fair_share is None else self._fair_share.begin(asked, availability.snapshot)
+        lease = Lease(account, asked.model, asked.family, now, (), others, called, belongs, why, flight, share)
         if events.wanted():
             tell_choice(lease, asked, self.strategy.name, events.Inputs(availability, self.store.known(), now))
         return lease
@@ -351,7 +357,7 @@ class AccountPool(ForkAware):
     def record(self, lease: Lease, outcome: Outcome) -> None:
         """Do what `report` does for an outcome that whoever listens has been told of already."""
         lease.end()
-        if outcome is SERVED:
+        if outcome is SERVED and lease.conversation is not None:
             self.binder.answered(lease)
         self.recorder.record(lease, outcome)
 

@@ -15,6 +15,7 @@ from litellm_antigravity.models import canonical_model
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.refusals import Refusal
 from litellm_antigravity.reports import Reports
+from litellm_antigravity.selection.fairness import Caller
 from litellm_antigravity.selection.patience import RequestKind
 from litellm_antigravity.telling import tell_usage
 from litellm_antigravity.wire.streams import AsyncReplyStream, Json, ReplyStream
@@ -37,6 +38,7 @@ class GeminiRequest:
         reply_failed: whether a reply to it has failed already, so that there is no further try.
         conversation: the key of the conversation that it belongs to; see `LeaseRequest`.
         request_id: LiteLLM's id of the call, for whoever asks what became of it.
+        caller: who sent it; see `LeaseRequest`.
         mended: returns another body when upstream refuses this one, or ``None``; asked once for each account.
     """
 
@@ -50,6 +52,7 @@ class GeminiRequest:
     reply_failed: bool = False
     conversation: str | None = None
     request_id: str | None = None
+    caller: Caller | None = None
     mended: Callable[[Refusal], Json | None] | None = None
 
     @property

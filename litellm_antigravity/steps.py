@@ -55,6 +55,7 @@ class Flow:
             turn=self.turn,
             conversation=request.conversation,
             request_id=request.request_id,
+            caller=request.caller,
         )
 
     def after(self, refusal: Refusal, lease: Lease) -> tuple[NextStep, bool]:

@@ -12,6 +12,7 @@ from litellm.types.utils import ModelResponse, ModelResponseStream
 from litellm_antigravity.accounts import RefreshToken
 from litellm_antigravity.dispatch import Answer, AsyncStreamedAnswer, Dispatcher, GeminiRequest, StreamedAnswer
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
+from litellm_antigravity.litellm.callers import caller_in
 from litellm_antigravity.litellm.conversations import conversation_key
 from litellm_antigravity.litellm.errors import as_litellm, check_choice, check_name, not_offered
 from litellm_antigravity.litellm.model_info import costs_nothing, learn
@@ -164,6 +165,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             headers,
             conversation=key,
             request_id=request_id,
+            caller=caller_in(call) if dispatcher.settings.fair_share else None,
             mended=mended,
         )
 

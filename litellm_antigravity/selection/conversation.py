@@ -21,7 +21,8 @@ Subagents: TypeAlias = Literal["apart", "with-parent"]
 _CALLER_BYTES: Final = 5
 _NAME_BYTES: Final = 14
 _TEXT_CHARACTERS: Final = 8_000  # of a text that are looked at, at its beginning and at its end
-_MOST_CHARACTERS: Final = 1_000_000  # of a text that are searched for what a client has put into it
+_MOST_CHARACTERS: Final = 200_000  # of the system prompt, and of what users say, that are looked at
+_MOST_MESSAGES: Final = 1000  # that are looked at for what the user said first
 _MOST_PARTS: Final = 1000  # of a content that are looked at
 _OTHER_CHARACTERS: Final = 200  # of what is no text
 _NUMBER_BITS: Final = 128  # of a number that is a name
@@ -249,8 +250,7 @@ _WITHOUT_DIGITS: Final = dict.fromkeys(map(ord, "0123456789"))
 
 def _instructions(said: Said) -> str:
     """Return the system prompt without what changes in it from request to request: dates, times, counts, bills."""
-    contents = [said.system, *islice(_system_messages(said.messages), _MOST_PARTS)]
-    texts = islice(chain.from_iterable(map(_texts, contents)), _MOST_PARTS)
+    texts = _texts([said.system, *islice(_system_messages(said.messages), _MOST_PARTS)])
     kept = [text.partition("\n")[2] if text.startswith(_BILLING) else text for text in texts]
     return _ends("\n".join(kept)).translate(_WITHOUT_DIGITS)
 
@@ -267,19 +267,21 @@ def _first_words(messages: object) -> str | None:
     if isinstance(messages, str):
         return _ends(messages) or None
     with_context: str | None = None
-    for message in messages if isinstance(messages, (list, tuple)) else ():
+    left = _MOST_CHARACTERS
+    for message in islice(messages, _MOST_MESSAGES) if isinstance(messages, (list, tuple)) else ():
         if not isinstance(message, Mapping) or message.get("role") != "user":
             continue
-        texts = list(islice(_texts(message.get("content")), _MOST_PARTS))
+        texts = list(_texts(message.get("content")))
         said = "\n".join(words for text in texts if (words := _without_context(text)))
         if said:
             return _ends(said)
         with_context = with_context or _ends("\n".join(texts)) or None
+        if (left := left - sum(map(len, texts))) <= 0:
+            break
     return with_context
 
 
 def _without_context(text: str) -> str:
-    text = text[:_MOST_CHARACTERS]
     for name in _CONTEXT:
         opening, closing, kept, at = f"<{name}>", f"</{name}>", list[str](), 0
         while (opened := text.find(opening, at)) != -1 and (closed := text.find(closing, opened)) != -1:
@@ -293,28 +295,35 @@ def _ends(text: str) -> str:
     return text if len(text) <= 2 * _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS] + text[-_TEXT_CHARACTERS:]
 
 
-def _texts(content: object, depth: int = _DEPTH) -> Iterator[str]:
+def _texts(content: object) -> Iterator[str]:
     """Yield the texts of a content, and of what else is in it the end: each API wraps a picture in other words."""
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, Mapping):
-        text = content.get("text")
-        other = "" if isinstance(text, str) else max(islice(_words(content, depth), _MOST_PARTS), key=len, default="")
-        yield text if isinstance(text, str) else other[-_OTHER_CHARACTERS:]
-    elif isinstance(content, (list, tuple)) and depth:
-        for one in content:
-            yield from _texts(one, depth - 1)
+    left = _MOST_CHARACTERS
+    for one in _leaves(content, Mapping):
+        text = one.get("text") if isinstance(one, Mapping) else one
+        if not isinstance(text, str):
+            text = max(_leaves(one, ()), key=len, default="")[-_OTHER_CHARACTERS:]
+        yield text[:left]
+        if (left := left - len(text)) <= 0:
+            return
 
 
-def _words(content: object, depth: int) -> Iterator[str]:
-    """Yield every text in a content, but not how it is to be cached, which changes from turn to turn."""
-    if isinstance(content, str):
-        yield content
-    elif depth:
-        named = content.items() if isinstance(content, Mapping) else ()
-        listed = content if isinstance(content, (list, tuple)) else ()
-        for one in (*(value for name, value in named if name != "cache_control"), *listed):
-            yield from _words(one, depth - 1)
+def _leaves(content: object, other: type | tuple[()]) -> Iterator[Any]:
+    """Yield every text in a content in order, and what is of another type, whole; only so many parts are looked at.
+
+    How it is to be cached is left out: that changes from turn to turn.
+    """
+    within = [(content, _DEPTH)]
+    for _ in range(_MOST_PARTS):
+        if not within:
+            return
+        one, depth = within.pop()
+        if isinstance(one, (str, other)):
+            yield one
+        elif depth:
+            named = islice(one.items() if isinstance(one, Mapping) else (), _MOST_PARTS)
+            values = [value for name, value in named if name != "cache_control"]
+            parts = one[:_MOST_PARTS] if isinstance(one, (list, tuple)) else values
+            within.extend((part, depth - 1) for part in reversed(parts))
 
 
 __all__ = ["Conversation", "Said", "Subagents", "caller_in", "claudes_session", "find_conversation"]

@@ -43,7 +43,7 @@ class RoundRobin(Strategy):
         if not candidates:
             return None
         steps = self._steps.get((self._starts.version, asked.family), 0)
-        return Chosen(pick(candidates, self._starts.number + steps), why="turn")
+        return Chosen(pick(candidates, self._starts.number + steps), False, "turn")
 
     def taken(self, account_id: str, family: ModelFamily) -> None:  # noqa: ARG002 - the protocol's signature
         """Move the cursor on."""

@@ -68,10 +68,10 @@ class Sticky(OnCurrent):
 
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:  # noqa: ARG002 - the protocol's signature
         """Return the current account, or the next one in the file; see `Strategy.choose`."""
-        current = self.current(asked.family)
+        current = self._current.get(asked.family)
         if current is not None and current not in asked.tried:
             if availability.is_free(current):
-                return Chosen(current, why="current")
+                return Chosen(current, False, "current")
             at_most = self.patience - asked.waited
             if current in availability.benched and at_most > 0:
                 wait = availability.remaining(current, now) + WAKE_MARGIN_SECONDS

@@ -184,6 +184,10 @@ class Settings(BaseModel):
     max_in_flight_per_account: OptionalCount = Field(
         default=None, description="requests that an account may have at once; beyond, the next account"
     )
+    fair_share: Boolean = Field(
+        default=False,
+        description="when accounts are short, callers with more requests in flight than their share wait first",
+    )
     ramp_seconds: NonNegative = Field(
         default=30.0,
         description="how long newcomers come one by one after an account fell out or came back; 0: never",

@@ -18,6 +18,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state.backend import Change, Position, Row, StoreStatus, is_watched
+from litellm_antigravity.state.callers import FOLDER as CALLERS
 from litellm_antigravity.state.connection import Connection
 from litellm_antigravity.state.file_systems import refuse_network
 from litellm_antigravity.state.host_locks import HostLocks
@@ -93,6 +94,7 @@ class DatabaseBackend:
 
     Attributes:
         pages: where the processes that use the folder tell each other what is in flight.
+        callers_pages: where they tell each other whose that is.
     """
 
     def __init__(self, directory: Path, layout: Layout, table: Table, *, busy_timeout: float, on_network: bool) -> None:
@@ -103,6 +105,7 @@ class DatabaseBackend:
         self._may_be_used = on_network
         self._locks = HostLocks(directory, self._prepare)
         self.pages = Pages(directory, self._prepare)
+        self.callers_pages = Pages(directory, self._prepare, CALLERS)
         self._connection: Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._checked_at = 0.0

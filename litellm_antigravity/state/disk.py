@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import diskcache
 
+from litellm_antigravity.state.callers import Callers
 from litellm_antigravity.state.connection import Connection
 from litellm_antigravity.state.database import BUSY_TIMEOUT_SECONDS, DatabaseBackend, Table
 from litellm_antigravity.state.in_flight import InFlight
@@ -137,7 +138,7 @@ class DiskStore(Ledger):
     ) -> None:
         layout = CacheLayout(_SETTINGS)
         backend = DatabaseBackend(directory, layout, _TABLE, busy_timeout=busy_timeout, on_network=on_network)
-        super().__init__(Replica(backend), InFlight(backend.pages))
+        super().__init__(Replica(backend), InFlight(backend.pages), Callers(backend.callers_pages))
 
 
 __all__ = ["DATABASE", "OURS", "CacheLayout", "DiskStore"]

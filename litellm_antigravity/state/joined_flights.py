@@ -15,7 +15,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state.backend import Backend
@@ -44,28 +44,32 @@ class JoinedFlights:
     """Exchanges counts of requests in flight with other hosts; in the process that carries. Not thread-safe.
 
     Args:
-        page: a relay: another page than that in which the process has its own counts; ``None`` where there are none.
+        page: a relay: another page than that in which the process has its own counts.
         link: to Redis.
+        what: is in flight there: requests to accounts, or of callers; those are told once anybody of the host has any.
     """
 
-    def __init__(self, page: Pages | None, link: RedisLink) -> None:
+    def __init__(self, page: Pages, link: RedisLink, what: Literal["flight", "caller"] = "flight") -> None:
         self._page = page
         self._link = link
-        self._keys = [link.place.key(name) for name in ("flights", "flight-ends")]
+        self._is_of_accounts = what == "flight"
+        self._keys = [link.place.key(name) for name in (f"{what}s", f"{what}-ends")]
         self._host = ""
         self._told: Mapping[int, int] = {}
         self._theirs: Mapping[int, int] = {}
         self._busy_until = self._not_before = self._due_at = 0.0
 
     @classmethod
-    def of(cls, backend: Backend, link: RedisLink) -> JoinedFlights:
-        """Return what exchanges those of the processes that share a backend."""
-        return cls(backend.pages.relay() if isinstance(backend, DatabaseBackend) else None, link)
+    def of(cls, backend: Backend, link: RedisLink) -> list[JoinedFlights]:
+        """Return what exchanges those of the processes that share a backend, and whose they are."""
+        if not isinstance(backend, DatabaseBackend):
+            return []
+        return [cls(backend.pages.relay(), link), cls(backend.callers_pages.relay(), link, "caller")]
 
     def exchange(self) -> None:
         """Tell what this host has in flight, and learn what the others have, if it is time to. Never fails."""
         began, page = time.monotonic(), self._page
-        if page is None or began < self._not_before:
+        if began < self._not_before or not (self._is_of_accounts or page.is_used):
             return
         try:
             if page.claim():
@@ -84,7 +88,7 @@ class JoinedFlights:
         self._told = ours
         ended = time.monotonic()
         self._not_before = ended + max(BUSY_SECONDS, _MOST_OF_THE_TIME * (ended - began))
-        self._due_at = self._not_before if ours or self._theirs.get(HOSTS) else ended + _IDLE_SECONDS
+        self._due_at = self._not_before if ours or any(self._theirs.values()) else ended + _IDLE_SECONDS
 
     def _swapped(self, ours: Mapping[int, int], seconds: float) -> dict[int, int]:
         """Put this host's counts into Redis for so long; return those of the others, added up, and who is before us."""
@@ -95,19 +99,22 @@ class JoinedFlights:
         for other in told[1::2]:
             for key, count in _counts_in(other).items():
                 found[key] = found.get(key, 0) + count
-        return {**found, HOSTS: len(told) // 2, HOSTS_BEFORE: sum(name < self._host.encode() for name in told[::2])}
+        if self._is_of_accounts:
+            found |= {HOSTS: len(told) // 2, HOSTS_BEFORE: sum(name < self._host.encode() for name in told[::2])}
+        return found
 
     def _show(self, page: Pages, theirs: Mapping[int, int]) -> None:
         for key in self._theirs.keys() - theirs.keys():
             page.write(key, 0)
         for key, count in theirs.items():
-            page.write(key, count)
+            if not page.write(key, count):
+                page.place(key)
+                page.write(key, count)
         self._theirs = theirs
 
     def forget(self) -> None:
         """Go on with this host's counts alone."""
-        if self._page is not None:
-            self._show(self._page, {})
+        self._show(self._page, {})
         self._told, self._due_at = {}, 0.0
 
     def close(self) -> None:
@@ -116,8 +123,7 @@ class JoinedFlights:
             with contextlib.suppress(StateUnavailableError):  # it expires
                 self._swapped({}, 0.0)
         self.forget()
-        if self._page is not None:
-            self._page.close()
+        self._page.close()
 
 
 def _counts_in(text: bytes) -> dict[int, int]:

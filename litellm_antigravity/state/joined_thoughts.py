@@ -68,15 +68,14 @@ class JoinedThoughts(ForkAware):
             except StateUnavailableError as error:
                 self._breaker.failed(str(error))
 
-    def get(self, rows: Sequence[str]) -> Mapping[str, str]:
-        """Return the texts that other hosts have told, in one round trip and within the time that there is."""
+    def get(self, rows: Sequence[str]) -> Mapping[str, str] | None:
+        """Return the texts that other hosts have told, in one round trip; ``None`` without an answer in time."""
         if self._breaker.is_open:
-            return {}
+            return None
         self._seal.prepare()
         found = answer_of(lambda: self._get(rows), self._breaker, self._patience, self._link.place.description)
-        if found is None:
-            return {}
-        self._breaker.worked()
+        if found is not None:
+            self._breaker.worked()
         return found
 
     def _get(self, rows: Sequence[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from litellm_antigravity.selection.turns import next_turn
 from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
 from litellm_antigravity.state import kinds
 from litellm_antigravity.state.backend import Row, StoreStatus
+from litellm_antigravity.state.callers import Callers
 from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.in_flight import InFlight
 from litellm_antigravity.state.replica import Changed, Replica
@@ -42,11 +43,13 @@ class Ledger:
     Args:
         replica: the rows, and the view of them.
         in_flight: the requests in flight of all who share the rows; only this process's own when absent.
+        callers: whose they are; likewise.
     """
 
-    def __init__(self, replica: Replica, in_flight: InFlight | None = None) -> None:
+    def __init__(self, replica: Replica, in_flight: InFlight | None = None, callers: Callers | None = None) -> None:
         self.replica = replica
         self.in_flight = in_flight or InFlight()
+        self.callers = callers or Callers()
 
     def _do(self, operation: Callable[[Replica], _T]) -> _T:
         """Run an operation on the rows that are to be used now."""
@@ -353,6 +356,7 @@ class Ledger:
     def close(self) -> None:
         """Let go of every handle; the next call opens them again."""
         self.in_flight.close()
+        self.callers.close()
         self.replica.close()
 
 

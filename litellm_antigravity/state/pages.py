@@ -18,6 +18,7 @@ import hashlib
 import mmap
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ LIVENESS_SECONDS: Final = 0.1
 """How long a process counts as alive after it was seen to be."""
 
 _CLAIM_SECONDS: Final = 2.0
+_NO_WORDS: Final = memoryview(b"").cast("Q")
 
 
 def key_of(name: str) -> int:
@@ -56,47 +58,59 @@ HOSTS_BEFORE: Final = key_of("\0hosts before this one")
 
 
 class Pages:
-    """The pages of a folder, and this process's own one. One thread at a time but for `others`.
+    """The pages of a folder, and this process's own one.
 
     Args:
         state_dir: the folder of the shared state.
         prepare: makes sure that it is there, private, and on a disk of this host.
+        folder: where in it.
         relays: whether the own page holds what other hosts have told, and not what a process has.
     """
 
-    def __init__(self, state_dir: Path, prepare: Callable[[], None], *, relays: bool = False) -> None:
+    def __init__(
+        self, state_dir: Path, prepare: Callable[[], None], folder: str = FOLDER, *, relays: bool = False
+    ) -> None:
         self._relays = relays
-        self._directory = state_dir / FOLDER
+        self._directory = state_dir / folder
         self._file = self._directory / _FILE
         self._prepare = prepare
         self.forked()
 
     def forked(self) -> None:
         """Start afresh in a forked child, without a page; filelock lets its copies of locks go."""
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
         self._words: memoryview | None = None
+        self._own: tuple[memoryview, dict[int, int]] = (_NO_WORDS, {})  # where each key is; replaced as a whole
         self._identity: tuple[int, int] | None = None
         self._looked_at = 0.0
         self._life: filelock.BaseFileLock | None = None
         self._number = 0
-        self._places: dict[int, int] = {}
         self._alive: dict[int, tuple[int, bool, float]] = {}
 
     def close(self) -> None:
         """Give the page back."""
         life = self._life
-        self.forked()
+        self._forget()
         if life is not None:
             with contextlib.suppress(OSError):
                 life.release()
 
     def relay(self) -> Pages:
         """Return a second page for this process, in the same file, for what other hosts have told."""
-        return Pages(self._directory.parent, self._prepare, relays=True)
+        return Pages(self._directory.parent, self._prepare, self._directory.name, relays=True)
 
     @property
     def identity(self) -> tuple[int, int] | None:
         """The device and number of the file in which this process has its page."""
         return self._identity
+
+    @property
+    def is_used(self) -> bool:
+        """Whether any process has had a page."""
+        return self._file.exists()
 
     # One's own page
 
@@ -109,17 +123,18 @@ class Pages:
         if self._number and not self._is_gone():
             return False
         self.close()
-        try:
-            self._prepare()
-            prepare_directory(self._directory)
-            create_private(self._file)
-            keep_private(self._file)
-            with exclusively(self._directory / "claim.lock", _CLAIM_SECONDS):
-                self._take()
-        except (OSError, ValueError) as error:
-            self.close()
-            msg = f"{self._file} cannot be used: {error}"
-            raise StateUnavailableError(msg) from error
+        with self._lock:
+            try:
+                self._prepare()
+                prepare_directory(self._directory)
+                create_private(self._file)
+                keep_private(self._file)
+                with exclusively(self._directory / "claim.lock", _CLAIM_SECONDS):
+                    self._take()
+            except (OSError, ValueError) as error:
+                self.close()
+                msg = f"{self._file} cannot be used: {error}"
+                raise StateUnavailableError(msg) from error
         return True
 
     def _take(self) -> None:
@@ -148,7 +163,7 @@ class Pages:
         words[start + _LIFE] = (secrets.randbits(62) << 1 or 2) | (not self._relays)
         words[0] = max(words[0] if words[0] < _MOST_PAGES else 0, number)
         self._identity = (found.st_dev, found.st_ino)
-        self._number, self._places = number, {}
+        self._number, self._own = number, (words, {})
 
     def _lock_of(self, number: int) -> Path:
         return self._directory / f"{number}.lock"
@@ -161,29 +176,27 @@ class Pages:
         """Return whether somebody has removed the file."""
         return identity_of(self._file) != self._identity or not self._lock_of(self._number).exists()
 
-    def write(self, key: int, count: int) -> None:
-        """Say a count; 0 or less takes the key out. Without a page, or with a full one, nobody hears of it."""
-        place = self._places.get(key)
-        if place is None and (count <= 0 or (place := self._new_place(key)) is None):
-            return
-        if (words := self._words) is not None:
-            words[place] = key << 16 | min(count, _MOST_COUNT) if count > 0 else 0
+    def write(self, key: int, count: int) -> bool:
+        """Say a count; 0 takes the key out. Return False for a key that has no place; neither blocks nor fails."""
+        words, places = self._own
+        place = places.get(key)
+        if place is None:
+            return False
+        words[place] = key << 16 | (count if count < _MOST_COUNT else _MOST_COUNT) if count else 0  # noqa: FURB136 - for every request
+        return True
 
-    def _new_place(self, key: int) -> int | None:
-        """Return a place in the page that has no key, or one whose key counts for nothing now; ``None`` for none."""
-        words, first = self._words, self._number * _WORDS + _ENTRIES
-        if words is None or not self._number:
-            return None
-        if len(self._places) < _WORDS - _ENTRIES:
-            place = first + len(self._places)
-            words[first - _ENTRIES + _USED] = len(self._places) + 1
-        else:
-            idle = next((known for known, at in self._places.items() if not words[at]), None)
-            if idle is None:
-                return None
-            place = self._places.pop(idle)
-        self._places[key] = place
-        return place
+    def place(self, key: int) -> None:
+        """Have a place for a key. Without a page, or with a full one, nobody hears of it."""
+        with self._lock:
+            words, places = self._own
+            if not self._number or key in places:
+                return
+            first = self._number * _WORDS + _ENTRIES
+            if len(places) < _WORDS - _ENTRIES:
+                places[key] = first + len(places)
+                words[first - _ENTRIES + _USED] = len(places)
+            elif (idle := next((known for known, at in places.items() if not words[at]), None)) is not None:
+                places[key] = places.pop(idle)
 
     # The others'
 

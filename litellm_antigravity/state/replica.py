@@ -46,14 +46,13 @@ class _Turn:
     Otherwise each of many threads would wait for a stuck writer in turn: the busy timeout, times the threads.
     """
 
-    __slots__ = ("_came", "_replica")
+    __slots__ = ("_replica",)
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._came = time.monotonic()
 
     def __enter__(self) -> None:
-        self._replica.begin_turn(self._came)
+        self._replica.begin_turn()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._replica.end_turn(error)
@@ -68,6 +67,7 @@ class Replica(ForkAware):
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._lock = threading.RLock()
+        self._turn = _Turn(self)
         self._failure: tuple[float, str] = (-math.inf, "")
         self._view = StateView()
         self._position = START
@@ -76,8 +76,13 @@ class Replica(ForkAware):
         self._refused = 0
         self._watch_forks()
 
-    def begin_turn(self, came: float) -> None:
-        """Wait for the backend; see `_Turn`."""
+    def begin_turn(self) -> None:
+        """Have the backend; see `_Turn`."""
+        if not self._lock.acquire(blocking=False):  # hardly ever
+            self.wait_for_turn(time.monotonic())
+
+    def wait_for_turn(self, came: float) -> None:
+        """Wait for the backend, since ``came`` (monotonic seconds)."""
         left = seconds_left()
         if not self._lock.acquire(timeout=-1 if left == math.inf else min(max(left, 0.0), threading.TIMEOUT_MAX)):
             raise StateBusyError(BUSY)
@@ -115,7 +120,7 @@ class Replica(ForkAware):
 
     def refresh(self) -> StateView:
         """Return the view, caught up with every change that any process has committed."""
-        with _Turn(self):
+        with self._turn:
             rows, self._position = self.backend.changes(self._position)
             self._quiet = not rows
             if rows:
@@ -124,17 +129,17 @@ class Replica(ForkAware):
 
     def read(self, kind: Kind[_T], name: str) -> _T | None:
         """Return a row as committed; ``None`` for one that is not there, or malformed."""
-        with _Turn(self):
+        with self._turn:
             return kind.decode(name, self.backend.read(kind.key(name)))
 
     def rows(self, prefix: str) -> list[Row]:
         """Return the rows whose keys begin with ``prefix``, as committed."""
-        with _Turn(self):
+        with self._turn:
             return self.backend.rows(prefix)
 
     def changes(self, since: Position) -> tuple[list[Row], Position]:
         """Return the watched rows written after a position, for somebody who keeps a position of his own."""
-        with _Turn(self):
+        with self._turn:
             return self.backend.changes(since)
 
     # Writing
@@ -183,7 +188,7 @@ class Replica(ForkAware):
             written = change(before)
             return {kind.key(name): kind.encode(row) for name, row in written.items()}
 
-        with _Turn(self):
+        with self._turn:
             rows = self.backend.update([kind.key(name) for name in names], on_texts)
             self._view.apply((key, text) for key, text, position in rows if position is not None)
             for row in rows:
@@ -204,7 +209,7 @@ class Replica(ForkAware):
         return done
 
     def _replace(self, kind: Kind[_T], name: str, known: _T, changed: _T, *, if_current: bool) -> bool:
-        with _Turn(self):
+        with self._turn:
             if kind.known is None or kind.learn is None or kind.known(self._view, name) is not known:
                 return False
             key, text = kind.key(name), kind.encode(changed)
@@ -230,13 +235,13 @@ class Replica(ForkAware):
 
     def delete(self, rows: Iterable[Row]) -> None:
         """Delete rows that still are as they were read. The views do not hear of it."""
-        with _Turn(self):
+        with self._turn:
             for row in rows:
                 self.backend.delete(row.key, row.text)
 
     def sweep(self, now: float) -> None:
         """Delete those of the next few rows that are over."""
-        with _Turn(self):
+        with self._turn:
             rows = self.backend.rows("", after=self._swept_to, limit=SWEPT_AT_ONCE)
             self._swept_to = rows[-1].key if len(rows) == SWEPT_AT_ONCE else ""
             # What the view has not seen yet, it does not hold either, and that does not mean that it is over.

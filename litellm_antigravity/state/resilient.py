@@ -52,7 +52,7 @@ class ResilientStore(ForkAware, Ledger):
     def __init__(
         self, primary: Ledger, clock: Clock, *, rules: VitalsRules | None = None, background: bool = False
     ) -> None:
-        super().__init__(primary.replica, primary.in_flight)
+        super().__init__(primary.replica, primary.in_flight, primary.callers)
         self._clock = clock
         self._rules = rules or VitalsRules()
         self._background = background

@@ -98,14 +98,16 @@ class Rounds:
                     hears.began_anew = False
                 if courier.carry(listen=news):
                     moved_at = time.monotonic()
-                flights.exchange()
+                for one in flights:
+                    one.exchange()
                 self._worked(remote)
                 pause = _FIRST_PAUSE
             except Exception as error:  # noqa: BLE001 - whatever it is, the host goes on
                 told = (
                     str(error) if isinstance(error, StateUnavailableError) else f"{type(error).__name__} in the courier"
                 )
-                flights.forget()
+                for one in flights:
+                    one.forget()
                 hears.close()
                 courier.start_over()
                 if not self._failed(told) or self._stopped.wait(pause):
@@ -115,7 +117,8 @@ class Rounds:
                 looked_at = time.monotonic()
                 if not self._look_for_others():
                     break
-        flights.close()
+        for one in flights:
+            one.close()
         hears.close()
 
     def _worked(self, remote: RedisBackend) -> None:

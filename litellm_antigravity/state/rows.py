@@ -153,11 +153,13 @@ def decode_cooldown(account_id: str, pool: str, text: object) -> Cooldown | None
 
 def encode_vitals(vitals: Vitals) -> str:
     """Return the text of an account's vitals: a short array, since this row is written for every request."""
-    failures = {family: [known.count, known.at] for family, known in vitals.failures.items()}
+    failures = "{}"
+    if vitals.failures:
+        failures = encode({family: [known.count, known.at] for family, known in vitals.failures.items()})
     last_used = "null" if vitals.last_used is None else repr(vitals.last_used)
     # A finite number's `repr` is its JSON; the encoder takes three times as long.
     numbers = f"{vitals.health!r},{vitals.health_at!r},{vitals.tokens!r},{vitals.tokens_at!r},{last_used}"
-    return f'{{"v":[{numbers}],"f":{encode(failures) if failures else "{}"}}}'
+    return f'{{"v":[{numbers}],"f":{failures}}}'
 
 
 def decode_vitals(text: object) -> Vitals | None:

@@ -203,13 +203,11 @@ class SharedThoughts(ForkAware):
         """Whether other hosts may have more."""
         return self._among_hosts is not None
 
-    def read_far(self, call_ids: Sequence[str]) -> dict[str, Blocks]:
-        """Return the thoughts before tool calls that other hosts have, in one round trip."""
-        if self._among_hosts is None:
-            return {}
+    def read_far(self, call_ids: Sequence[str]) -> dict[str, Blocks] | None:
+        """Return the thoughts before tool calls that other hosts have; ``None`` where they cannot be asked."""
         names = {_row(call_id): call_id for call_id in call_ids}
-        found = {names[row]: _opened(names[row], text) for row, text in self._among_hosts.get([*names]).items()}
-        return {call_id: blocks for call_id, blocks in found.items() if blocks}
+        texts = None if self._among_hosts is None else self._among_hosts.get([*names])
+        return None if texts is None else {names[row]: _opened(names[row], text) for row, text in texts.items()}
 
     @property
     def _rests(self) -> bool:

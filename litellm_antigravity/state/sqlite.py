@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from litellm_antigravity.state.callers import Callers
 from litellm_antigravity.state.connection import Connection
 from litellm_antigravity.state.database import BUSY_TIMEOUT_SECONDS, DatabaseBackend, Table
 from litellm_antigravity.state.in_flight import InFlight
@@ -75,7 +76,7 @@ class SqliteStore(Ledger):
         columns = {"key": "TEXT NOT NULL PRIMARY KEY", "value": "TEXT NOT NULL", "tag": "INTEGER"}
         layout = PlainLayout(DATABASE, "ledger", columns, "tag")
         backend = DatabaseBackend(directory, layout, _TABLE, busy_timeout=busy_timeout, on_network=on_network)
-        super().__init__(Replica(backend), InFlight(backend.pages))
+        super().__init__(Replica(backend), InFlight(backend.pages), Callers(backend.callers_pages))
 
 
 __all__ = ["DATABASE", "PlainLayout", "SqliteStore"]

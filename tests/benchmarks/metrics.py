@@ -117,7 +117,7 @@ def _exact() -> tuple[str, str, str, str]:
 
 
 def _ask(fields: dict[str, Any]) -> None:
-    from test_metrics import some_requests
+    from serving import some_requests
 
     some_requests(fields, REQUESTS)
 

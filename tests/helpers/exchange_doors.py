@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
+from litellm_antigravity.wire.limits import TimeLimits
 
 
 def call(url: str, *, content: bytes = b"{}") -> Call:
@@ -96,3 +97,12 @@ def message_of(outcome: Outcome, *, texts: list[str], status: int) -> str:
 
 every_door = pytest.mark.parametrize("door", [send, asend, read, aread])
 both_streams = pytest.mark.parametrize("door", [read, aread])
+
+
+def begun(exchange: Exchange, url: str) -> Iterator[dict[str, Any]]:
+    """Return a stream whose first reply has been read."""
+    stream = exchange.open(call(url), TimeLimits(30.0))
+    assert not isinstance(stream, Refusal)
+    replies = iter(stream)
+    assert text_of(next(replies)) == "a"
+    return replies

@@ -168,3 +168,19 @@ class Flood:
         while self.sent < self.MOST:
             connection.sendall(self._piece)
             self.sent += len(self._piece)
+
+
+def without_a_chunk(connection: socket.socket) -> None:
+    saying(CHUNKED, chunk(event("a")), chunk(event("b")))(connection)
+    threading.Event().wait(0.5)  # what has come should be read first
+    connection.sendall(b"zz\r\n")
+    connection.recv(1)
+
+
+def paused(ended: threading.Semaphore) -> Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        saying(CHUNKED, chunk(event("a")))(connection)
+        assert connection.recv(1) == b""
+        ended.release()
+
+    return serve

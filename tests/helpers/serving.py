@@ -45,3 +45,21 @@ def account_of(reply: Any) -> str:
     """Return the masked account that a response, or the list of a stream's chunks, names."""
     one = reply[0] if isinstance(reply, list) else reply
     return str(one._hidden_params["additional_headers"][ACCOUNT_HEADER])
+
+
+def some_requests(fields: dict[str, Any], number: int) -> None:
+    """In a process of its own: ask for whole and streamed replies; nobody reads every fourth one to its end."""
+    import contextlib
+
+    import litellm
+
+    import litellm_antigravity
+
+    litellm_antigravity.register(litellm_antigravity.Settings(**fields))
+    for each in range(number):
+        with contextlib.suppress(litellm.exceptions.RateLimitError):
+            reply = litellm.completion(model=MODEL, messages=MESSAGES, stream=each % 2 == 0)
+            if each % 4 == 0:
+                list(reply)
+            elif each % 2 == 0:
+                next(iter(reply))

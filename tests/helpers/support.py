@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import runpy
 import secrets
 import signal
 import socket
@@ -202,3 +204,12 @@ def answer(value: object) -> None:
     """In a child: hand a JSON value back to the parent."""
     sys.stdout.write(f"ANSWER {json.dumps(value)}\n")
     sys.stdout.flush()
+
+
+def run_program(path: str, environment: dict[str, str]) -> str:
+    """Run a Python program in this process, which is to be one of its own, and return what it prints."""
+    os.environ.update(environment)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runpy.run_path(path, run_name="__main__")
+    return printed.getvalue()

@@ -90,6 +90,16 @@ def test_what_one_host_has_in_flight_counts_on_the_others_until_it_ends(hosts: H
     until(lambda: {seen(store) for store in (one, two, three)} == {0})
 
 
+def test_a_caller_has_one_share_of_all_hosts(hosts: Hosts) -> None:
+    """Counts of a host each give a caller who comes to three hosts three shares."""
+    one, two = hosts.new("one"), hosts.new("two")
+    flights = [one.callers.begin(7), one.callers.begin(7), two.callers.begin(8)]
+    until(lambda: one.callers.counts() == two.callers.counts() == {7: 2, 8: 1})
+    for flight in flights:
+        flight.end()
+    until(lambda: one.callers.counts() == two.callers.counts() == {})
+
+
 def test_hosts_take_turns_with_newcomers_after_an_account_fell_out(hosts: Hosts) -> None:
     """The code before had a ramp on each host: three hosts sent three newcomers where one host sends one."""
     stores = [hosts.new(name) for name in ("one", "two", "three")]

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from redis_servers import RedisServer, needs_server
 from serving import fields_of
 
-from litellm_antigravity.litellm.translation.signatures import SignedThoughts
+from litellm_antigravity.litellm.registration import handler
+from litellm_antigravity.litellm.translation.signatures import THOUGHTS, SignedThoughts
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.joined_thoughts import KEPT_SECONDS, MAX_CHARS, JoinedThoughts
 from litellm_antigravity.state.sealing import Seal
@@ -124,6 +125,10 @@ def turn(fields: dict[str, Any], messages: list[Any]) -> None:
     import litellm_antigravity
 
     litellm_antigravity.register(litellm_antigravity.Settings(**fields))
+    _ = handler.dispatcher
+    assert THOUGHTS._shared is not None
+    assert THOUGHTS._shared._among_hosts is not None
+    THOUGHTS._shared._among_hosts._patience = 20.0  # on a busy machine the first answer may come after its 50 ms
     tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
     thinking = {"type": "enabled", "budget_tokens": 2000}
     model = "antigravity/claude-sonnet-4-6"

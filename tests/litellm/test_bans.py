@@ -11,11 +11,9 @@ from typing import Any
 import litellm
 import pytest
 from click.testing import CliRunner
+from litellm_doors import every_door, fail
 from processes import together
-from serving import MESSAGES, MODEL, fields_of, settings_of, text_of
-from support import FakeClock
-from test_litellm_errors import every_door, fail
-from test_router import (
+from routers import (
     Door,
     Shape,
     _callbacks_as_before,  # noqa: F401 - a fixture
@@ -29,6 +27,8 @@ from test_router import (
     sync_door,
     sync_streams,
 )
+from serving import MESSAGES, MODEL, fields_of, settings_of, text_of
+from support import FakeClock
 
 import litellm_antigravity
 from litellm_antigravity.cli import cli

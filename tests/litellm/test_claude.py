@@ -9,11 +9,10 @@ from typing import Any
 import httpx
 import litellm
 import pytest
+from claude_histories import BLOCKS, CLAUDE, HELLO, SIGNED_PART, THINKING, TOOL, Logging, call, request, turns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from litellm.types.utils import ModelResponse
-from upstream_rules import THOUGHTS as THOUGHT_RULES
-from upstream_rules import check_rules
 
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, to_gemini
 from litellm_antigravity.litellm.translation.media import Fetcher
@@ -21,32 +20,9 @@ from litellm_antigravity.litellm.translation.parameters import ADAPTIVE_BUDGET, 
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
 from litellm_antigravity.litellm.translation.tool_names import ToolNames
 from litellm_antigravity.models import FAMILIES
-from litellm_antigravity.simulator.validation import check_request
 
-CLAUDE = "claude-sonnet-4-6"
 MODELS = [CLAUDE, "claude-opus-4-6-thinking", "gpt-oss-120b-medium"]
-HELLO = [{"role": "user", "content": "Hello"}]
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 LARGE = {"type": "enabled", "budget_tokens": 63_999}
-THINKING = {"type": "enabled", "budget_tokens": 4000}
-
-
-class Logging:
-    """What LiteLLM's parsers ask of its logging object."""
-
-    def __init__(self) -> None:
-        self.optional_params: dict[str, Any] = {}
-        self.model_call_details: dict[str, Any] = {}
-
-    def post_call(self, **_: Any) -> None:
-        """Take no note."""
-
-
-def request(messages: Any = HELLO, model: str = CLAUDE, thoughts: SignedThoughts | None = None, **params: Any) -> Any:
-    body = to_gemini(model, messages, params, thoughts=thoughts or SignedThoughts())
-    check_request(body, "request")
-    check_rules(model, body, only=THOUGHT_RULES)
-    return body
 
 
 def answer(
@@ -75,16 +51,6 @@ def answer(
         thoughts=thoughts,
     )
     return response.choices[0].message.model_dump()
-
-
-def call(call_id: str = "toolu_1", name: str = "weather") -> dict[str, Any]:
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": "{}"}}
-
-
-def turns(**assistant: Any) -> list[dict[str, Any]]:
-    calls = assistant.setdefault("tool_calls", [call()])
-    results = [{"role": "tool", "tool_call_id": one["id"], "content": "grey"} for one in calls]
-    return [*HELLO, {"role": "assistant", "content": None, **assistant}, *results]
 
 
 ALPHABETS = {"claude": r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}", "gemini": r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}"}
@@ -218,12 +184,6 @@ def test_no_two_tools_get_one_name(declared: list[str]) -> None:
         assert [names.callers(name) for name in written] == declared
         assert all(re.fullmatch(ALPHABETS[family], name) for name in written)
         assert names.upstream("not.declared") not in written or "not.declared" in declared
-
-
-# Thoughts
-
-BLOCKS = [{"type": "thinking", "thinking": "Rain?", "signature": "c2ln"}]
-SIGNED_PART = {"thought": True, "text": "Rain?", "thoughtSignature": "c2ln"}
 
 
 def test_signed_thoughts_go_back_with_their_signatures_before_the_call() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 import litellm
 import pytest
-from serving import MESSAGES
-from test_router import (
+from routers import (
     EMAILS,
     GROUP,
     Door,
@@ -27,6 +26,7 @@ from test_router import (
     served,
     sync_streams,
 )
+from serving import MESSAGES
 
 from litellm_antigravity.simulator import Simulator
 

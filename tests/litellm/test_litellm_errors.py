@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import litellm
 import pytest
+from litellm_doors import ask, every_door, fail
 from serving import MESSAGES, MODEL, settings_of
 
 import litellm_antigravity
@@ -31,44 +32,6 @@ def simulator(antigravity_simulator: Simulator, tmp_path: Path) -> Simulator:
     )
     litellm_antigravity.register(settings)
     return antigravity_simulator
-
-
-def ask(**params: Any) -> Any:
-    return litellm.completion(**{"model": MODEL, "messages": MESSAGES, **params})
-
-
-def ask_async(**params: Any) -> Any:
-    async def run() -> Any:
-        reply = await litellm.acompletion(**{"model": MODEL, "messages": MESSAGES, **params})
-        return [chunk async for chunk in reply] if params.get("stream") else reply
-
-    return asyncio.run(run())
-
-
-def ask_streamed(**params: Any) -> Any:
-    return list(ask(stream=True, **params))
-
-
-def ask_async_streamed(**params: Any) -> Any:
-    return ask_async(stream=True, **params)
-
-
-every_door = pytest.mark.parametrize(
-    "door",
-    [
-        pytest.param(ask, id="completion"),
-        pytest.param(ask_streamed, id="completion-streamed"),
-        pytest.param(ask_async, id="acompletion"),
-        pytest.param(ask_async_streamed, id="acompletion-streamed"),
-    ],
-)
-
-
-def fail(door: Any, **params: Any) -> Any:
-    """Return the exception that a door raises."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the callers check which
-        door(**params)
-    return caught.value
 
 
 def check(error: Any, kind: type[Exception], status: int, *words: str, model: str = NAME) -> None:

@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parity import Outcome, ask, comparable
+from parity_cases import CASES, MESSAGES
+from parity_requests import NEW, OLD, Body, Case
 from serving import settings_of
-from test_parity import CASES, MESSAGES, NEW, OLD, Body, Case, Outcome, ask, comparable
 
 import litellm_antigravity
 from litellm_antigravity.litellm.translation.parameters import ADAPTIVE_BUDGET, ANSWER_TOKENS, MIN_THINKING_BUDGET

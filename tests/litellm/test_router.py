@@ -3,152 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
 
 import litellm
 import pytest
-from litellm.integrations.custom_logger import CustomLogger
-from serving import MESSAGES, settings_of
+from routers import (
+    EMAILS,
+    GROUP,
+    Door,
+    Naps,
+    Shape,
+    _callbacks_as_before,
+    antigravity,
+    asked,
+    async_door,
+    async_streams,
+    bench,
+    every_door,
+    every_shape,
+    every_strategy,
+    gemini,
+    group_of,
+    routed,
+    served,
+    simulator,
+    skip_where_one_deployment_sleeps,
+    sync_door,
+    sync_streams,
+)
+from serving import MESSAGES
 from support import Child, FakeClock
 
 import litellm_antigravity
-from litellm_antigravity.litellm.seams.router import forget_routers
 from litellm_antigravity.simulator import SimulatedAccount, Simulator
 
-GROUP = "pinned"
-GEMINI_MODEL = "gemini-3-flash"
-EMAILS = ["user1@example.com", "user2@example.com", "user3@example.com"]
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(3) as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def _callbacks_as_before() -> Iterator[None]:
-    names = [
-        "callbacks",
-        "input_callback",
-        "success_callback",
-        "failure_callback",
-        "_async_success_callback",
-        "_async_failure_callback",
-    ]
-    before = {name: list(getattr(litellm, name)) for name in names}
-    yield
-    for name, value in before.items():
-        getattr(litellm, name)[:] = value
-    forget_routers()  # that outlive their test
-
-
-# Model lists
-
-
-def antigravity(account: SimulatedAccount, _: Simulator, **params: Any) -> dict[str, Any]:
-    return {
-        "model_name": GROUP,
-        "litellm_params": {"model": f"antigravity/{GEMINI_MODEL}", **params},
-        "model_info": {"account": account.email},
-    }
-
-
-def gemini(account: SimulatedAccount, simulator: Simulator, **params: Any) -> dict[str, Any]:
-    return {
-        "model_name": GROUP,
-        "litellm_params": {
-            "model": f"gemini/{GEMINI_MODEL}",
-            "api_key": account.api_key,
-            "api_base": f"{simulator.url}/v1beta/models/{GEMINI_MODEL}",
-            **params,
-        },
-        "model_info": {"account": account.email},
-    }
-
-
-Shape = Callable[..., dict[str, Any]]
-every_shape = pytest.mark.parametrize("shape", [antigravity, gemini])
-every_strategy = pytest.mark.parametrize("strategy", ["sticky", "round-robin", "hybrid"])
-
-
-def group_of(shape: Shape, simulator: Simulator) -> list[dict[str, Any]]:
-    return [shape(account, simulator) for account in simulator.accounts]
-
-
-def routed(
-    model_list: list[dict[str, Any]], simulator: Simulator, folder: Path, *, router: Any = None, **settings: Any
-) -> Any:
-    """Return a Router with our routing, and state of its own in ``folder``."""
-    fields = {"account_selection_strategy": "sticky", "max_rate_limit_wait_seconds": 0, **settings}
-    litellm_antigravity.register(settings_of(simulator, folder, **fields))  # a Router checks its providers
-    made = litellm.Router(model_list=model_list, **{"num_retries": 3, **(router or {})})
-    litellm_antigravity.install(made)
-    return made
-
-
-# Doors
-
-
-def sync_door(router: Any, times: int = 1, **params: Any) -> list[Any]:
-    return [router.completion(**{"model": GROUP, "messages": MESSAGES, **params}) for _ in range(times)]
-
-
-def sync_streams(router: Any, times: int = 1, **params: Any) -> list[Any]:
-    return [list(reply) for reply in sync_door(router, times, stream=True, **params)]
-
-
-def async_door(router: Any, times: int = 1, **params: Any) -> list[Any]:
-    async def run() -> list[Any]:
-        try:
-            return [await router.acompletion(**{"model": GROUP, "messages": MESSAGES, **params}) for _ in range(times)]
-        finally:
-            await asyncio.sleep(0.1)  # what LiteLLM notes in the background
-
-    return asyncio.run(run())
-
-
-def async_streams(router: Any, times: int = 1, **params: Any) -> list[Any]:
-    async def run() -> list[Any]:
-        replies = []
-        try:
-            for _ in range(times):
-                reply = await router.acompletion(**{"model": GROUP, "messages": MESSAGES, "stream": True, **params})
-                replies.append([chunk async for chunk in reply])
-        finally:
-            await asyncio.sleep(0.1)
-        return replies
-
-    return asyncio.run(run())
-
-
-DOORS = [
-    pytest.param(sync_door, id="sync"),
-    pytest.param(async_door, id="async"),
-    pytest.param(sync_streams, id="sync-streamed"),
-    pytest.param(async_streams, id="async-streamed"),
-]
-every_door = pytest.mark.parametrize("door", DOORS)
-Door = Callable[..., list[Any]]
-
-
-def served(simulator: Simulator) -> list[int]:
-    """Return the numbers of the accounts that served, in order."""
-    return [
-        EMAILS.index(entry.email) + 1 for entry in simulator.log if entry.kind == "served" and entry.email is not None
-    ]
-
-
-def asked(simulator: Simulator) -> list[int]:
-    """Return the numbers of the accounts that a model was asked of, in order, served or not."""
-    return [EMAILS.index(entry.email) + 1 for entry in simulator.log if entry.model is not None and entry.email]
+__all__ = ["_callbacks_as_before", "simulator"]  # fixtures
 
 
 # The same sequence on every path
@@ -238,194 +127,6 @@ def test_every_path_and_provider_has_the_same_sequence(strategy: str, simulator:
         assert sequences.pop(("gemini", name))[:3] == sequences["gemini", "sync"][:3]
     assert len(set(map(tuple, sequences.values()))) == 1, sequences
     assert sequences["gemini", "sync"][:3] == {"sticky": [1, 1, 1]}.get(strategy, [1, 2, 3])
-
-
-# Refusals
-
-
-class Naps:
-    """Notes who sleeps for longer than a moment, and lets nobody."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.seconds: list[float] = []
-        really = asyncio.sleep
-
-        async def asleep(seconds: float, result: Any = None) -> Any:
-            if seconds > 0.2 and asyncio.current_task() is not None:
-                self.seconds.append(round(seconds, 1))
-                seconds = 0
-            return await really(seconds, result)
-
-        monkeypatch.setattr(asyncio, "sleep", asleep)
-        monkeypatch.setattr(time, "sleep", self._sleep)
-
-    def _sleep(self, seconds: float) -> None:
-        if seconds > 0.2:
-            self.seconds.append(round(seconds, 1))
-
-
-def cooldowns(kind: str | None = None) -> dict[str, float]:
-    """Return the remaining seconds of every cooldown in the shared state, by account id and pool."""
-    view = litellm_antigravity.handler.dispatcher.pool.store.refresh()
-    return {
-        f"{account} {pool}": cooldown.remaining(time.time())
-        for account, pools in view.cooldowns.items()
-        for pool, cooldown in pools.items()
-        if kind in (None, cooldown.reason)
-    }
-
-
-def health() -> list[float]:
-    view = litellm_antigravity.handler.dispatcher.pool.store.refresh()
-    return sorted(vitals.health for vitals in view.vitals.values())
-
-
-@every_shape
-@pytest.mark.parametrize("door", [sync_door, async_door])
-def test_a_refused_request_goes_to_the_next_account_by_litellms_retry(
-    shape: Shape, door: Door, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    naps = Naps(monkeypatch)
-    router = routed(group_of(shape, simulator), simulator, tmp_path)
-    simulator.drain(EMAILS[0], "gemini", 33)
-    door(router, 2)
-    assert asked(simulator) == [1, 2, 2]
-    assert naps.seconds == []
-    (left,) = cooldowns("quota").values()
-    assert 25 < left <= 33
-
-
-@every_shape
-@pytest.mark.parametrize("door", [sync_door, async_door])
-def test_what_one_router_learns_another_one_knows(
-    shape: Shape, door: Door, simulator: Simulator, tmp_path: Path
-) -> None:
-    simulator.drain(EMAILS[0], "gemini", 33)
-    door(routed(group_of(shape, simulator), simulator, tmp_path))
-    simulator.clear_log()
-    litellm_antigravity.handler.routing.forget()
-    door(routed(group_of(shape, simulator), simulator, tmp_path, state_dir=str(tmp_path / "state")))
-    assert asked(simulator) == [2]
-
-
-@every_shape
-@every_door
-def test_when_all_are_limited_it_says_so_at_once_and_until_when(
-    shape: Shape, door: Door, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    router = routed(group_of(shape, simulator), simulator, tmp_path)
-    for email, seconds in zip(EMAILS, (50, 33, 40), strict=True):
-        simulator.drain(email, "gemini", seconds)
-    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever LiteLLM makes of it; the state is what counts
-        sync_door(router)
-    simulator.clear_log()
-    naps = Naps(monkeypatch)
-    with pytest.raises(litellm.RateLimitError) as raised:
-        door(router)
-    assert 25 < int(raised.value.response.headers["retry-after"]) <= 33
-    assert 25 < int(raised.value.headers["retry-after"]) <= 33
-    assert all(text in str(raised.value) for text in ("us***1@example.com", "quota"))
-    assert EMAILS[0] not in str(raised.value)
-    assert asked(simulator) == []
-    assert naps.seconds == []
-
-
-def bench(router: Any, number: int, seconds: float = 60) -> None:
-    """Have LiteLLM bench the deployment of an account."""
-    router.cooldown_cache.add_deployment_to_cooldown(
-        model_id=router.model_list[number - 1]["model_info"]["id"],
-        original_exception=Exception(),
-        exception_status=429,
-        cooldown_time=seconds,
-    )
-
-
-def limit(simulator: Simulator, folder: Path, *seconds: float) -> None:
-    """Have the accounts limited, by requests that name none."""
-    for email, left in zip(EMAILS, seconds, strict=True):
-        simulator.drain(email, "gemini", left)
-    litellm_antigravity.register(settings_of(simulator, folder, max_rate_limit_wait_seconds=0))
-    with pytest.raises(litellm.RateLimitError):
-        litellm.completion(model=f"antigravity/{GEMINI_MODEL}", messages=MESSAGES)
-
-
-@pytest.mark.parametrize("door", [sync_door, async_door])
-def test_the_first_account_to_be_back_counts_whichever_litellm_benches(
-    door: Door, simulator: Simulator, tmp_path: Path
-) -> None:
-    router = routed(group_of(antigravity, simulator), simulator, tmp_path)
-    limit(simulator, tmp_path, 50, 33, 40)
-    bench(router, 2)
-    bench(router, 3)
-    with pytest.raises(litellm.RateLimitError) as raised:
-        door(router)
-    assert 25 < int(raised.value.response.headers["retry-after"]) <= 33
-
-
-def test_an_account_that_the_tags_exclude_does_not_count(simulator: Simulator, tmp_path: Path) -> None:
-    tags = (["a"], ["b"], ["a"])
-    model_list = [antigravity(one, simulator, tags=tag) for one, tag in zip(simulator.accounts, tags, strict=True)]
-    router = routed(model_list, simulator, tmp_path, router={"enable_tag_filtering": True})
-    limit(simulator, tmp_path, 50, 33, 40)
-    with pytest.raises(litellm.RateLimitError) as raised:
-        async_door(router, metadata={"tags": ["a"]})
-    assert 33 < int(raised.value.response.headers["retry-after"]) <= 40
-
-
-def skip_where_one_deployment_sleeps(door: Door) -> None:
-    if door is async_door and not hasattr(CustomLogger, "async_post_call_failure_deployment_hook"):
-        pytest.skip("older LiteLLM overwrites the exception's num_retries, and sleeps where there is one deployment")
-
-
-@every_shape
-@pytest.mark.parametrize("door", [sync_door, async_door])
-@pytest.mark.parametrize("count", [1, 3])
-def test_when_the_last_account_is_refused_nobody_sleeps(
-    shape: Shape, door: Door, count: int, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if count == 1:
-        skip_where_one_deployment_sleeps(door)
-    naps = Naps(monkeypatch)
-    router = routed(group_of(shape, simulator)[:count], simulator, tmp_path)
-    for email in EMAILS:
-        simulator.drain(email, "gemini", 33)
-    with pytest.raises(litellm.RateLimitError):
-        door(router)
-    assert asked(simulator) == list(range(1, count + 1))
-    assert naps.seconds == []
-
-
-@pytest.mark.parametrize("door", [sync_door, async_door, async_streams])
-@pytest.mark.parametrize(
-    ("kind", "penalty", "reason"),
-    [
-        ("unauthorized", 20, "auth"),
-        ("not-available", 0, "not available"),
-        ("server-error", 20, None),
-        ("rate", 10, "rate"),
-    ],
-)
-def test_a_refusal_of_another_provider_counts_once(
-    door: Door, kind: Any, penalty: int, reason: str | None, simulator: Simulator, tmp_path: Path
-) -> None:
-    options: dict[str, Any] = {"status": 403} if kind == "not-available" else {}
-    simulator.refuse(kind, times=1, **options)
-    try:
-        door(routed(group_of(gemini, simulator), simulator, tmp_path, router={"num_retries": 0}))
-    except Exception as error:  # noqa: BLE001 - LiteLLM has an exception for each
-        assert getattr(error, "status_code", None)  # noqa: PT017
-    assert 70 - penalty in health()
-    if reason is not None:
-        assert len(cooldowns(reason)) == 1
-
-
-@every_door
-def test_a_success_of_another_provider_counts_once(door: Door, simulator: Simulator, tmp_path: Path) -> None:
-    door(routed(group_of(gemini, simulator), simulator, tmp_path), 2)
-    deadline = time.monotonic() + 60
-    while health() != [72] and time.monotonic() < deadline:
-        time.sleep(0.02)  # LiteLLM notes successes in the background
-    assert health() == [72]
 
 
 # Looking is not taking
@@ -696,111 +397,6 @@ def test_an_account_that_nobody_knows_is_named_masked_at_install(simulator: Simu
     with pytest.raises(litellm_antigravity.AccountsFileError, match=r"st\*\*\*r@example\.com") as raised:
         routed([antigravity(stranger, simulator)], simulator, tmp_path)
     assert "stranger@" not in str(raised.value)
-
-
-# Other providers, with a server that only notes what it is sent
-
-
-class Plain(BaseHTTPRequestHandler):
-    """Answers as OpenAI does, or with a refusal."""
-
-    keys: ClassVar[list[str]] = []
-    refusal: ClassVar[tuple[int, dict[str, str]] | None] = None
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.keys.append(self.headers["authorization"])
-        status, headers = self.refusal or (200, {})
-        message = {"role": "assistant", "content": "Hello"}
-        body = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "m",
-            "choices": [{"index": 0, "message": message}],
-        }
-        content = json.dumps(body if status == 200 else {"error": {"message": "Slow down"}}).encode()
-        self.send_response(status)
-        for name, value in {**headers, "content-type": "application/json", "content-length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def plain() -> Iterator[str]:
-    Plain.keys, Plain.refusal = [], None
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Plain)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def openai(url: str, account: str, **params: Any) -> dict[str, Any]:
-    return {
-        "model_name": GROUP,
-        "litellm_params": {"model": "openai/some-model", "api_base": url, "max_retries": 0, **params},
-        "model_info": {"account": account},
-    }
-
-
-@pytest.mark.parametrize("door", [sync_door, async_door])
-def test_a_retry_after_header_is_how_long_a_key_is_out(
-    door: Door, plain: str, simulator: Simulator, tmp_path: Path
-) -> None:
-    model_list = [openai(plain, f"key {number}", api_key=f"some-key-{number}") for number in (1, 2)]
-    router = routed(model_list, simulator, tmp_path, router={"num_retries": 0})
-    Plain.refusal = (429, {"retry-after": "77"})
-    with pytest.raises(litellm.RateLimitError):
-        door(router)
-    Plain.refusal = None
-    (left,) = cooldowns().values()
-    assert 70 < left <= 77
-    litellm_antigravity.handler.routing.forget()
-    door(routed(model_list, simulator, tmp_path), 2)
-    assert Plain.keys == [f"Bearer some-key-{number}" for number in (1, 2, 2)]
-
-
-def accounts_with(folder: Path, **entry: Any) -> None:
-    document = {"version": 4, "accounts": [{"email": EMAILS[0], **entry}], "activeIndex": 0}
-    (folder / "antigravity-accounts.json").write_text(json.dumps(document))
-    (folder / "antigravity-accounts.json").chmod(0o600)
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        {"accessToken": "a-token-of-the-account"},
-        {"tokenCommand": [sys.executable, "-c", "print('a-token-of-the-account')"]},
-    ],
-    ids=["accessToken", "tokenCommand"],
-)
-def test_a_deployment_without_a_key_is_signed_for_its_account(
-    source: dict[str, Any], plain: str, simulator: Simulator, tmp_path: Path
-) -> None:
-    accounts_with(tmp_path, **source)
-    async_door(routed([openai(plain, EMAILS[0])], simulator, tmp_path), 2)
-    assert Plain.keys == ["Bearer a-token-of-the-account"] * 2
-
-
-def test_a_deployments_own_key_is_not_replaced(plain: str, simulator: Simulator, tmp_path: Path) -> None:
-    accounts_with(tmp_path, accessToken="a-token-of-the-account")
-    async_door(routed([openai(plain, EMAILS[0], api_key="its-own-key")], simulator, tmp_path))
-    assert Plain.keys == ["Bearer its-own-key"]
-
-
-def test_a_google_sign_in_is_never_sent_to_another_provider(
-    plain: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "the-key-of-the-environment")
-    async_door(routed([openai(plain, EMAILS[0])], simulator, tmp_path))
-    assert Plain.keys == ["Bearer the-key-of-the-environment"]
-    assert simulator.token_calls() == 0
 
 
 # Where a process starts

@@ -10,11 +10,11 @@ from typing import Any
 
 import litellm
 import pytest
+from claude_histories import CLAUDE, Logging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from litellm.types.utils import ModelResponse
 from serving import settings_of
-from test_claude import CLAUDE, Logging
 
 import litellm_antigravity
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini

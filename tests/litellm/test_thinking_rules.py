@@ -7,8 +7,8 @@ from typing import Any
 
 import litellm
 import pytest
+from claude_histories import BLOCKS, CLAUDE, HELLO, SIGNED_PART, THINKING, TOOL, call, request, turns
 from serving import settings_of
-from test_claude import BLOCKS, CLAUDE, HELLO, SIGNED_PART, THINKING, TOOL, call, request, turns
 from upstream_rules import THOUGHTS as THOUGHT_RULES
 from upstream_rules import BrokenRuleError, by_turns, check_rules, given
 

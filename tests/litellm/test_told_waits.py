@@ -8,9 +8,8 @@ from typing import Any
 
 import litellm
 import pytest
-from serving import MESSAGES, settings_of
-from test_litellm_errors import every_door, fail
-from test_router import (
+from litellm_doors import every_door, fail
+from routers import (
     DOORS,
     EMAILS,
     GEMINI_MODEL,
@@ -22,6 +21,7 @@ from test_router import (
     routed,
     sync_door,
 )
+from serving import MESSAGES, settings_of
 
 import litellm_antigravity
 from litellm_antigravity.errors import AllAccountsLimitedError, RequestRefusedError

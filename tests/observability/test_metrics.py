@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from processes import Agent, together
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as prometheus
-from serving import MESSAGES, MODEL, fields_of
+from serving import fields_of, some_requests
 from support import ROOT
 
 from litellm_antigravity import Settings
@@ -63,24 +63,6 @@ def samples(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
 def total(text: str, name: str, *having: str) -> float:
     """Return the sum of the samples of this name that have these label values."""
     return sum(number for (one, labels), number in samples(text).items() if one == name and set(having) <= set(labels))
-
-
-def some_requests(fields: dict[str, Any], number: int) -> None:
-    """In a process of its own: ask for whole and streamed replies; nobody reads every fourth one to its end."""
-    import contextlib
-
-    import litellm
-
-    import litellm_antigravity
-
-    litellm_antigravity.register(litellm_antigravity.Settings(**fields))
-    for each in range(number):
-        with contextlib.suppress(litellm.exceptions.RateLimitError):
-            reply = litellm.completion(model=MODEL, messages=MESSAGES, stream=each % 2 == 0)
-            if each % 4 == 0:
-                list(reply)
-            elif each % 2 == 0:
-                next(iter(reply))
 
 
 def test_what_any_process_says_adds_up_to_what_upstream_has_seen_of_all(simulator: Simulator, tmp_path: Path) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -16,7 +13,7 @@ from typing import Any
 import json5
 import pytest
 from processes import together
-from support import ROOT
+from support import ROOT, run_program
 
 from litellm_antigravity import Settings, __version__
 from litellm_antigravity.accounts import AccountsFile
@@ -31,15 +28,6 @@ COMMENTED_OUT = {
     "share_tokens_key",
 }
 GROUPS = {one.name.partition(".")[0] for one in settings_reference() if "." in one.name}
-
-
-def run_program(path: str, environment: dict[str, str]) -> str:
-    """Run a Python program in this process, which is to be one of its own, and return what it prints."""
-    os.environ.update(environment)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        runpy.run_path(path, run_name="__main__")
-    return printed.getvalue()
 
 
 @pytest.fixture

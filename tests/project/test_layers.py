@@ -18,9 +18,9 @@ LAYERS = (
      "masking", "models", "redaction", "threads", "unregistered"),
     ("settings",),
     # Rules without I/O: of one account, of a crowd of requests, of time.
-    ("selection.__init__", "selection.binding", "selection.bucket", "selection.health", "selection.patience",
-     "selection.ramp",
-     "selection.retry_budget", "selection.scoreboard", "selection.turns", "selection.vitals"),
+    ("selection.__init__", "selection.binding", "selection.bucket", "selection.fairness", "selection.health",
+     "selection.patience", "selection.ramp", "selection.retry_budget", "selection.scoreboard", "selection.turns",
+     "selection.vitals"),
     ("refusals",),
     ("accounts",),
     ("wire", "time_budget"),
@@ -31,7 +31,7 @@ LAYERS = (
     # Who is free, and who is chosen.
     ("selection",),
     ("admission", "aftermath", "binding", "decision_log", "presence", "recording", "standing", "telling", "wording"),
-    ("waiting",),
+    ("fair_share", "waiting"),
     ("pool",),
     ("reports",),
     ("attempts", "catalog", "dispatch", "request", "retries", "steps"),

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from processes import together
-from support import ROOT
-from test_config_examples import run_program
+from support import ROOT, run_program
 
 from litellm_antigravity import Settings, __version__
 from litellm_antigravity.accounts import AccountsFile

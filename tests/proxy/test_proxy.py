@@ -20,13 +20,13 @@ import pytest
 import yaml
 from other_providers import CUT, OtherProviders, Received
 from proxy import STARTED, Proxy, needs_proxy, pool_environment, until, use_accounts
+from proxy_requests import MODEL, body_for, every_endpoint, streamed_or_not
 from serving import ACCOUNT_HEADER, MESSAGES
 from support import ROOT
 
 from litellm_antigravity.simulator import Simulator
 
 EXAMPLES = ROOT / "config_examples"
-MODEL = "claude-sonnet-4-6"
 SLEPT = 20.0
 """Seconds. LiteLLM's retry loop would sleep the Retry-After (30 s and more here), at least once."""
 
@@ -114,22 +114,11 @@ def ask(served: Served, model: str = MODEL, **more: Any) -> httpx.Response:
     return served.proxy.post("/v1/chat/completions", {"model": model, "messages": MESSAGES, **more})
 
 
-def body_for(path: str, model: str = MODEL, *, stream: bool = False) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": model, "stream": stream}
-    if path.endswith("/responses"):
-        return {**body, "input": "Hello", "max_output_tokens": 50}
-    return {**body, "messages": MESSAGES, "max_tokens": 50}
-
-
 def by_whom(text: str) -> str:
     """Return the account whose reply a text is."""
     found = re.search(r"Served by (\S+@\S+) with", text)
     assert found is not None, text
     return found[1]
-
-
-every_endpoint = pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
-streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 
 # Clients. They are `Any` here: their signatures want literal types, and their replies are unions of many.

@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from agents_requests import CLAUDE_CODE, CLAUDE_CODES_HEADERS, CODEX
 from client_sessions import SESSION, THREAD, codex, opencode, pi
 from proxy import Proxy, needs_proxy, pool_environment
-from test_agents_shapes import CLAUDE_CODE, CLAUDE_CODES_HEADERS, CODEX
-from test_proxy_agents import CLAUDE, CONFIG, GEMINI
+from proxy_agents import CLAUDE, CONFIG, GEMINI
 
 from litellm_antigravity.selection.conversation import caller_in
 from litellm_antigravity.simulator import Simulator

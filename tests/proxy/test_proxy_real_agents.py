@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from agents import AGENTS, FOLDER_VARIABLE, Agent, Ran
 from proxy import Proxy, needs_proxy, pool_environment
-from test_proxy_agents import CLAUDE, CONFIG
+from proxy_agents import CLAUDE, CONFIG
 
 from litellm_antigravity.simulator import Served, Simulator
 from litellm_antigravity.simulator.scripts.reading import load_script

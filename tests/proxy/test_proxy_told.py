@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from proxy import Proxy, needs_proxy, pool_environment
+from proxy_requests import body_for, every_endpoint, streamed_or_not
 from serving import ACCOUNT_HEADER
-from test_proxy import body_for, every_endpoint, streamed_or_not
 
 from litellm_antigravity.simulator import Simulator
 

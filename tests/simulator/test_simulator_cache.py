@@ -7,8 +7,8 @@ from typing import Any
 import litellm
 import pytest
 from serving import settings_of
+from simulator_client import CLAUDE, FIRST, GEMINI, SECOND, Client
 from support import FakeClock
-from test_simulator import CLAUDE, FIRST, GEMINI, SECOND, Client
 
 import litellm_antigravity
 from litellm_antigravity.simulator import Simulator

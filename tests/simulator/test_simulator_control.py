@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from test_simulator import CLAUDE, FIRST, GEMINI, Client
+from simulator_client import CLAUDE, FIRST, GEMINI, Client
 
 from litellm_antigravity.simulator import Simulator
 

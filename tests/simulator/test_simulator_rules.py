@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from simulator_client import CLAUDE, GEMINI, Client
 from support import ROOT
-from test_simulator import CLAUDE, GEMINI, Client
 from upstream_rules import BrokenRuleError, by_turns, check_rules, given
 
 from litellm_antigravity.simulator import Simulator

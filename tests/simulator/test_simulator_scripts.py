@@ -6,35 +6,24 @@ import contextlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from click.testing import CliRunner
+from simulator_client import CLAUDE, FIRST, GEMINI, SECOND, Client, Json, client, details_of, events, simulator
 from support import ROOT, FakeClock
-from test_simulator import CLAUDE, FIRST, GEMINI, SECOND, Client, Json, details_of, events
 
 from litellm_antigravity.cli import cli
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.simulator.scripts.reading import ScriptError, load_script, ready_scripts, script_of
 from litellm_antigravity.simulator.signatures import signature_for
 
+__all__ = ["client", "simulator"]  # fixtures
+
 pytestmark = pytest.mark.once
-
-
-@pytest.fixture
-def simulator(clock: FakeClock) -> Iterator[Simulator]:
-    with Simulator(clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def client(simulator: Simulator) -> Iterator[Client]:
-    made = Client(simulator)
-    yield made
-    made.http.close()
 
 
 def tools(*names: str) -> list[Json]:

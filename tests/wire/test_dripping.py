@@ -5,8 +5,6 @@ Before, LiteLLM's doors to us went on for as long as something dripped, as its o
 
 from __future__ import annotations
 
-import asyncio
-import json
 import socket
 import time
 from pathlib import Path
@@ -14,48 +12,16 @@ from typing import Any
 
 import litellm
 import pytest
+from dripping_doors import READY, _direct, both_kinds, register
 from raw_server import CHUNKED, Dripping, chunk, event, saying, serving
-from serving import MESSAGES, MODEL, text_of
+from serving import text_of
 
-import litellm_antigravity
-from litellm_antigravity import Settings
+__all__ = ["_direct"]  # fixtures
+
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
 HEADERS = b"HTTP/1.1 200 OK\r\nX-Long: "
 NOTHING = b'data: {"response": {"candidates": [{"content": {"role": "model"}}]}}\r\n\r\n'
-
-
-@pytest.fixture(autouse=True)
-def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-def register(folder: Path, url: str, *accounts: dict[str, Any], **more: Any) -> None:
-    file = folder / "accounts.json"
-    file.write_text(json.dumps({"version": 4, "accounts": list(accounts)}))
-    settings = {"accounts_file": file, "state_dir": folder / "state", "endpoint": url.removesuffix("/v1")}
-    litellm_antigravity.register(Settings(**{**settings, "account_selection_strategy": "sticky", **more}))
-
-
-READY = {"email": "user1@example.com", "accessToken": "token", "projectId": "project"}
-
-
-def complete(**params: Any) -> Any:
-    reply = litellm.completion(model=MODEL, messages=MESSAGES, **params)
-    return list(reply) if params.get("stream") else reply
-
-
-def acomplete(**params: Any) -> Any:
-    async def run() -> Any:
-        reply = await litellm.acompletion(model=MODEL, messages=MESSAGES, **params)
-        return [chunk async for chunk in reply] if params.get("stream") else reply
-
-    return asyncio.run(run())
-
-
-both_kinds = pytest.mark.parametrize("door", [complete, acomplete])
 
 
 @both_kinds

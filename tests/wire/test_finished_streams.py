@@ -10,26 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dripping_doors import READY, _direct, both_kinds, register
 from exchange_doors import aread, asend, both_streams, call, message_of, send
 from raw_server import CHUNKED, WHOLE, Dripping, Flood, asked, chunk, event, resetting, saying, serving, silent
-from test_dripping import READY, both_kinds, register
 
 from litellm_antigravity.simulator import bodies
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import TimeLimits
+
+__all__ = ["_direct"]  # fixtures
 
 pytestmark = pytest.mark.once
 
 LAST = chunk(event("a")) + chunk(event("b", last=True))
 HALF = event("c")[:-30]
 LIMITS = TimeLimits(60.0, gap=60.0)
-
-
-@pytest.fixture(autouse=True)
-def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture(scope="module")

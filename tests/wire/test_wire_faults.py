@@ -16,8 +16,22 @@ from typing import Any
 
 import httpx
 import pytest
-from exchange_doors import both_streams, call, every_door, message_of, text_of
-from raw_server import CHUNKED, WHOLE, Server, asked, chunk, event, resetting, saying, serving, silent
+from dripping_doors import _direct
+from exchange_doors import begun, both_streams, call, every_door, message_of, text_of
+from raw_server import (
+    CHUNKED,
+    WHOLE,
+    Server,
+    asked,
+    chunk,
+    event,
+    paused,
+    resetting,
+    saying,
+    serving,
+    silent,
+    without_a_chunk,
+)
 from support import PYTHON_PATH, FakeClock, run_python
 
 from litellm_antigravity.refusals import Refusal, RefusalKind
@@ -26,21 +40,9 @@ from litellm_antigravity.wire.exchange import Call, Exchange
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import TimeLimits
 
+__all__ = ["_direct"]  # fixtures
+
 pytestmark = pytest.mark.once
-
-
-def without_a_chunk(connection: socket.socket) -> None:
-    saying(CHUNKED, chunk(event("a")), chunk(event("b")))(connection)
-    threading.Event().wait(0.5)  # what has come should be read first
-    connection.sendall(b"zz\r\n")
-    connection.recv(1)
-
-
-@pytest.fixture(autouse=True)
-def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -215,24 +217,6 @@ def test_whoever_is_cancelled_lets_the_connection_go(pieces: tuple[bytes, ...], 
         asyncio.run(given_up(server))
 
 
-def begun(exchange: Exchange, url: str) -> Iterator[dict[str, Any]]:
-    """Return a stream whose first reply has been read."""
-    stream = exchange.open(call(url), TimeLimits(30.0))
-    assert not isinstance(stream, Refusal)
-    replies = iter(stream)
-    assert text_of(next(replies)) == "a"
-    return replies
-
-
-def paused(ended: threading.Semaphore) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        saying(CHUNKED, chunk(event("a")))(connection)
-        assert connection.recv(1) == b""
-        ended.release()
-
-    return serve
-
-
 def test_a_stream_that_is_closed_before_its_end_lets_the_connection_go(clients: HttpClients) -> None:
     ended = threading.Semaphore(0)
     with serving(paused(ended)) as server:
@@ -267,8 +251,8 @@ def test_a_stream_is_served_where_no_more_threads_can_be_started(
 
 ABANDONING = """
     import gc, sys, threading
-    from raw_server import serving
-    from test_wire_faults import begun, paused
+    from exchange_doors import begun
+    from raw_server import paused, serving
     from support import FakeClock
     from litellm_antigravity.wire.exchange import Exchange
     from litellm_antigravity.wire.http import HttpClients
@@ -387,8 +371,7 @@ def test_a_child_that_is_forked_and_ends_leaves_the_connections_of_an_event_loop
 
 BROKEN = """
     from exchange_doors import aread, call, message_of
-    from raw_server import serving
-    from test_wire_faults import without_a_chunk
+    from raw_server import serving, without_a_chunk
     from litellm_antigravity.wire.http import HttpClients
     from litellm_antigravity.wire.limits import TimeLimits
 

@@ -66,6 +66,18 @@ def caller_of(kwargs: Mapping[str, Any]) -> str:
     return ""
 
 
+def priority_of(kwargs: Mapping[str, Any]) -> object:
+    """Return the ``priority`` that the proxy's administrator has given a caller's team, or else its key.
+
+    LiteLLM's rate limits read it there, in that order. The ``priority`` of a body is the caller's own, and another.
+    """
+    for auth in _auths_in(kwargs):
+        for kind in ("team_metadata", "metadata"):
+            if (priority := _mapping(getattr(auth, kind, None)).get("priority")) is not None:
+                return priority
+    return None
+
+
 def _auths_in(kwargs: Mapping[str, Any]) -> list[object]:
     found = [_mapping(kwargs.get(where)).get("user_api_key_auth") for where in METADATA]
     return [auth for auth in found if auth is not None and not isinstance(auth, (str, int, float, list, Mapping))]
@@ -129,5 +141,6 @@ __all__ = [
     "is_routed",
     "model_of",
     "params_of",
+    "priority_of",
     "served_by",
 ]

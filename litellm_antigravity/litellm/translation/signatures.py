@@ -100,10 +100,12 @@ class SignedThoughts(ForkAware):
                 key = f"call:{_key(call_id)}" if of_calls else _key(call_id)
                 if len(keys) < _MOST_SOUGHT and now >= self._absent.get(key, 0.0) and not self._read(key):
                     keys.append(key)
-        found = shared.read_far(keys) if keys else {}
+        found = shared.read_far(keys) if keys else None
+        if found is None:
+            return
         for key in keys:
-            if key in found:
-                self._keep(key, found[key])
+            if blocks := found.get(key):
+                self._keep(key, blocks)
             else:
                 self._note_absent(key)
 

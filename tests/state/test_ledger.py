@@ -1,124 +1,30 @@
-"""The contract of every state store, with threads and, where processes share, with processes."""
+"""The ledger: the contract that it keeps on every backend, with threads."""
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from losing import LosingBackend
-from redis_clusters import Cluster
-from redis_servers import RedisServer
-from support import NOW, Child, FakeClock, run_together
+from ledgers import DAY, HOUR, ON_DISK, RULES, Place, cooldown, in_threads, place, redis_cluster, redis_server, store
+from support import NOW, FakeClock
 
 from litellm_antigravity.cooldowns import MAX_COOLDOWN_SECONDS, WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.selection.bucket import BucketRules
 from litellm_antigravity.selection.health import HealthRules
 from litellm_antigravity.selection.vitals import Failures, Vitals, VitalsRules
-from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.drift import VitalsDrift
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS, Ledger
-from litellm_antigravity.state.memory import MemoryBackend, MemoryStore
-from litellm_antigravity.state.redis_backend import RedisStore
-from litellm_antigravity.state.replica import Replica
-from litellm_antigravity.state.resilient import ResilientStore
+from litellm_antigravity.state.memory import MemoryStore
 from litellm_antigravity.state.rows import Presence, decode_cooldown, decode_vitals, encode_cooldown, encode_vitals
-from litellm_antigravity.state.sqlite import SqliteStore
+
+__all__ = ["place", "redis_cluster", "redis_server", "store"]  # fixtures
 
 pytestmark = pytest.mark.once
-
-RULES = VitalsRules()
-HOUR, DAY = 3600.0, 86_400.0
-_T = TypeVar("_T")
-
-
-ON_DISK: dict[str, Callable[[Path], Ledger]] = {"diskcache": DiskStore, "sqlite": SqliteStore}
-
-
-@dataclass
-class Place:
-    """Where state is kept: `open` gives another ledger on it, as another process would have."""
-
-    kind: str
-    open: Callable[[], Ledger]
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-
-
-PLACES = ["memory", "diskcache", "sqlite", "losing", "resilient", "redis", "redis resp 3", "redis cluster"]
-
-
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
-    opened: list[Ledger] = []
-    if request.param.startswith("redis"):
-        if request.param.endswith("cluster"):
-            where = request.getfixturevalue("redis_cluster").place(tmp_path.name)
-        else:
-            protocol = 3 if request.param.endswith("3") else 2
-            where = request.getfixturevalue("redis_server").place(tmp_path.name, protocol=protocol)
-        yield Place(request.param, functools.partial(RedisStore, where))
-        return
-    backend = LosingBackend() if request.param == "losing" else MemoryBackend()
-
-    def new() -> Ledger:
-        if request.param in ("memory", "losing"):
-            return Ledger(Replica(backend))
-        store: Ledger = ON_DISK.get(request.param, DiskStore)(tmp_path / "state")
-        opened.append(ResilientStore(store, clock) if request.param == "resilient" else store)
-        return opened[-1]
-
-    yield Place(request.param, new)
-    for store in opened:
-        assert store.status().shared
-        store.close()
-
-
-@pytest.fixture
-def store(place: Place) -> Ledger:
-    return place.open()
-
-
-def cooldown(seconds: float, *, since: float = NOW, pool: str = "claude", credential: str | None = None) -> Cooldown:
-    return Cooldown("a", pool, since + seconds, "quota", since, fact=True, credential=credential)
-
-
-def in_threads(count: int, work: Callable[[int], _T]) -> list[_T]:
-    """Do the work in that many threads at once and return what each returned."""
-    barrier = threading.Barrier(count)
-    results: dict[int, _T] = {}
-
-    def run(number: int) -> None:
-        barrier.wait(30)
-        results[number] = work(number)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(results) == count, "a thread failed or hangs"
-    return [results[number] for number in range(count)]
 
 
 # Cooldowns
@@ -381,9 +287,9 @@ def test_a_guess_holds_only_as_long_as_nobody_else_writes(place: Place) -> None:
 def test_beside_other_writers_a_request_takes_no_transaction(kind: str, tmp_path: Path) -> None:
     """It took one of six statements as soon as anybody had written anything."""
     one, other = (ON_DISK[kind](tmp_path / "state") for _ in range(2))
-    for store in (one, other):
-        store.begin_request("a", NOW, RULES, require_token=True)
-        store.begin_request("b", NOW, RULES, require_token=True)
+    for each in (one, other):
+        each.begin_request("a", NOW, RULES, require_token=True)
+        each.begin_request("b", NOW, RULES, require_token=True)
     one.refresh()
     other.begin_request("b", NOW, RULES, require_token=True)
     statements: list[str] = []
@@ -393,10 +299,10 @@ def test_beside_other_writers_a_request_takes_no_transaction(kind: str, tmp_path
     assert not [statement for statement in statements if statement.startswith("BEGIN")]
     assert one.begin_request("b", NOW, RULES, require_token=True)  # changed meanwhile
     assert [statement for statement in statements if statement.startswith("BEGIN")]
-    for store in (one, other):
-        vitals = store.refresh().vitals
+    for each in (one, other):
+        vitals = each.refresh().vitals
         assert [vitals[name].tokens_now(NOW, RULES) for name in "ab"] == [47.0, 46.0]
-        store.close()
+        each.close()
 
 
 def test_a_guess_takes_no_token_that_is_not_there_and_makes_no_row(place: Place) -> None:
@@ -432,10 +338,10 @@ def test_a_position_of_long_ago_is_told_from_one_without_changes() -> None:
 
 def test_positions_and_versions_of_one_view_mean_nothing_to_another() -> None:
     stores = [MemoryStore(), MemoryStore()]
-    for store in stores:
-        store.begin_request("a", NOW, RULES, require_token=False)
-        store.extend_cooldown(cooldown(60.0))
-    first, second = (store.refresh() for store in stores)
+    for each in stores:
+        each.begin_request("a", NOW, RULES, require_token=False)
+        each.extend_cooldown(cooldown(60.0))
+    first, second = (each.refresh() for each in stores)
     assert second.changed_vitals(first.position) is None
     assert first.changed_vitals(second.position) is None
     assert first.cooldown_version != second.cooldown_version
@@ -636,200 +542,3 @@ def test_a_store_goes_on_after_it_was_closed(place: Place) -> None:
     known = store.refresh().cooldown("a", "claude")
     assert known is not None
     assert store.write_token("a", "t", None, "f").generation == 1
-
-
-# Processes
-
-OPEN = """
-import sys
-from pathlib import Path
-from support import answer, ready
-from litellm_antigravity.selection.bucket import BucketRules
-from litellm_antigravity.selection.vitals import VitalsRules
-from litellm_antigravity.cooldowns import Cooldown
-from litellm_antigravity.state.rows import Presence
-from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS
-if Path(sys.argv[1]).name == "sqlite":
-    from litellm_antigravity.state.sqlite import SqliteStore as Store
-else:
-    from litellm_antigravity.state.disk import DiskStore as Store
-store = Store(Path(sys.argv[1]))
-NOW = 1_700_000_000.0
-"""
-
-
-@pytest.fixture(params=ON_DISK)
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Return a folder that is called like the backend whose state is in it."""
-    return tmp_path / str(request.param)
-
-
-def on(folder: Path) -> Ledger:
-    return ON_DISK[folder.name](folder)
-
-
-def test_processes_and_their_threads_share_every_counter_exactly(folder: Path) -> None:
-    code = (
-        OPEN
-        + """
-import threading
-rules = VitalsRules(bucket=BucketRules(50.0, 6.0, 13.0))
-lines = {"admitted": 0, "cursors": [], "probes": 0, "failures": []}
-guard = threading.Lock()
-def work():
-    for turn in range(5):
-        admitted = store.begin_request("a", NOW, rules, require_token=True)
-        cursor = store.next_cursor_start()
-        probe = store.claim_probe(Cooldown("b", "claude", NOW + 86400, "quota", NOW), NOW + PROBE_INTERVAL_SECONDS)
-        failures = store.record_failure("c", "claude", NOW + turn * 0.3, rules, penalty="rate", refund=False)
-        store.write_token("d", f"token {turn}", None, "f")
-        with guard:
-            lines["admitted"] += admitted
-            lines["cursors"].append(cursor)
-            lines["probes"] += probe
-            lines["failures"].append(failures)
-ready()
-threads = [threading.Thread(target=work) for _ in range(2)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-answer(lines)
-"""
-    )
-    answers = run_together(code, [(folder,)] * 4)
-    assert sum(one["admitted"] for one in answers) == 13
-    assert sorted(cursor for one in answers for cursor in one["cursors"]) == list(range(40))
-    assert sum(one["probes"] for one in answers) == 1
-    assert {failures for one in answers for failures in one["failures"]} == {1}
-    store = on(folder)
-    view = store.refresh()
-    assert view.vitals["c"].health == 60.0
-    row = store.read_token("d")
-    assert row is not None
-    assert row.generation == 40
-
-
-def test_a_change_made_by_one_process_is_in_the_next_refresh_of_another(folder: Path) -> None:
-    store = on(folder)
-    store.refresh()
-    code = (
-        OPEN
-        + """
-ready()
-store.extend_cooldown(Cooldown("a", "claude", NOW + 60.0, "quota", NOW))
-store.begin_request("b", NOW, VitalsRules(), require_token=True)
-ready()
-view = store.refresh()
-answer([view.cooldown("c", "gemini").until, view.vitals["b"].last_used])
-"""
-    )
-    with Child(code, folder) as child:
-        child.wait_ready()
-        child.go()
-        child.wait_ready()
-        view = store.refresh()
-        known = view.cooldown("a", "claude")
-        assert known is not None
-        assert known.until == NOW + 60.0
-        assert view.vitals["b"].last_used == NOW
-        store.extend_cooldown(Cooldown("c", "gemini", NOW + 30.0, "rate", NOW))
-        store.begin_request("b", NOW + 7.0, RULES, require_token=True)
-        child.go()
-        assert child.result() == [NOW + 30.0, NOW + 7.0]
-
-
-SLOT = (
-    OPEN
-    + """
-slot = store.claim_slot(sys.argv[2])
-store.announce(Presence(sys.argv[2], 1, "sticky", NOW, slot, {}))
-ready(slot)
-"""
-)
-
-
-def test_a_killed_processs_slot_is_free_at_once_and_it_is_no_longer_listed(folder: Path) -> None:
-    with Child(SLOT, folder, "host:1:5:aa") as first, Child(SLOT, folder, "host:1:5:bb") as second:
-        assert {first.wait_ready(), second.wait_ready()} == {"0", "1"}
-        store = on(folder)
-        assert [presence.owner for presence in store.processes()] == ["host:1:5:aa", "host:1:5:bb"]
-        (victim, slot) = (first, 0) if store.processes()[0].slot == 0 else (second, 0)
-        victim.kill()
-        rows = store.replica.rows("process/")
-        assert len(store.processes(forget=False)) == 1
-        assert store.replica.rows("process/") == rows  # who only looks changes nothing
-        assert len(store.processes()) == 1
-        assert len(store.replica.rows("process/")) == 1
-        assert store.claim_slot("host:1:5:cc") == slot
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
-def test_a_slot_is_free_when_its_owner_died_though_a_forked_child_of_his_lives_on(folder: Path) -> None:
-    code = SLOT.replace(
-        "ready(slot)",
-        """
-import os, time
-reader, writer = os.pipe()
-pid = os.fork()
-if pid == 0:
-    os.write(writer, b"x")
-    time.sleep(60)
-    os._exit(0)
-os.read(reader, 1)
-ready(f"{slot} {pid}")
-""",
-    )
-    with Child(code, folder, "host:1:5:aa") as owner:
-        slot, forked = owner.wait_ready().split()
-        try:
-            assert slot == "0"
-            store = on(folder)
-            assert store.claim_slot("host:1:5:bb") == 1
-            os.kill(owner.pid, signal.SIGKILL)
-            os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
-            assert on(folder).claim_slot("host:1:5:cc") == 0
-        finally:
-            os.kill(int(forked), signal.SIGKILL)
-
-
-def test_processes_that_start_together_get_different_slots(folder: Path) -> None:
-    code = (
-        OPEN
-        + """
-ready()
-ready(store.claim_slot("host:1:5:" + sys.argv[2]))
-"""
-    )
-    children = [Child(code, folder, name) for name in ("aa", "bb", "cc", "dd")]
-    try:
-        for child in children:
-            child.wait_ready()
-        for child in children:
-            child.go()
-        assert sorted(child.wait_ready() for child in children) == ["0", "1", "2", "3"]
-    finally:
-        for child in children:
-            child.__exit__(None, None, None)
-
-
-def test_a_lone_process_gets_the_same_slot_at_every_start(folder: Path) -> None:
-    for name in ("aa", "bb", "cc"):
-        with Child(SLOT, folder, f"host:1:5:{name}") as child:
-            assert child.wait_ready() == "0"
-
-
-def test_a_lock_whose_holder_was_killed_is_free(folder: Path) -> None:
-    code = (
-        OPEN
-        + """
-with store.exclusive("refresh/a", 5.0) as held:
-    ready(held)
-"""
-    )
-    store = on(folder)
-    with Child(code, folder) as holder:
-        assert holder.wait_ready() == "True"
-        with store.exclusive("refresh/a", 0.0) as held:
-            assert not held
-        holder.kill()
-        with store.exclusive("refresh/a", 0.0) as held_now:
-            assert held_now
