@@ -6,12 +6,11 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from processes import started
 from pydantic import SecretStr
 from redis_servers import RedisServer, needs_server, until
+from support import Child
 
 from litellm_antigravity.accounts import Account, StaticToken, static_accounts
 from litellm_antigravity.clock import SystemClock
@@ -23,8 +22,6 @@ from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.joined_flights import SHARE_SECONDS
 from litellm_antigravity.state.layers import JoinedStore
 from litellm_antigravity.state.pages import HOSTS, HOSTS_BEFORE, Pages, key_of
-from litellm_antigravity.state.redis_connect import connect
-from litellm_antigravity.state.redis_link import RedisPlace
 
 pytestmark = [pytest.mark.once, needs_server]
 
@@ -128,50 +125,49 @@ def test_a_new_conversation_goes_where_all_hosts_have_least_to_do(hosts: Hosts) 
     assert all(flights)
 
 
-_kept: list[Any] = []
+HOST = """
+import sys, time
+from pathlib import Path
+from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.state.disk import DiskStore
+from litellm_antigravity.state.layers import JoinedStore
 
-
-def work(url: str, namespace: str, folder: str) -> None:
-    """In a child process: be a host that has two requests in flight, and live on."""
-    place = RedisPlace(lambda: connect({"url": url}), namespace, url)
-    store = JoinedStore(DiskStore(Path(folder)), place, SystemClock())
-    store.refresh()
-    _kept.extend([store, *(store.in_flight.begin("a") for _ in range(2))])
-    time.sleep(60.0)
+url, namespace, folder = sys.argv[1:]
+store = JoinedStore(DiskStore(Path(folder)), RedisPlace(lambda: connect({"url": url}), namespace, url), SystemClock())
+store.refresh()
+flights = [store.in_flight.begin("a") for _ in range(2)]
+time.sleep(60.0)
+"""
+"""A host that has two requests in flight, and lives on."""
 
 
 def test_what_a_host_that_died_had_in_flight_counts_for_some_seconds_and_no_longer(hosts: Hosts) -> None:
     """A count that nobody takes back, as with `INCR` and `DECR`, keeps an account busy for ever."""
     one = hosts.new("one")
-    process = started(work, hosts.server.url, hosts.folder.name, str(hosts.folder / "two"))
-    try:
-        until(sees(one, 2))
-    finally:
-        process.kill()
-    until(sees(one, 0), SHARE_SECONDS + 5.0)
-    client, key = hosts.server.client(), f"{{{hosts.folder.name}}}:flights"
-    until(lambda: not client.exists(key))
+    flight = one.in_flight.begin("a")  # the others' shares go on
+    with Child(HOST, hosts.server.url, hosts.folder.name, hosts.folder / "two"):
+        until(sees(one, 3), 60.0)
+    until(sees(one, 1), SHARE_SECONDS + 5.0)
+    assert hosts.server.client().hlen(f"{{{hosts.folder.name}}}:flights") == 1
+    assert flight is not None
 
 
 def test_when_the_process_that_carries_dies_another_one_tells_the_same_share(hosts: Hosts) -> None:
     """A share that belonged to the process would count twice until it expired."""
     one = hosts.new("one")
-    process = started(work, hosts.server.url, hosts.folder.name, str(hosts.folder / "two"))
-    try:
-        until(sees(one, 2))
+    with Child(HOST, hosts.server.url, hosts.folder.name, hosts.folder / "two") as child:
+        until(sees(one, 2), 60.0)
         other = hosts.new("two")
         flight = other.in_flight.begin("a")
         until(sees(one, 3))
         most = 0
-        process.kill()
+        child.kill()
         ends = time.monotonic() + SHARE_SECONDS + 5.0
         while (now := seen(one)) != 1:
             most = max(most, now)
             assert time.monotonic() < ends
         assert most == 3
         assert flight is not None
-    finally:
-        process.kill()
 
 
 POISON = [
