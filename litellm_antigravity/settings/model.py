@@ -147,7 +147,8 @@ class Settings(BaseModel):
         default="litellm-antigravity", description="what keys in Redis begin with: hosts with the same one are joined"
     )
     share_tokens: Annotated[TokenSharing, Allowed("'host' or 'redis'")] = Field(
-        default="host", description="who shares access tokens: the processes of a host, or all hosts by way of Redis"
+        default="host",
+        description="who shares access tokens and signed thoughts: the processes of a host, or all hosts by way of Redis",
     )
     share_tokens_key: OptionalSecret = Field(
         default=None,
