@@ -148,7 +148,7 @@ class Settings(BaseModel):
     )
     share_tokens: Annotated[TokenSharing, Allowed("'host' or 'redis'")] = Field(
         default="host",
-        description="who shares access tokens and signed thoughts: the processes of a host, or all hosts by way of Redis",
+        description="who shares access tokens and thoughts: the processes of a host, or all hosts by way of Redis",
     )
     share_tokens_key: OptionalSecret = Field(
         default=None,
