@@ -71,6 +71,8 @@ def test_keys_that_hold_something_else_leave_a_host_by_itself_until_they_are_gon
         client.set(f"{key}:{name}", "x")
     flight = one.in_flight.begin("a")
     tell(one, two, "with flights that nobody can tell")
+    tell(two, one, "and more of them")
+    assert [store.status().problem for store in (one, two)] == [None, None]
     client.delete(f"{key}:rows")
     client.set(f"{key}:rows", "x")
     one.extend_cooldown(cooled("alone"))
