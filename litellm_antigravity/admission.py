@@ -21,7 +21,7 @@ from litellm_antigravity.lease import LeaseRequest
 from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals.kinds import MEANINGS, Fault
 from litellm_antigravity.selection.availability import Availability
-from litellm_antigravity.selection.ramp import SETTLED_SECONDS, Falls, Start, came_back
+from litellm_antigravity.selection.ramp import SETTLED_SECONDS, Falls, Start, came_back, turn_of_host
 from litellm_antigravity.selection.strategy import Choice, Chosen, Strategy
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.in_flight import Flight
@@ -179,8 +179,10 @@ class Admission:
         self, names: Sequence[str], asked: LeaseRequest, now: float, interval: float, *, waits: bool
     ) -> Start | None:
         patience = min(asked.patience * _MOST_PATIENCE, self._ramps.seconds) if waits else 0.0
+        hosts, before = self._store.in_flight.hosts()
+        earliest = now if hosts == 1 else turn_of_host(now, interval, hosts, before)
         try:
-            return self._store.claim_start(names, asked.family, now, interval, now + patience)
+            return self._store.claim_start(names, asked.family, earliest, interval * hosts, now + patience)
         except StateUnavailableError:
             return None
 

@@ -14,6 +14,7 @@ from litellm_antigravity.settings.costs import model_costs
 
 if TYPE_CHECKING:
     from litellm_antigravity.litellm.handler import AntigravityLLM
+    from litellm_antigravity.state.joined_thoughts import JoinedThoughts
 
 
 def take_effect(settings: Settings, handler: AntigravityLLM) -> None:
@@ -25,11 +26,22 @@ def take_effect(settings: Settings, handler: AntigravityLLM) -> None:
     """
     register_models(model_costs(settings.model_costs))
     THOUGHTS.share(
-        settings.state_dir / "thoughts", on_network=settings.state_dir_on_network, backend=settings.state_backend
+        settings.state_dir / "thoughts",
+        on_network=settings.state_dir_on_network,
+        backend=settings.state_backend,
+        among_hosts=_thoughts_of_hosts(settings),
     )
     in_proxy = proxy_config() is not None
     OBSERVER.use(settings, in_proxy=in_proxy)
     ALERTING.use(settings, handler, in_proxy=in_proxy)
+
+
+def _thoughts_of_hosts(settings: Settings) -> JoinedThoughts | None:
+    if settings.redis is None or settings.share_tokens != "redis":
+        return None
+    from litellm_antigravity.state.joined_thoughts import JoinedThoughts
+
+    return JoinedThoughts.of(settings)
 
 
 __all__ = ["take_effect"]

@@ -47,6 +47,19 @@ def next_start(last: Mapping[str, float | None], now: float, interval: float, la
     return best if best is not None and best.at <= latest else None
 
 
+def turn_of_host(now: float, interval: float, hosts: int, before: int) -> float:
+    """Return from when on newcomers of a host may start: hosts take turns of an interval each.
+
+    Args:
+        now: epoch seconds.
+        interval: between two newcomers of all hosts, in seconds.
+        hosts: how many there are.
+        before: how many of them come before this one.
+    """
+    late = (now - before * interval) % (hosts * interval)
+    return now if late < interval else now + hosts * interval - late
+
+
 @dataclass(frozen=True, slots=True)
 class Falls:
     """When accounts fell out lately: the last two of them.
@@ -82,4 +95,4 @@ def came_back(cooldowns: Collection[Cooldown], reasons: Collection[str], now: fl
     return max((one.until for one in cooldowns if one.reason in reasons and one.until <= now), default=-math.inf)
 
 
-__all__ = ["SETTLED_SECONDS", "Falls", "Start", "came_back", "next_start"]
+__all__ = ["SETTLED_SECONDS", "Falls", "Start", "came_back", "next_start", "turn_of_host"]

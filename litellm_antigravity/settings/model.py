@@ -150,7 +150,8 @@ class Settings(BaseModel):
         default="litellm-antigravity", description="what keys in Redis begin with: hosts with the same one are joined"
     )
     share_tokens: Annotated[TokenSharing, Allowed("'host' or 'redis'")] = Field(
-        default="host", description="who shares access tokens: the processes of a host, or all hosts by way of Redis"
+        default="host",
+        description="who shares access tokens and thoughts: the processes of a host, or all hosts by way of Redis",
     )
     share_tokens_key: OptionalSecret = Field(
         default=None,
@@ -185,7 +186,7 @@ class Settings(BaseModel):
         default=3600.0, description="consecutive failures older than this are forgotten"
     )
     max_in_flight_per_account: OptionalCount = Field(
-        default=None, description="requests that an account may have at once on this host; beyond, the next account"
+        default=None, description="requests that an account may have at once; beyond, the next account"
     )
     fair_share: Boolean = Field(
         default=False,

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.forking import ForkAware
-from litellm_antigravity.state.pages import key_of
+from litellm_antigravity.state.pages import HOSTS, HOSTS_BEFORE, key_of
 
 _LOOK_SECONDS: Final = 1.0  # between two looks whether the place on the board is there still
 _AGAIN_SECONDS: Final = 5.0  # until a board that could not be used is tried again
@@ -45,8 +45,8 @@ class Board(Protocol):
         """
         ...
 
-    def others(self) -> Mapping[int, int]:
-        """Return the counts of all others that live, added up."""
+    def others(self, *, of_host: bool = False) -> Mapping[int, int]:
+        """Return the counts of all others that live, added up; with ``of_host``, without those of other hosts."""
         ...
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class _At:
 
 
 class InFlight(ForkAware):
-    """The requests in flight of every process of the host.
+    """The requests in flight of every process of the host, and of the hosts that it is joined with.
 
     Args:
         board: where processes tell each other; ``None`` where nobody else is to know.
@@ -230,18 +230,26 @@ class InFlight(ForkAware):
         """Return the requests in flight of this process, by account id."""
         return {account_id: len(at.living) for account_id, at in tuple(self._at.items()) if at.living}
 
-    def counts(self) -> Mapping[str, int]:
-        """Return the requests in flight of all processes of the host, by account id."""
-        others = {} if self._board is None else self._board.others()
+    def counts(self, *, of_host: bool = False) -> Mapping[str, int]:
+        """Return the requests in flight of all processes, by account id.
+
+        Those of other hosts are as of a moment ago; with ``of_host`` they are left out.
+        """
+        others = {} if self._board is None else self._board.others(of_host=of_host)
         if not others:
             return self.own_counts()
         found = ((account_id, len(at.living) + others.get(at.key, 0)) for account_id, at in tuple(self._at.items()))
         return {account_id: count for account_id, count in found if count}
 
     def counts_of(self, account_ids: Iterable[str]) -> Mapping[str, int]:
-        """Return what `counts` does, for whoever has told nobody yet which accounts it asks about."""
+        """Return what this host has in flight, for whoever has told nobody yet which accounts it asks about."""
         self.know(account_ids)
-        return self.counts()
+        return self.counts(of_host=True)
+
+    def hosts(self) -> tuple[int, int]:
+        """Return how many hosts have had requests of late, this one included, and how many come before it."""
+        others = {} if self._board is None else self._board.others()
+        return 1 + others.get(HOSTS, 0), others.get(HOSTS_BEFORE, 0)
 
     def seconds_to_an_end(self, account_ids: Iterable[str]) -> float:
         """Return when one of these accounts has likely one request less (Little's law); a second without experience."""

@@ -8,19 +8,18 @@ is known to be away. A host that is cut off goes on as if it were alone.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.cooldowns import Cooldown
-from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.state import kinds
 from litellm_antigravity.state.backend import StoreStatus
 from litellm_antigravity.state.ledger import Ledger
+from litellm_antigravity.state.questions import QUESTION_SECONDS, Breaker, answer_of
 from litellm_antigravity.state.redis_backend import RedisStore
 from litellm_antigravity.state.redis_link import RedisPlace
 from litellm_antigravity.state.replica import Replica
@@ -28,42 +27,7 @@ from litellm_antigravity.state.resilient import ResilientStore
 from litellm_antigravity.state.rounds import Rounds
 from litellm_antigravity.state.rows import Incident
 
-QUESTION_SECONDS: Final = 0.05
-"""How long a request waits for Redis at most, unless somebody says otherwise."""
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
-
 _T = TypeVar("_T")
-
-
-class Breaker:
-    """Whether Redis is left alone for now. Thread-safe.
-
-    Args:
-        clock: the source of time.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._open_until = -math.inf
-        self._pause = _FIRST_PAUSE
-        self.problem: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody is to ask now."""
-        return self._clock.monotonic() < self._open_until
-
-    def failed(self, why: str) -> None:
-        """Leave it alone for a while, longer each time."""
-        if not self.is_open:
-            self._open_until = self._clock.monotonic() + self._pause
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        self.problem = why
-
-    def worked(self) -> None:
-        """Ask again as usual."""
-        self._open_until, self._pause, self.problem = -math.inf, _FIRST_PAUSE, None
 
 
 class JoinedStore(ResilientStore):
@@ -131,25 +95,8 @@ class JoinedStore(ResilientStore):
             return None
         if self._claims is None:
             self._claims = RedisStore(self.meeting)
-        claims, answers, problems = self._claims, [], []
-
-        def ask() -> None:
-            try:
-                answers.append(question(claims))
-            except AntigravityError as error:
-                problems.append(str(error))
-
-        # In a thread of its own: neither a name that is looked up nor a handshake keeps to a time-out.
-        asking = threading.Thread(target=ask, name="antigravity-redis", daemon=True)
-        try:
-            asking.start()
-        except RuntimeError:
-            return None
-        asking.join(self._patience)
-        if answers:
-            return answers[0]
-        self.breaker.failed(problems[0] if problems else f"the Redis at {self.meeting.description} is slow")
-        return None
+        claims = self._claims
+        return answer_of(lambda: question(claims), self.breaker, self._patience, self.meeting.description)
 
     def _tell(self, change: Callable[[Ledger], object]) -> bool:
         """Return whether Redis has been told something, or has answered at all."""

@@ -1,7 +1,8 @@
 """What each process of a host says of itself to the others at no price: a page of a file that is mapped into memory.
 
 A page is its process's own, by a lock that the kernel frees when the process dies; nobody else writes it. It holds
-words of eight bytes: a number drawn when the page was taken, how many entries follow, and the entries. An entry is a
+words of eight bytes: a number drawn when the page was taken (an even one if others than a process of this host are
+counted there), how many entries follow, and the entries. An entry is a
 key (48 bits of a hash) and a count (16 bits) in one word, so that no reader meets half of one. The first page has one
 word: how many pages there are.
 
@@ -49,6 +50,13 @@ def key_of(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=6).digest(), "big") or 1
 
 
+HOSTS: Final = key_of("\0hosts")
+"""How many other hosts have had requests of late, in a page of what other hosts have told."""
+
+HOSTS_BEFORE: Final = key_of("\0hosts before this one")
+"""How many of them come before this one, in an order that all of them know."""
+
+
 class Pages:
     """The pages of a folder, and this process's own one.
 
@@ -56,9 +64,13 @@ class Pages:
         state_dir: the folder of the shared state.
         prepare: makes sure that it is there, private, and on a disk of this host.
         folder: where in it.
+        relays: whether the own page holds what other hosts have told, and not what a process has.
     """
 
-    def __init__(self, state_dir: Path, prepare: Callable[[], None], folder: str = FOLDER) -> None:
+    def __init__(
+        self, state_dir: Path, prepare: Callable[[], None], folder: str = FOLDER, *, relays: bool = False
+    ) -> None:
+        self._relays = relays
         self._directory = state_dir / folder
         self._file = self._directory / _FILE
         self._prepare = prepare
@@ -85,6 +97,20 @@ class Pages:
         if life is not None:
             with contextlib.suppress(OSError):
                 life.release()
+
+    def relay(self) -> Pages:
+        """Return a second page for this process, in the same file, for what other hosts have told."""
+        return Pages(self._directory.parent, self._prepare, self._directory.name, relays=True)
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """The device and number of the file in which this process has its page."""
+        return self._identity
+
+    @property
+    def is_used(self) -> bool:
+        """Whether any process has had a page."""
+        return self._file.exists()
 
     # One's own page
 
@@ -134,7 +160,7 @@ class Pages:
         assert words is not None  # noqa: S101 - just mapped
         start = number * _WORDS
         words[start + _USED] = 0
-        words[start + _LIFE] = secrets.randbits(63) | 1
+        words[start + _LIFE] = (secrets.randbits(62) << 1 or 2) | (not self._relays)
         words[0] = max(words[0] if words[0] < _MOST_PAGES else 0, number)
         self._identity = (found.st_dev, found.st_ino)
         self._number, self._own = number, (words, {})
@@ -174,8 +200,12 @@ class Pages:
 
     # The others'
 
-    def others(self) -> Mapping[int, int]:
-        """Return the counts of every other process that lives, added up; none where nothing can be read."""
+    def others(self, *, of_host: bool = False) -> Mapping[int, int]:
+        """Return the counts of every other process that lives, added up; none where nothing can be read.
+
+        Args:
+            of_host: without what other hosts have told.
+        """
         words = self._readable()
         if words is None:
             return {}
@@ -184,7 +214,7 @@ class Pages:
         for number in range(1, min(words[0], len(words) // _WORDS - 1) + 1):
             start = number * _WORDS
             used = min(words[start + _USED], _WORDS - _ENTRIES)
-            if number == self._number or not used:
+            if number == self._number or not used or (of_host and not words[start + _LIFE] & 1):
                 continue
             busy = [one for one in words[start + _ENTRIES : start + _ENTRIES + used].tolist() if one]
             if busy and self._lives(number, words[start + _LIFE], now):
@@ -220,4 +250,4 @@ class Pages:
         return lives
 
 
-__all__ = ["FOLDER", "LIVENESS_SECONDS", "Pages", "key_of"]
+__all__ = ["FOLDER", "HOSTS", "HOSTS_BEFORE", "LIVENESS_SECONDS", "Pages", "key_of"]

@@ -175,4 +175,36 @@ return 0
 """
 )
 
-__all__ = ["ABSENT", "CHANGES", "DELETE", "PAGE", "PRESENT", "RELEASE", "ROWS", "TAKE", "WRITE", "Script"]
+FLIGHTS: Final = Script(
+    """
+-- KEYS: what each host has in flight (a hash), and until when that counts (a sorted set, in milliseconds).
+-- ARGV: a host, what it has in flight, for how many milliseconds that counts (0 to take it back).
+-- Returns of each other host: name, what it has; a text is up to 8 KB, and hosts are up to 500.
+local flights, ends, host = KEYS[1], KEYS[2], ARGV[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, 500)) do
+  redis.call('HDEL', flights, gone)
+  redis.call('ZREM', ends, gone)
+end
+if ARGV[3] == '0' then
+  redis.call('HDEL', flights, host)
+  redis.call('ZREM', ends, host)
+else
+  redis.call('HSET', flights, host, ARGV[2])
+  redis.call('ZADD', ends, now + ARGV[3], host)
+  redis.call('PEXPIRE', flights, ARGV[3])
+  redis.call('PEXPIRE', ends, ARGV[3])
+end
+local reply = {}
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', ends, now, '+inf', 'LIMIT', 0, 500)) do
+  if other ~= host and #other <= 64 and redis.call('HSTRLEN', flights, other) <= 8192 then
+    reply[#reply + 1] = other
+    reply[#reply + 1] = redis.call('HGET', flights, other) or ''
+  end
+end
+return reply
+"""
+)
+
+__all__ = ["ABSENT", "CHANGES", "DELETE", "FLIGHTS", "PAGE", "PRESENT", "RELEASE", "ROWS", "TAKE", "WRITE", "Script"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state.courier import Courier
+from litellm_antigravity.state.joined_flights import JoinedFlights
 from litellm_antigravity.state.redis_backend import RedisBackend
 from litellm_antigravity.state.redis_check import problems_with
 from litellm_antigravity.state.replica import Replica
@@ -84,6 +85,7 @@ class Rounds:
         remote = RedisBackend(store.meeting)
         hears = _Hears(remote)
         courier = Courier(_weakly(self._store), remote, store.clock, store.rules)
+        flights = JoinedFlights.of(store.replica.backend, remote.link)
         pause = _FIRST_PAUSE
         del store
         moved_at = looked_at = time.monotonic()
@@ -96,12 +98,16 @@ class Rounds:
                     hears.began_anew = False
                 if courier.carry(listen=news):
                     moved_at = time.monotonic()
+                for one in flights:
+                    one.exchange()
                 self._worked(remote)
                 pause = _FIRST_PAUSE
             except Exception as error:  # noqa: BLE001 - whatever it is, the host goes on
                 told = (
                     str(error) if isinstance(error, StateUnavailableError) else f"{type(error).__name__} in the courier"
                 )
+                for one in flights:
+                    one.forget()
                 hears.close()
                 courier.start_over()
                 if not self._failed(told) or self._stopped.wait(pause):
@@ -111,6 +117,8 @@ class Rounds:
                 looked_at = time.monotonic()
                 if not self._look_for_others():
                     break
+        for one in flights:
+            one.close()
         hears.close()
 
     def _worked(self, remote: RedisBackend) -> None:

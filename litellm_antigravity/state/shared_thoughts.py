@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import filelock
 
@@ -31,6 +31,9 @@ from litellm_antigravity.state.file_systems import refuse_network
 from litellm_antigravity.state.opening import Layout, opened
 from litellm_antigravity.state.private_files import identity_of, prepare_directory
 from litellm_antigravity.state.sqlite import PlainLayout
+
+if TYPE_CHECKING:
+    from litellm_antigravity.state.joined_thoughts import JoinedThoughts
 
 logger = logging.getLogger("litellm_antigravity")
 
@@ -111,6 +114,7 @@ class SharedThoughts(ForkAware):
         max_bytes: of the file.
         on_network: use the folder though it is on a network file system; else nothing is shared there.
         backend: what keeps them; see the setting ``state_backend``.
+        among_hosts: where other hosts have theirs.
     """
 
     def __init__(
@@ -121,7 +125,9 @@ class SharedThoughts(ForkAware):
         max_bytes: int = MAX_BYTES,
         on_network: bool = False,
         backend: StateBackend = "diskcache",
+        among_hosts: JoinedThoughts | None = None,
     ) -> None:
+        self._among_hosts = among_hosts
         self.directory = directory
         self.backend = backend
         self._kept_seconds = kept_seconds
@@ -145,24 +151,26 @@ class SharedThoughts(ForkAware):
         self._pending = threading.BoundedSemaphore(MAX_PENDING)
         self._rests_until = 0.0
 
-    def write(self, call_id: str, blocks: Sequence[dict[str, str]]) -> None:
-        """Write the thoughts before a tool call, later and in another thread."""
+    def write(self, call_id: str, blocks: Sequence[dict[str, str]], *, far: bool = True) -> None:
+        """Write the thoughts before a tool call, later and in another thread; with ``far``, for other hosts as well."""
         if self._rests or not self._pending.acquire(blocking=False):
             return
         try:
             if self._writer is None:
                 self._writer = ThreadPoolExecutor(1, thread_name_prefix="shared-thoughts")  # done before the exit
-            self._writer.submit(self._write, call_id, list(blocks), self._pending)
+            self._writer.submit(self._write, call_id, list(blocks), self._pending, far)
         except RuntimeError:  # the interpreter ends
             self._pending.release()
 
-    def _write(self, call_id: str, blocks: Blocks, pending: threading.BoundedSemaphore) -> None:
+    def _write(self, call_id: str, blocks: Blocks, pending: threading.BoundedSemaphore, far: bool) -> None:
         try:
             cipher = None if self._rests else _cipher(call_id)
             if cipher is None:
                 return
             text = cipher.encrypt(zlib.compress(json.dumps(blocks).encode())).decode()
             if len(text) <= _MAX_CHARS:
+                if far and self._among_hosts is not None:
+                    self._among_hosts.put(_row(call_id), text)
                 with self._lock:
                     self._put(_row(call_id), text, time.time())
         except Exception as error:  # noqa: BLE001 - nobody is to fail because of this
@@ -188,12 +196,18 @@ class SharedThoughts(ForkAware):
             self._failed(error)
             return []
         self._lock.release()
-        try:
-            cipher = None if found is None else _cipher(call_id)
-            return [] if cipher is None else _blocks(json.loads(zlib.decompress(cipher.decrypt(found[0].encode()))))
-        except Exception as error:  # noqa: BLE001 - see `_write`; somebody else's row tells nothing of the file
-            logger.debug("A shared thought cannot be read: %s.", type(error).__name__)
-            return []
+        return [] if found is None else _opened(call_id, found[0])
+
+    @property
+    def asks_other_hosts(self) -> bool:
+        """Whether other hosts may have more."""
+        return self._among_hosts is not None
+
+    def read_far(self, call_ids: Sequence[str]) -> dict[str, Blocks] | None:
+        """Return the thoughts before tool calls that other hosts have; ``None`` where they cannot be asked."""
+        names = {_row(call_id): call_id for call_id in call_ids}
+        texts = None if self._among_hosts is None else self._among_hosts.get([*names])
+        return None if texts is None else {names[row]: _opened(names[row], text) for row, text in texts.items()}
 
     @property
     def _rests(self) -> bool:
@@ -267,6 +281,16 @@ def _cipher(call_id: str) -> Any:
     except ImportError:
         return None
     return Fernet(base64.urlsafe_b64encode(_digest(call_id, b"key")))
+
+
+def _opened(call_id: str, text: str) -> Blocks:
+    """Return what a row holds; nothing where it is none of ours."""
+    try:
+        cipher = _cipher(call_id)
+        return [] if cipher is None else _blocks(json.loads(zlib.decompress(cipher.decrypt(text.encode()))))
+    except Exception as error:  # noqa: BLE001 - somebody else's row tells nothing of the file
+        logger.debug("A shared thought cannot be read: %s.", type(error).__name__)
+        return []
 
 
 def _blocks(value: Any) -> Blocks:

@@ -65,7 +65,7 @@ class TokenSharingStore(JoinedStore):
     def write_token(self, account_id: str, token: str, expires_at: float | None, credential: str) -> TokenRow:
         """Cache a token, and tell the other hosts; its generation is above that of every host's last one."""
         row = super().write_token(account_id, token, expires_at, credential)
-        self._seal.sealed(account_id, row)  # here the key is made, for which Redis's 50 ms would be too short
+        self._seal.prepare()
         told = self._ask(lambda ledger: self._told(ledger, account_id, row))
         if told is None or told == row.generation:
             return row

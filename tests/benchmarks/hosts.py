@@ -40,6 +40,10 @@ from litellm_antigravity.state.redis_connect import connect
 from litellm_antigravity.state.redis_link import RedisPlace
 from litellm_antigravity.state.sqlite import SqliteStore
 
+from .measure import in_turns, microseconds, ratio
+from .proxy import call_to, gateway
+from .server import started
+
 HOSTS, WORKERS, KEYS = 3, 4, 6
 QUOTAS = {"key-0": 10, "key-1": 20, "key-2": 30}
 REQUESTS, PAUSE_SECONDS = 25, 0.25
@@ -51,7 +55,9 @@ def table() -> Table:
     """Measure all, and return the table."""
     result = Table("what", "measured", title="several hosts and one Redis")
     with tempfile.TemporaryDirectory() as name, RedisServer(Path(name)) as server:
-        for what, measured in [*costs(server, Path(name)), news(server, Path(name)), *limits(server, Path(name))]:
+        folder = Path(name)
+        figures = [*costs(server, folder), proxies(server, folder), news(server, folder), *limits(server, folder)]
+        for what, measured in figures:
             result.add_row(what, measured)
     return result
 
@@ -105,6 +111,20 @@ def told(times: list[float], unit: str) -> str:
     """Return median and 99th percentile."""
     ordered = sorted(times)
     return f"median {statistics.median(ordered):.0f} {unit}, p99 {ordered[int(0.99 * len(ordered))]:.0f} {unit}"
+
+
+def proxies(server: RedisServer, folder: Path, *, rounds: int = 60) -> tuple[str, str]:
+    """One request at a time through two proxies of one worker, in turns: one with Redis, one without."""
+    joined = {"redis": server.url, "redis_namespace": "proxies"}
+    with (
+        started() as base,
+        gateway(folder / "without", base, 10, redis="off") as without,
+        gateway(folder / "with", base, 10, **joined) as beside,
+    ):
+        calls = {"without": call_to(without, "antigravity", False), "with": call_to(beside, "antigravity", False)}
+        taken = in_turns(calls, rounds=rounds, each=5)
+    measured = f"without {microseconds(taken['without'])} µs, with {microseconds(taken['with'])} µs"
+    return "through the proxy", f"{measured}, ratio {ratio(taken['with'], taken['without']):.3f} (aim: <= 1.03)"
 
 
 # How soon others know

@@ -33,14 +33,14 @@ def table(*, rounds: int = 80) -> Table:
     )
     with tempfile.TemporaryDirectory() as name, started() as base, contextlib.ExitStack() as stack:
         folder = Path(name)
-        before = stack.enter_context(_proxy(folder / "before", base, None))
+        before = stack.enter_context(gateway(folder / "before", base, None))
         for count in ACCOUNTS:
-            with _proxy(folder / str(count), base, count) as ours:
+            with gateway(folder / str(count), base, count) as ours:
                 for label, stream in (("", False), (", streamed", True)):
                     actions = {
-                        "before": _call(before, "gemini", stream),
-                        "gemini": _call(ours, "gemini", stream),
-                        "antigravity": _call(ours, "antigravity", stream),
+                        "before": call_to(before, "gemini", stream),
+                        "gemini": call_to(ours, "gemini", stream),
+                        "antigravity": call_to(ours, "antigravity", stream),
                     }
                     taken = in_turns(actions, rounds=rounds, each=5)
                     for title, beside, measured, aim in (
@@ -53,7 +53,7 @@ def table(*, rounds: int = 80) -> Table:
 
 
 @contextlib.contextmanager
-def _proxy(folder: Path, base: str, accounts: int | None) -> Iterator[Proxy]:
+def gateway(folder: Path, base: str, accounts: int | None, **settings: Any) -> Iterator[Proxy]:
     """Start a gateway with one deployment of Gemini, and with ours if there are accounts."""
     folder.mkdir()
     params = {"model": f"gemini/{MODEL}", "api_key": "key", "api_base": f"{base}/v1beta"}
@@ -72,6 +72,7 @@ def _proxy(folder: Path, base: str, accounts: int | None) -> Iterator[Proxy]:
             # See `requests.providers`.
             "token_bucket": {"regeneration_rate_per_minute": 1e9},
             "health_score": {"initial": 100},
+            **settings,
         }
         entries = [
             {"email": f"user{number}@example.com", "accessToken": "token", "projectId": "project"}
@@ -86,7 +87,7 @@ def _proxy(folder: Path, base: str, accounts: int | None) -> Iterator[Proxy]:
         yield started
 
 
-def _call(proxy: Proxy, model: str, stream: bool) -> Callable[[], object]:
+def call_to(proxy: Proxy, model: str, stream: bool) -> Callable[[], object]:
     client = httpx.Client(base_url=proxy.url, headers={"Authorization": f"Bearer {proxy.key}"}, trust_env=False)
     body = {"model": model, "messages": MESSAGES, "stream": stream}
 

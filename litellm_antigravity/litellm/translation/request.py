@@ -59,6 +59,7 @@ def to_gemini(
     mapped, schemas = _params(params, target, names)
     prepared = prepare_messages(messages, target, names)
     inline_media(prepared, model, fetcher)
+    thoughts.seek(prepared, of_calls=target.is_gemini)
     leave_out_foreign_signatures(prepared, target, thoughts)
     aside: list[Any] = []
     if not target.is_gemini:

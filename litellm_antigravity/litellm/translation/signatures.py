@@ -14,12 +14,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litellm_antigravity.forking import ForkAware
 from litellm_antigravity.litellm.seams import borrowed
 from litellm_antigravity.settings.model import StateBackend
 from litellm_antigravity.state.shared_thoughts import SharedThoughts
+
+if TYPE_CHECKING:
+    from litellm_antigravity.state.joined_thoughts import JoinedThoughts
 
 MAX_CHARACTERS: Final = 32_000_000
 """Of thoughts and signatures that are remembered; then the oldest go."""
@@ -33,6 +36,7 @@ _MAKER: Final = "maker:"
 _NOT_IN_IDS: Final = re.compile(r"[^A-Za-z0-9_-]")
 _ABSENT_SECONDS: Final = 10.0  # for which a signature that nobody knows is not looked for again
 _MAX_ABSENT: Final = 4096
+_MOST_SOUGHT: Final = 64  # of the newest calls: a question is to have an end
 
 
 class SignedThoughts(ForkAware):
@@ -57,13 +61,58 @@ class SignedThoughts(ForkAware):
         self._characters = 0
         self._absent: dict[str, float] = {}
 
-    def share(self, directory: Path, *, on_network: bool = False, backend: StateBackend = "diskcache") -> None:
-        """Share them with the processes that use the same folder; nothing is opened yet."""
+    def share(
+        self,
+        directory: Path,
+        *,
+        on_network: bool = False,
+        backend: StateBackend = "diskcache",
+        among_hosts: JoinedThoughts | None = None,
+    ) -> None:
+        """Share them with the processes that use the same folder, and with other hosts; nothing is opened yet."""
         with self._lock:
             known = self._shared
             place = (directory, on_network, backend)
-            if known is None or (known.directory, known.on_network, known.backend) != place:
-                self._shared = SharedThoughts(directory, on_network=on_network, backend=backend)
+            is_new = known is None or (known.directory, known.on_network, known.backend) != place
+            if is_new or among_hosts is not None or (known is not None and known.asks_other_hosts):
+                self._shared = SharedThoughts(
+                    directory, on_network=on_network, backend=backend, among_hosts=among_hosts
+                )
+
+    def seek(self, messages: Sequence[Mapping[str, Any]], *, of_calls: bool) -> None:
+        """Ask other hosts, once, for what nobody on this host knows of a history.
+
+        Args:
+            messages: OpenAI's.
+            of_calls: the signatures of the calls themselves; else the thoughts before them.
+        """
+        shared = self._shared
+        if shared is None or not shared.asks_other_hosts:
+            return
+        now = time.monotonic()
+        keys: list[str] = []
+        for message in reversed(messages):
+            calls = message.get("tool_calls") if message.get("role") == "assistant" else None
+            ids = [call.get("id") for call in calls or () if isinstance(call, Mapping)]
+            for call_id in ids if of_calls else ids[:1]:
+                if not isinstance(call_id, str):
+                    continue
+                key = f"call:{_key(call_id)}" if of_calls else _key(call_id)
+                if len(keys) < _MOST_SOUGHT and now >= self._absent.get(key, 0.0) and not self._read(key):
+                    keys.append(key)
+        found = shared.read_far(keys) if keys else None
+        if found is None:
+            return
+        for key in keys:
+            if blocks := found.get(key):
+                self._keep(key, blocks)
+            else:
+                self._note_absent(key)
+
+    def _note_absent(self, key: str) -> None:
+        if len(self._absent) >= _MAX_ABSENT:
+            self._absent = {}
+        self._absent[key] = time.monotonic() + _ABSENT_SECONDS
 
     def remember(self, blocks: Sequence[Mapping[str, Any]], ids: Sequence[Any], family: str | None = None) -> None:
         """Remember the signed ones of LiteLLM's thinking blocks under the first of a message's call ids.
@@ -145,9 +194,7 @@ class SignedThoughts(ForkAware):
             return None
         blocks = self._read(key)
         if not blocks:
-            if len(self._absent) >= _MAX_ABSENT:
-                self._absent = {}
-            self._absent[key] = time.monotonic() + _ABSENT_SECONDS
+            self._note_absent(key)
             return None
         about = blocks[0]["thinking"]
         return (blocks[0]["signature"] or None) if thought is None or about in ("", _digest(thought)) else ALTERED
@@ -155,7 +202,7 @@ class SignedThoughts(ForkAware):
     def _write(self, key: str, blocks: list[dict[str, str]]) -> None:
         self._keep(key, blocks)
         if self._shared is not None:
-            self._shared.write(key, blocks)
+            self._shared.write(key, blocks, far=not key.startswith(_MAKER))
 
     def _read(self, key: str) -> list[dict[str, str]]:
         with self._lock:
