@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
 import os
 import re
@@ -49,6 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=order)
 
 
+def pytest_collection_finish() -> None:
+    """Let no garbage collection go through LiteLLM and thousands of tests: they stay until the end."""
+    gc.collect()
+    gc.freeze()
+
+
 LOGS = {"": logging.WARNING, "litellm_antigravity": logging.NOTSET, "LiteLLM": logging.WARNING}
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)
 
@@ -61,6 +69,7 @@ def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     file.write_bytes(last)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(file))
+        patch.setattr("certifi.where", lambda: str(file))  # for those of httpx that are to ignore the environment
         yield
 
 
@@ -83,11 +92,20 @@ def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return folders that nobody has had; `mktemp` takes ten times as long, and each test needs one."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_home(_nobodys_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_home(_nobodys_home: None, _homes: Iterator[Path]) -> Iterator[None]:
     """Give each test a home folder of its own, with nothing in it."""
+    home = next(_homes)
+    home.mkdir(0o700)
     with pytest.MonkeyPatch.context() as patch:
-        _use_home(patch, tmp_path_factory.mktemp("home"))
+        _use_home(patch, home)
         yield
 
 
