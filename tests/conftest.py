@@ -8,18 +8,22 @@ import logging
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import certifi
-import hypothesis
 import pytest
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download when litellm is imported
 
-from support import FakeClock
+# Whatever the shell says: each worker rewrites the assertions of 500 modules, which takes 8 s if nobody keeps them.
+sys.dont_write_bytecode = False
 
-from litellm_antigravity.redaction import SECRETS
+import hypothesis  # noqa: E402 - it is rewritten, too
+from support import FakeClock  # noqa: E402
+
+from litellm_antigravity.redaction import SECRETS  # noqa: E402
 
 # The same examples in every run, in whatever order the tests come. To search further: HYPOTHESIS_PROFILE=default, or
 # long (minutes per test).
