@@ -46,12 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that start proxies: they take longest, and at the end nobody is to wait for one of them.
 
-    Those that mostly wait for time limits come next: while some workers wait, the others have the processors.
+    Those that mostly wait for time limits stand in the middle: while some workers wait, others have the processors.
     Tests that leave the accounts limited which they share with others of their file come behind those.
     """
 
     def order(item: pytest.Item) -> tuple[int, bool]:
-        place = {"proxy": 0, "wire": 1}.get(item.path.parent.name, 2)
+        place = {"proxy": 0, "litellm": 1, "wire": 2}.get(item.path.parent.name, 3)
         return place, "limited" in getattr(item, "fixturenames", ())
 
     items.sort(key=order)

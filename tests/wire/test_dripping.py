@@ -55,6 +55,17 @@ def acomplete(**params: Any) -> Any:
     return asyncio.run(run())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _not_the_first_request(tmp_path_factory: pytest.TempPathFactory, _nobodys_home: None) -> None:
+    """Ask once before: what LiteLLM does for a first request takes, on a busy machine, longer than these may take."""
+    with serving(saying(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")) as server:
+        register(tmp_path_factory.mktemp("first"), server.url, READY)
+        for door in (complete, acomplete):
+            for stream in (False, True):
+                with pytest.raises(litellm.BadRequestError):
+                    door(stream=stream)
+
+
 both_kinds = pytest.mark.parametrize("door", [complete, acomplete])
 
 
