@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import certifi
-import hypothesis
 import pytest
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download when litellm is imported
 
-from support import FakeClock
+# Whatever the shell says: each worker rewrites the assertions of 500 modules, which takes 8 s if nobody keeps them.
+sys.dont_write_bytecode = False
 
-from litellm_antigravity.redaction import SECRETS
+import hypothesis  # noqa: E402 - it is rewritten, too
+from support import FakeClock  # noqa: E402
+
+from litellm_antigravity.redaction import SECRETS  # noqa: E402
 
 # The same examples in every run, in whatever order the tests come. To search further: HYPOTHESIS_PROFILE=default, or
 # long (minutes per test).
@@ -40,13 +46,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that start proxies: they take longest, and at the end nobody is to wait for one of them.
 
+    Those that mostly wait for time limits stand in the middle: while some workers wait, others have the processors.
     Tests that leave the accounts limited which they share with others of their file come behind those.
     """
 
-    def order(item: pytest.Item) -> tuple[bool, bool]:
-        return item.path.parent.name != "proxy", "limited" in getattr(item, "fixturenames", ())
+    def order(item: pytest.Item) -> tuple[int, bool]:
+        place = {"proxy": 0, "litellm": 1, "wire": 2}.get(item.path.parent.name, 3)
+        return place, "limited" in getattr(item, "fixturenames", ())
 
     items.sort(key=order)
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection go through LiteLLM and thousands of tests: they stay until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 LOGS = {"": logging.WARNING, "litellm_antigravity": logging.NOTSET, "LiteLLM": logging.WARNING}
@@ -61,6 +75,7 @@ def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     file.write_bytes(last)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(file))
+        patch.setattr("certifi.where", lambda: str(file))  # for those of httpx that are to ignore the environment
         yield
 
 
@@ -83,11 +98,20 @@ def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return folders that nobody has had; `mktemp` takes ten times as long, and each test needs one."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_home(_nobodys_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_home(_nobodys_home: None, _homes: Iterator[Path]) -> Iterator[None]:
     """Give each test a home folder of its own, with nothing in it."""
+    home = next(_homes)
+    home.mkdir(0o700)
     with pytest.MonkeyPatch.context() as patch:
-        _use_home(patch, tmp_path_factory.mktemp("home"))
+        _use_home(patch, home)
         yield
 
 

@@ -262,7 +262,7 @@ def elsewhere(healthy: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[t
         pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("LITELLM_ANTIGRAVITY_TOKEN_URL", f"http://127.0.0.1:{server.server_port}/token")
     yield Answers
     server.shutdown()

@@ -1,24 +1,36 @@
-"""LiteLLM's proxy, forked from a process that has imported it already: a start costs one second instead of six.
+"""LiteLLM's proxy, forked from a process that has imported it already: its start costs a tenth of a second, not six.
 
 This is how gunicorn starts LiteLLM's workers, and from there on it is the ``litellm`` command. Only for tests that are
 not about the start itself; what LiteLLM reads from the environment while it is imported is set for all of them here.
+
+One server does for all workers of pytest-xdist: whoever needs it first starts it, and it ends when the last of them is
+gone.
 """
 
 from __future__ import annotations
 
-import atexit
 import codecs
+import contextlib
 import functools
-import json
+import gc
+import importlib
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 import traceback
+import uuid
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
+
+from filelock import FileLock
 
 IMPORT_ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -28,6 +40,39 @@ IMPORT_ENVIRONMENT = {
 
 EXIT_CODE = ".exit-code"
 """A file of that name beside the log has the exit code of a proxy that has ended by itself."""
+
+START_SECONDS = 110.0  # a hang guard: the import takes 6 s on an idle machine
+
+FIRST_USED = (
+    # What a proxy imports at its start and for its first requests; a missing one is skipped.
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.h11_impl",
+    "uvicorn.protocols.websockets.auto",
+    "uvicorn.lifespan.on",
+    "litellm_antigravity.litellm.registration",
+    "litellm_antigravity.litellm.hook",
+    "litellm_antigravity.litellm.proxy_start",
+    "litellm_antigravity.litellm.other_providers",
+    "litellm_antigravity.state.disk",
+    "litellm.llms.gemini.chat.transformation",
+    "litellm.llms.litellm_proxy.chat.transformation",
+    "litellm.proxy.common_utils.banner",
+    "litellm.proxy.pass_through_endpoints.llm_passthrough_endpoints",
+    "litellm.proxy.hooks.mcp_semantic_filter",
+    "litellm.proxy.admin_mcp",
+    "litellm.sandbox.sandbox_tools",
+    "litellm.proxy.policy_engine.init_policies",
+    "prometheus_client",
+    "litellm_enterprise.proxy.auth.route_checks",
+    "litellm.proxy.guardrails.guardrail_helpers",
+    "litellm.proxy._experimental.mcp_server.server",
+    "litellm.proxy.anthropic_endpoints.endpoints",
+    "litellm.llms.anthropic.pass_through.messages.streaming_iterator",
+    "litellm.types.litellm_core_utils.streaming_chunk_builder_utils",
+    "litellm.proxy.response_polling.polling_handler",
+    "nacl.secret",
+    "anyio._backends._asyncio",
+)
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -44,37 +89,97 @@ def fork_proxy(options: Sequence[str], environment: Mapping[str, str], folder: P
     wanted = {"options": [*options], "environment": {**environment}, "folder": str(folder), "log": str(log)}
     with _ONE_AT_A_TIME:
         server = _fork_server()
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdin.write(json.dumps(wanted) + "\n")
-        server.stdin.flush()
-        return int(server.stdout.readline())
+        server.send(wanted)
+        return int(server.recv())
 
 
 @functools.cache
-def _fork_server() -> subprocess.Popen[str]:
-    # It ends when its standard input does, that is with us at the latest.
+def _fork_server() -> Connection:
+    """Return a connection to the server of this run of the tests; start it if nobody has."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    folder = Path(tempfile.gettempdir(), f"forks-{run[:16]}")  # short: a socket's path has a hundred characters at most
+    folder.mkdir(0o700, exist_ok=True)
+    assert folder.stat().st_uid == os.getuid()
+    with FileLock(folder / "lock"):
+        return _connected(folder / "server") or _started(folder / "server")
+
+
+def _connected(path: Path) -> Connection | None:
+    with contextlib.suppress(OSError, EOFError):
+        server = Client(str(path), "AF_UNIX")
+        server.recv()  # else it is about to end
+        return server
+    return None
+
+
+def _started(path: Path) -> Connection:
+    path.unlink(missing_ok=True)
     environment = {**os.environ, **IMPORT_ENVIRONMENT}
-    server = subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
-    atexit.register(server.kill)
+    process = subprocess.Popen([sys.executable, __file__, str(path)], stdin=subprocess.DEVNULL, env=environment)
+    deadline = time.monotonic() + START_SECONDS
+    while (server := _connected(path)) is None:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.returncode = 0  # nobody waits for it: others may need it when this process has ended
     return server
 
 
-def _serve(requests: IO[str], answers: IO[str]) -> None:
-    import litellm.proxy.proxy_cli
-    import litellm.proxy.proxy_server  # noqa: F401 - for those who are forked
+def _serve(path: str) -> None:
+    """Fork what is asked for, until nobody is connected any more."""
+    _import_all()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them, and no zombies
+    clients: list[Connection] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        while True:
+            for one in wait([listener, *clients]):
+                if isinstance(one, Connection):
+                    _answer(one, clients, listener)
+                else:
+                    clients.append(Connection(listener.accept()[0].detach()))
+                    clients[-1].send("ready")
+            if not clients:
+                break
+    shutil.rmtree(Path(path).parent)
 
+
+def _answer(client: Connection, clients: list[Connection], listener: socket.socket) -> None:
+    try:
+        wanted = client.recv()
+    except (EOFError, OSError):
+        clients.remove(client)
+        client.close()
+        return
+    pid = os.fork()
+    if pid == 0:
+        listener.close()
+        for one in clients:
+            one.close()
+        _become_proxy(**wanted)
+    client.send(pid)
+
+
+def _import_all() -> None:
+    import litellm.proxy.proxy_cli  # noqa: F401 - for those who are forked
+    from litellm.proxy.proxy_server import app
+
+    for name in FIRST_USED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    with contextlib.suppress(ImportError):
+        from litellm.llms import load_guardrail_translation_mappings
+
+        load_guardrail_translation_mappings()
+    # FastAPI works its routes out when they are first looked through.
+    for route in app.routes:
+        route.matches({"type": "http", "method": "GET", "path": "/none", "root_path": "", "headers": []})
     # A thread of LiteLLM's imports it while gunicorn forks: a worker that finds it half imported waits forever.
     codecs.lookup("ascii")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them, and no zombies
-    for line in requests:
-        wanted = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _become_proxy(**wanted)
-        print(pid, file=answers, flush=True)
+    # The garbage collections of those who are forked need not go through, and so copy, all of this.
+    gc.collect()
+    gc.freeze()
 
 
 def _become_proxy(options: list[str], environment: dict[str, str], folder: str, log: str) -> NoReturn:
@@ -103,4 +208,4 @@ def _become_proxy(options: list[str], environment: dict[str, str], folder: str, 
 
 
 if __name__ == "__main__":
-    _serve(sys.stdin, sys.stdout)
+    _serve(sys.argv[1])

@@ -99,7 +99,7 @@ def start(
 
 @pytest.fixture(scope="module")
 def pool_proxy(start: Start) -> Iterator[Served]:
-    with start(EXAMPLES / "proxy_pool.yaml") as served:
+    with start(EXAMPLES / "proxy_pool.yaml", imported=True) as served:
         yield served
 
 
@@ -448,9 +448,10 @@ def test_an_enterprise_gateway_spreads_vertex_projects(start: Start, simulator: 
 IN_FLIGHT = 20
 
 
-@pytest.mark.timeout(300)  # five processes import the proxy
 def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> None:
-    with start(EXAMPLES / "proxy_parallel_agents.yaml", workers=4, imported=True) as served:
+    # gunicorn's: uvicorn's import everything anew, and are in test_proxy_workers.
+    example = EXAMPLES / "proxy_parallel_agents.yaml"
+    with start(example, workers=4, options=["--run_gunicorn"], imported=True) as served:
         served.simulator.heal()
         served.simulator.clear_log()
         until(lambda: served.proxy.log.count(STARTED) == 4)
@@ -766,7 +767,7 @@ def test_a_wrong_key_a_wrong_value_or_no_accounts_stop_the_start_with_a_remedy(
                 }
             else:
                 there = environment
-            proxy = Proxy(path, tmp_path, there, imported=name != "key")  # one shows the exit code of the real command
+            proxy = Proxy(path, tmp_path, there, imported=True)  # the command's own end: test_proxy_first_contact
             stack.callback(proxy.close)
             started.append((proxy.launch(), words))
         simulator.write_accounts_file(tmp_path / "antigravity-accounts.json")

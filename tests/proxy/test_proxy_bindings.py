@@ -25,7 +25,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator
             yield simulator, proxy
 
 
-@pytest.mark.timeout(300)  # five processes import the proxy
 def test_a_conversation_has_one_account_through_all_workers_and_moves_once_when_that_is_spent(
     served: tuple[Simulator, Proxy],
 ) -> None:

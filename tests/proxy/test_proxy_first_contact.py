@@ -79,7 +79,7 @@ def test_a_start_that_fails_ends_with_the_sentence_that_helps(tmp_path: Path) ->
     config = tmp_path / "wrong.yaml"
     config.write_text(EXAMPLE.replace("antigravity/claude", "antigravity-claude"), "utf-8")
     with Simulator(1) as simulator:
-        proxy = Proxy(config, tmp_path, pool_environment(simulator, tmp_path))
+        proxy = Proxy(config, tmp_path, pool_environment(simulator, tmp_path))  # the command itself, for its end
         try:
             assert proxy.launch().wait_for_end() != 0
             last = proxy.log.rstrip("\n").splitlines()[-1]

@@ -88,7 +88,12 @@ def proxy(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
     (folder / "roles.py").write_text(AUTH, "utf-8")
     with Proxy(
-        folder / "config.yaml", folder, pool_environment(simulator, folder), workers=2, imported=True
+        folder / "config.yaml",
+        folder,
+        pool_environment(simulator, folder),
+        workers=2,
+        options=["--run_gunicorn"],
+        imported=True,
     ) as started:
         until(lambda: started.log.count(STARTED) >= 2)
         yield started

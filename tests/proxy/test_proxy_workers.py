@@ -130,6 +130,19 @@ class Crew:
         port = self.simulator.url.rpartition(":")[2]
         return not any(found == port or str(self.state) in found for found in open_files(self.proxy.pid))
 
+    def know_what_one_is_told(self) -> int:
+        """See that all of them pass over the accounts that one was refused by; return how many refusals there were."""
+        simulator = self.simulator
+        limited, spared = simulator.accounts[:4], simulator.accounts[4]
+        for account in limited:
+            simulator.drain(account.email, None, 600)
+        assert set(self.ask(4 * IN_FLIGHT)) == {spared.label}
+        refused = len(simulator.requests(status=429))
+        assert 4 <= refused <= 4 * IN_FLIGHT  # all that were on their way at once
+        assert set(self.ask(4 * IN_FLIGHT)) == {spared.label}
+        assert len(simulator.requests(status=429)) == refused
+        return refused
+
     def nothing_is_left(self) -> bool:
         """Return whether nobody holds a slot any more, nor is taken for alive."""
         store = DiskStore(self.state)
@@ -153,15 +166,7 @@ def test_gunicorn_workers_open_their_own_and_share_what_they_learn(simulator: Si
         assert len(set(places.values())) == 4
         assert crew.parent_has_opened_nothing()
 
-        # What one of them is told, all know.
-        limited, spared = simulator.accounts[:4], simulator.accounts[4]
-        for account in limited:
-            simulator.drain(account.email, None, 600)
-        assert set(crew.ask(4 * IN_FLIGHT)) == {spared.label}
-        refused = len(simulator.requests(status=429))
-        assert 4 <= refused <= 4 * IN_FLIGHT  # all that were on their way at once
-        assert set(crew.ask(4 * IN_FLIGHT)) == {spared.label}
-        assert len(simulator.requests(status=429)) == refused
+        refused = crew.know_what_one_is_told()
 
         # One that takes a dead one's place takes its slot as well.
         dead, *living = crew.proxy.workers
@@ -205,10 +210,14 @@ def test_workers_forked_from_a_process_that_uses_this_package_start_by_their_own
     assert crew.nothing_is_left()
 
 
-def test_ctrl_c_leaves_no_worker_and_no_slot_taken(simulator: Simulator, tmp_path: Path) -> None:
+def test_uvicorn_workers_share_what_they_learn_and_ctrl_c_leaves_none_and_no_slot_taken(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    # The command itself, and each of uvicorn's workers imports everything anew: nothing is forked here.
     crew = Crew(simulator, tmp_path, "slot", workers=2)
     with crew.proxy:
         assert {presence.slot for presence in crew.all_serve(2).values()} == {0, 1}
+        crew.know_what_one_is_told()
         assert crew.proxy.end(signal.SIGINT, whole_group=True) == []
     assert crew.nothing_is_left()
 

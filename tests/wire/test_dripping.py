@@ -12,7 +12,7 @@ from typing import Any
 
 import litellm
 import pytest
-from dripping_doors import READY, _direct, both_kinds, register
+from dripping_doors import READY, _direct, acomplete, both_kinds, complete, register
 from raw_server import CHUNKED, Dripping, chunk, event, saying, serving
 from serving import text_of
 
@@ -22,6 +22,17 @@ __all__ = ["_direct"]  # fixtures
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
 HEADERS = b"HTTP/1.1 200 OK\r\nX-Long: "
 NOTHING = b'data: {"response": {"candidates": [{"content": {"role": "model"}}]}}\r\n\r\n'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _not_the_first_request(tmp_path_factory: pytest.TempPathFactory, _nobodys_home: None) -> None:
+    """Ask once before: what LiteLLM does for a first request takes, on a busy machine, longer than these may take."""
+    with serving(saying(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")) as server:
+        register(tmp_path_factory.mktemp("first"), server.url, READY)
+        for door in (complete, acomplete):
+            for stream in (False, True):
+                with pytest.raises(litellm.BadRequestError):
+                    door(stream=stream)
 
 
 @both_kinds
