@@ -38,9 +38,7 @@ class FairShare:
         self._longest = settings.max_rate_limit_wait_seconds
         self._store = store
         self._identity = identity
-        self._snapshot: AccountsSnapshot | None = None
-        self._scope = 0
-        self._keys: dict[Caller | None, int] = {}
+        self._known: tuple[AccountsSnapshot, int, dict[Caller | None, int]] | None = None  # one value: threads share it
 
     @classmethod
     def of(cls, settings: Settings, store: Ledger, identity: Callable[[], ProcessIdentity]) -> FairShare | None:
@@ -84,12 +82,14 @@ class FairShare:
         return self._store.callers.begin(self._key(asked, snapshot))
 
     def _key(self, asked: LeaseRequest, snapshot: AccountsSnapshot) -> int:
-        if snapshot is not self._snapshot or len(self._keys) > _KNOWN_CALLERS:
-            self._snapshot, self._scope, self._keys = snapshot, key_of(" ".join(sorted(snapshot.by_id))), {}
-        key = self._keys.get(asked.caller)
+        known = self._known
+        if known is None or known[0] is not snapshot or len(known[2]) > _KNOWN_CALLERS:
+            self._known = known = (snapshot, key_of(" ".join(sorted(snapshot.by_id))), {})
+        _, scope, keys = known
+        key = keys.get(asked.caller)
         if key is None:
             caller = asked.caller or Caller(f"process {self._identity().owner}")
-            self._keys[asked.caller] = key = share_key(caller, self._scope)
+            keys[asked.caller] = key = share_key(caller, scope)
         return key
 
 
