@@ -295,9 +295,13 @@ function fillQuota(quota, share, title) {
 }
 
 function fillHour(cell, hour) {
-  const text = JSON.stringify(hour);
+  const text = JSON.stringify(hour) ?? "";
   if (cell.dataset.text === text) return;
   cell.dataset.text = text;
+  if (!hour) { // by the setting `statistics`
+    cell.children[0].replaceChildren();
+    return say(cell.children[1], "not counted");
+  }
   const sum = (numbers) => numbers.reduce((all, one) => all + one, 0);
   const pools = Object.entries(hour.benched).filter(([pool]) => !pool.startsWith("model:")).map(([, minutes]) => minutes);
   const benched = Array.from({ length: MINUTES }, (_, place) => pools.some((one) => one[place]));
