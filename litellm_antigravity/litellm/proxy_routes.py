@@ -204,7 +204,8 @@ class _Views:
     def _moment(self, *, last_hour: bool = False) -> Moment:
         pool, known = self._pool, self._known()
         flying, now = pool.store.in_flight.counts_of(account.id for account in known.all), pool.clock.time()
-        strips = LastHour(pool.settings.state_dir).strips(now) if last_hour else None
+        counted = last_hour and OBSERVER.counts is not None
+        strips = LastHour(pool.settings.state_dir).strips(now) if counted else None
         return Moment(now, pool.store.refresh(), pool.rules, known, flying, strips)
 
     def change(self, change: Change) -> str:

@@ -171,7 +171,7 @@ function families(found) {
     if (number.textContent !== text) number.replaceChildren(`${one.free} `, make("span", "", `of ${one.accounts} free`));
     const none = one.free === one.accounts ? "all are free" : "the others do not come back by themselves";
     const back = one.next_back_seconds;
-    countdown(next, back === null ? none : "next one back in ", back === null ? null : now() + back);
+    countdown(next, back === null ? none : "next back in ", back === null ? null : now() + back);
   });
 }
 
@@ -219,7 +219,7 @@ function rows(id, found) {
 
 function newRow() {
   const row = make("tr");
-  const name = make("th", "", make("div", "name"), make("div", "quiet small"));
+  const name = make("th", "", make("div", "name"), make("div", "quiet small whose"), make("div", "quiet small numbers"));
   name.scope = "row";
   const cells = Object.entries(FAMILIES).map(([family, title]) => {
     const cell = make("td", family, make("div", "state"), make("div", "quiet small"), make("div", "quota"));
@@ -244,8 +244,8 @@ function fillRow(row, account, served, mayChange) {
   const models = account.models.map((one) => one.model);
   const without = models.length ? ` · without ${models.join(", ")}` : "";
   say(row.querySelector(".name"), account.account);
-  const whose = account.in_file ? "" : "another provider · ";
-  say(row.querySelector("th .small"), `${whose}health ${Math.round(account.health)} · bucket ${Math.floor(account.bucket)}${without}`);
+  say(row.querySelector(".whose"), account.in_file ? "" : "another provider");
+  say(row.querySelector(".numbers"), `health ${Math.round(account.health)} · bucket ${Math.floor(account.bucket)}${without}`);
   for (const [family, title] of Object.entries(FAMILIES)) {
     const has = account.in_file || served.has(`${account.account} ${family}`); // a key may have no models of a family
     fillFamily(row.querySelector(`.${family}`), has ? account.families[family] : null, title);
@@ -295,9 +295,13 @@ function fillQuota(quota, share, title) {
 }
 
 function fillHour(cell, hour) {
-  const text = JSON.stringify(hour);
+  const text = JSON.stringify(hour) ?? "";
   if (cell.dataset.text === text) return;
   cell.dataset.text = text;
+  if (!hour) { // by the setting `statistics`
+    cell.children[0].replaceChildren();
+    return say(cell.children[1], "not counted");
+  }
   const sum = (numbers) => numbers.reduce((all, one) => all + one, 0);
   const pools = Object.entries(hour.benched).filter(([pool]) => !pool.startsWith("model:")).map(([, minutes]) => minutes);
   const benched = Array.from({ length: MINUTES }, (_, place) => pools.some((one) => one[place]));
