@@ -19,8 +19,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HELPERS = Path(__file__).resolve().parent
-PYTHON_PATH = os.pathsep.join([str(ROOT), str(HELPERS), *map(str, sorted(ROOT.glob("tests/*/")))])
-"""Where child processes find the package, the helpers and the test modules."""
+_FOLDERS = [folder for folder in sorted(ROOT.glob("tests/*")) if any(folder.glob("test_*.py"))]
+PYTHON_PATH = os.pathsep.join(map(str, [ROOT, HELPERS, *_FOLDERS]))
+"""Where child processes find the package, the helpers and the test modules; a benchmark is named like ``requests``."""
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
 TIMEOUT = 100.0
