@@ -12,17 +12,15 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from rotating import new_token, start
 from serving import fields_of
+from support import PYTHON_PATH
 
-from litellm_antigravity import Settings
-from litellm_antigravity.accounts import Account, AccountsFile, RefreshToken
-from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.accounts import Account, RefreshToken
 from litellm_antigravity.credentials.rotation import RotatedTokens
-from litellm_antigravity.credentials.shared import SharedTokens
 from litellm_antigravity.errors import GrantRevokedError
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.wire.http import HttpClients
 
 pytestmark = pytest.mark.once
 pytest.importorskip("cryptography")
@@ -40,21 +38,6 @@ def simulator(antigravity_simulator: Simulator) -> Simulator:
 @pytest.fixture
 def fields(simulator: Simulator, tmp_path: Path) -> dict[str, Any]:
     return fields_of(simulator, tmp_path)
-
-
-def start(fields: dict[str, Any]) -> tuple[SharedTokens, AccountsFile]:
-    """Return what a process has that has just been started: nothing but the two folders."""
-    settings = Settings(**fields)
-    accounts = AccountsFile(settings.accounts_file)
-    return SharedTokens(settings, accounts, DiskStore(settings.state_dir), HttpClients(), SystemClock()), accounts
-
-
-def new_token(fields: dict[str, Any]) -> str:
-    """Start a process that has to refresh: the access token of the one before is refused."""
-    tokens, accounts = start(fields)
-    account = accounts.current().accounts[0]
-    before = tokens.token(account)
-    return tokens.token(account, rejected=before).get_secret_value()
 
 
 def refuse_writes(fields: dict[str, Any]) -> None:
@@ -142,12 +125,11 @@ def test_a_revoked_grant_is_still_told_when_a_token_was_kept(simulator: Simulato
 IN_A_CONTAINER = """
 mount --bind "$1" "$1"
 exec "$2" -c '
-import os, sys
-sys.path.insert(0, os.path.dirname(sys.argv[1]))
-import json, test_rotation
+import json, sys
+from rotating import new_token
 for _ in range(2):
-    test_rotation.new_token(json.loads(sys.argv[2]))
-' "$3" "$4"
+    new_token(json.loads(sys.argv[1]))
+' "$3"
 """
 
 
@@ -164,8 +146,9 @@ def test_a_file_that_is_bind_mounted_into_a_container_keeps_its_accounts(fields:
     """Before: EBUSY, and after the next start every account was revoked."""
     file = str(fields["accounts_file"])
     plain = json.dumps({name: os.fspath(value) if isinstance(value, Path) else value for name, value in fields.items()})
-    arguments = ["unshare", "-m", "sh", "-ec", IN_A_CONTAINER, "sh", file, sys.executable, __file__, plain]
-    done = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=100)
+    arguments = ["unshare", "-m", "sh", "-ec", IN_A_CONTAINER, "sh", file, sys.executable, plain]
+    path = {**os.environ, "PYTHONPATH": PYTHON_PATH}
+    done = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=100, env=path)
     assert done.returncode == 0, done.stderr
     assert "Device or resource busy" in done.stderr
     assert new_token(fields)

@@ -83,6 +83,7 @@ def start(
     @contextlib.contextmanager
     def started(config: Path, *, count: int = 4, environment: dict[str, str] | None = None, **options: Any) -> Any:
         folder = tmp_path_factory.mktemp("proxy")
+        others.forget()  # what they were told to say, and nobody has heard
         use_accounts(simulator, folder, [f"user{number}@example.com" for number in range(1, count + 1)])
         keys = {
             f"GEMINI_API_KEY_{number}": simulator.account(f"user{number}@example.com").api_key for number in (1, 2, 3)
