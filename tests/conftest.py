@@ -46,15 +46,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that start proxies: they take longest, and at the end nobody is to wait for one of them.
 
-    Those that mostly wait for time limits stand in the middle: while some workers wait, others have the processors.
-    Tests that leave the accounts limited which they share with others of their file come behind those.
+    Those that mostly wait for time limits are dealt out among the others: while one worker waits, the rest have the
+    processors. Tests that leave the accounts limited which they share with others of their file come behind those.
     """
-
-    def order(item: pytest.Item) -> tuple[int, bool]:
-        place = {"proxy": 0, "litellm": 1, "wire": 2}.get(item.path.parent.name, 3)
-        return place, "limited" in getattr(item, "fixturenames", ())
-
-    items.sort(key=order)
+    files = list(dict.fromkeys(item.path for item in items))
+    first = [file for file in files if file.parent.name == "proxy"]
+    rest = [file for file in files if file.parent.name not in {"proxy", "wire"}]
+    waiting = [file for file in files if file.parent.name == "wire"]
+    places = {file: float(number) for number, file in enumerate([*first, *rest])}
+    places |= {file: len(first) + len(rest) * number / len(waiting) - 0.5 for number, file in enumerate(waiting)}
+    items.sort(key=lambda item: (places[item.path], "limited" in getattr(item, "fixturenames", ())))
 
 
 def pytest_collection_finish() -> None:
