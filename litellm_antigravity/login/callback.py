@@ -51,12 +51,9 @@ class Callback:
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.accepts: Callable[[str], bool] = lambda _: False
 
-    def offer(self, answer: str) -> bool:
-        """Take an answer if it belongs to the question; return whether it does."""
-        accepted = self.accepts(answer)
-        if accepted:
-            self._answers.put(answer)
-        return accepted
+    def take(self, answer: str) -> None:
+        """Take an answer that belongs to the question."""
+        self._answers.put(answer)
 
     def wait(self, accepts: Callable[[str], bool], seconds: float) -> str:
         """Return the first answer that belongs to a question.
@@ -126,8 +123,11 @@ class _Handler(BaseHTTPRequestHandler):
         found = urlsplit(self.path)
         if found.path != PATH:
             self._show(404, _PAGE.format(title="Nothing here", text=""))
-        elif self.server.callback.offer(found.query):
-            self._show(200, _DECLINED if "error" in parse_qs(found.query) else _THANKS)
+        elif self.server.callback.accepts(found.query):
+            try:
+                self._show(200, _DECLINED if "error" in parse_qs(found.query) else _THANKS)
+            finally:  # not before: with the answer the program may end, and the browser would show an error
+                self.server.callback.take(found.query)
         else:
             LOGGER.warning("An answer that belongs to another sign-in was ignored.")
             self._show(400, _NOT_THIS)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -20,6 +21,7 @@ from support import free_port
 
 from litellm_antigravity.accounts import AccountsFile, RefreshToken
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
+from litellm_antigravity.login import callback as callback_module
 from litellm_antigravity.login.callback import PATH, listening
 from litellm_antigravity.login.clients import NO_CLIENT
 from litellm_antigravity.simulator.people import agree, decline
@@ -383,6 +385,24 @@ def test_a_sign_in_works_while_port_51121_is_taken(user: User, browser: Browser)
     (address,) = re.findall(r"answer at (\S+) \(Ctrl-C", result.stdout)
     assert address != whoever.redirect_uri
     assert user.emails() == EMAILS[:1]
+
+
+def test_the_browser_has_its_page_before_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, the program had the answer first, and might end while the browser still waited: it showed an error."""
+    with listening(free_port()) as callback, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(callback.wait, lambda answer: answer == "code=1", 60.0)
+        while not callback.accepts("code=1"):
+            time.sleep(0.01)
+        show, came_first = callback_module._Handler._show, []
+
+        def show_late(handler: Any, status: int, page: str) -> None:
+            wait([waiting], 0.5)
+            came_first.append(waiting.done())
+            show(handler, status, page)
+
+        monkeypatch.setattr(callback_module._Handler, "_show", show_late)
+        assert visit(f"{callback.redirect_uri}?code=1").status_code == 200
+        assert (waiting.result(60.0), came_first) == ("code=1", [False])
 
 
 def test_a_browser_that_opens_a_connection_and_says_nothing_keeps_nobody_waiting() -> None:
