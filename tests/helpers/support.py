@@ -25,6 +25,7 @@ PYTHON_PATH = os.pathsep.join([str(ROOT), str(HELPERS)])
 """Where child processes find the package and the helpers."""
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
+_TAKEN: list[socket.socket] = []
 TIMEOUT = 100.0
 """Seconds after which a child process is taken to hang: before pytest's own limit, which would not show where.
 
@@ -33,7 +34,7 @@ On a busy machine LiteLLM's import alone takes many.
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on.
+    """Return a port of loopback that nobody listens on, and that no other process is given while this one lives.
 
     It is below those that systems give to whoever asks for any: no server of another test gets it in the meantime.
     """
@@ -41,6 +42,10 @@ def free_port() -> int:
         port = 20_000 + secrets.randbelow(12_000)
         with contextlib.suppress(OSError), socket.socket() as one:
             one.bind(("127.0.0.1", port))
+            if sys.platform == "linux":
+                name = socket.socket(socket.AF_UNIX)
+                name.bind(f"\0litellm-antigravity-port-{port}")  # fails if another process has taken the port
+                _TAKEN.append(name)
             return port
 
 
