@@ -232,7 +232,7 @@ def work(url: str, router_fields: dict[str, Any], settings: dict[str, Any] | Non
     jitter, failed = random.Random(seed), 0
     for _ in range(REQUESTS):
         try:
-            router.completion("m", messages=[{"role": "user", "content": "Hello"}])
+            router.completion("m", messages=[{"role": "user", "content": f"Hello from {seed}"}])  # a talk of its own
         except Exception:  # noqa: BLE001 - it is counted
             failed += 1
         time.sleep(PAUSE_SECONDS * jitter.uniform(0.5, 1.5))
