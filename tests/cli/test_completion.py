@@ -199,7 +199,7 @@ def test_every_command_has_examples_in_its_help_which_it_takes(path: str, comman
             taken: Any = cli
             while isinstance(taken, click.Group):
                 taken = taken.commands[words.pop(0)]
-            taken.make_context(path, words)
+            taken.make_context(path, words, **cli.context_settings)  # what a command has made of them, it keeps
 
 
 # What a command imports
