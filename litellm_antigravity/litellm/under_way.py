@@ -37,24 +37,29 @@ class _Held:
         return "<a request under way>"
 
 
-def details_of(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what LiteLLM's logging object knows of a call; a new dictionary where there is none.
+def details_of(kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what LiteLLM's logging object knows of a call; ``None`` where a call has none yet.
+
+    LiteLLM 1.90 gives it one later. What is put into the call's own arguments instead would be sent.
 
     Args:
-        kwargs: of a call, or these details themselves.
+        kwargs: of a call.
     """
-    details = getattr(kwargs.get("litellm_logging_obj"), "model_call_details", kwargs)
-    return details if isinstance(details, dict) else {}
+    details = getattr(kwargs.get("litellm_logging_obj"), "model_call_details", None)
+    return details if isinstance(details, dict) else None
 
 
-def begin(details: dict[str, Any], lease: Lease, deployment_id: str) -> None:
+def begin(details: dict[str, Any] | None, lease: Lease, deployment_id: str) -> None:
     """Have a request be in flight until `end`, or until nobody knows the call any more.
 
     Args:
-        details: see `details_of`.
+        details: see `details_of`; without any it is not counted, since nothing would tell its end.
         lease: of the request.
         deployment_id: that it goes to.
     """
+    if details is None:
+        lease.end()
+        return
     tell_account(details, lease)
     details[_HELD] = _Held(lease.flight, deployment_id)
 
@@ -63,11 +68,13 @@ def end(kwargs: Mapping[str, Any], deployment_id: str, *, served: bool) -> None:
     """Count a request no longer; neither blocks nor fails.
 
     Args:
-        kwargs: of the call, or its details.
+        kwargs: of the call, or what `details_of` returns for it.
         deployment_id: that it went to: another attempt may be under way.
         served: whether that has answered it.
     """
     details = details_of(kwargs)
+    if details is None:
+        details = kwargs if isinstance(kwargs, dict) else {}
     held = details.get(_HELD)
     if not isinstance(held, _Held) or held.deployment_id != deployment_id:
         return
