@@ -12,6 +12,7 @@ const { createInterface } = require("node:readline");
   const own = {
     open: async (options) => {
       await page?.context().close();
+      requests.length = problems.length = 0; // those of another test
       page = await (await browser.newContext(options)).newPage();
       page.setDefaultTimeout(60000);
       page.on("request", (request) => requests.push([request.method(), request.url()]));
