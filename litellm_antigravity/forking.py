@@ -35,6 +35,31 @@ class ForkAware:
         """Start afresh; every other thread of the parent is gone."""
 
 
+class AtRestInForks(ForkAware):
+    """One whose lock nobody else holds while the process forks; a child starts over, with a lock of its own."""
+
+    _lock: threading.Lock
+
+    def _begin(self) -> None:
+        """Make the lock, start over, and watch forks from now on."""
+        self._lock = threading.Lock()
+        self._start_over()
+        self._watch_forks()
+
+    def _start_over(self) -> None:
+        """Be as one that has just been made: called by `_begin`, and in a forked child."""
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+
+    def _after_fork_in_parent(self) -> None:
+        self._lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+        self._start_over()
+
+
 _watched: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 _registry_lock = threading.Lock()
 _fork_lock = threading.Lock()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
@@ -22,7 +21,7 @@ from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.decision_log import DECISION_LOG
 from litellm_antigravity.errors import AccountsFileError, RequestRefusedError
 from litellm_antigravity.fair_share import FairShare
-from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.forking import AtRestInForks
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.lease import SERVED, Lease, LeaseRequest, Outcome, Served, Wait
 from litellm_antigravity.logs import LOGGER, show_decisions
@@ -46,7 +45,7 @@ from litellm_antigravity.waiting import Waiting
 from litellm_antigravity.wording import all_disabled, no_capacity
 
 
-class AccountPool(ForkAware):
+class AccountPool(AtRestInForks):
     """Chooses accounts, and shares what is learnt about them.
 
     Thread-safe. ``acquire`` and ``report`` may touch the disk: on an event loop use ``aacquire`` and ``areport``.
@@ -81,9 +80,7 @@ class AccountPool(ForkAware):
         self.rules = VitalsRules.of(self.settings)
         self.store = store or ledger_of(self.settings, self.clock, self.rules)
         self._pid = pid
-        self._lock = threading.Lock()
-        self._start_over()
-        self._watch_forks()
+        self._begin()
         events.listen(DECISION_LOG)
         if self.settings.debug:
             show_decisions()
@@ -106,16 +103,6 @@ class AccountPool(ForkAware):
         self._admission = Admission(self.settings, self.store)
         self._waiting = Waiting(self.settings, self.store, self.rules)
         self._fair_share = FairShare.of(self.settings, self.store, lambda: self.identity)
-
-    def _before_fork(self) -> None:
-        self._lock.acquire()
-
-    def _after_fork_in_parent(self) -> None:
-        self._lock.release()
-
-    def _after_fork_in_child(self) -> None:
-        self._lock = threading.Lock()
-        self._start_over()
 
     @property
     def identity(self) -> ProcessIdentity:

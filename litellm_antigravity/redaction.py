@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.forking import AtRestInForks
 
 HIDDEN: Final = "[hidden]"
 """What stands in the place of a secret."""
@@ -73,7 +73,7 @@ class _Level:
     ends: Sequence[int]
 
 
-class KnownSecrets(ForkAware):
+class KnownSecrets(AtRestInForks):
     """The secrets in use in this process. Thread-safe; a forked child knows what its parent knew.
 
     Bounded: of those that pass (access tokens) the latest are kept, which is several generations for hundreds of
@@ -83,7 +83,7 @@ class KnownSecrets(ForkAware):
     _fork_rank = 100  # others call it while they hold their own locks; it calls nobody
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # forks are watched from the first secret on
         self._staying: OrderedDict[str, None] = OrderedDict()
         self._passing: OrderedDict[str, None] = OrderedDict()
         self._characters = {id(self._staying): 0, id(self._passing): 0}
@@ -93,15 +93,6 @@ class KnownSecrets(ForkAware):
 
     def __repr__(self) -> str:
         return f"KnownSecrets({len(self._staying)} that stay, {len(self._passing)} that pass)"
-
-    def _before_fork(self) -> None:
-        self._lock.acquire()
-
-    def _after_fork_in_parent(self) -> None:
-        self._lock.release()
-
-    def _after_fork_in_child(self) -> None:
-        self._lock = threading.Lock()
 
     def remember(self, secret: str, *, passes: bool = False) -> None:
         """Take this secret out of every text from now on.

@@ -9,7 +9,7 @@ from typing import Final
 
 from litellm_antigravity.alerts.channels import Channel, NotToldError
 from litellm_antigravity.alerts.message import alert_of
-from litellm_antigravity.alerts.problems import Problem, problems_of
+from litellm_antigravity.alerts.problems import EVERYBODY, Problem, problems_of
 from litellm_antigravity.clock import Clock
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.logs import LOGGER
@@ -172,7 +172,7 @@ class Teller:
 def _is_of(name: str, ids: Collection[str]) -> bool:
     """Return whether an incident is about somebody who is there still, or about everybody."""
     account_id, _ = split_cooldown_name(name)
-    return account_id == "*" or account_id in ids
+    return account_id == EVERYBODY or account_id in ids
 
 
 __all__ = ["GIVEN_UP_SECONDS", "MOST_AT_ONCE", "Teller", "Telling"]

@@ -72,10 +72,15 @@ class Watching(ForkAware):
         finally:
             self._starting.release()
 
-    def stop(self) -> None:
-        """Have the thread end; what there is to tell is told before, if that takes a moment only."""
-        thread, self._stopped = self._thread, True
+    def end(self) -> None:
+        """Have the thread end, once it has told what there is to tell."""
+        self._stopped = True
         self._news.set()
+
+    def stop(self) -> None:
+        """Do what `end` does, and wait for it a moment."""
+        thread = self._thread
+        self.end()
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LAST_SECONDS)
 

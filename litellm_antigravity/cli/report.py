@@ -77,10 +77,8 @@ def _show(told: Report) -> None:
 def _write(file: Path, told: Report) -> None:
     from litellm_antigravity.cli.report_page import page_of
 
-    new = file.with_name(f"{file.name}.new")
     try:
-        new.write_text(page_of(told), "utf-8")
-        new.replace(file)
+        file.write_text(page_of(told), "utf-8")
     except OSError as error:
         msg = f"{file} cannot be written: {error.strerror or type(error).__name__}."
         raise click.ClickException(msg) from error

@@ -44,7 +44,7 @@ def _parts(told: Report) -> Iterable[str]:
     heads = ("account", "model", "#requests", "#answered", "refused", "#input", "cached", "#output", "#cost")
     yield _table("By account and model", heads, [_served(one) for one in told.served])
     yield _table("Refusals", ("class", "#how often"), [(_text(kind), str(n)) for kind, n in told.refusals.items()])
-    waits = [(_text(words.WAITS.get(one.why, one.why)), _text(words.waited(one))) for one in told.waits]
+    waits = [(_text(words.reason(one)), _text(words.waited(one))) for one in told.waits]
     yield _table("Waits", ("why", "how long"), waits)
     processes = [
         (str(pid), str(sum(accounts.values())), _text(", ".join(f"{name} {n}" for name, n in accounts.items())))

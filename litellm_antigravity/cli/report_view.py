@@ -22,7 +22,7 @@ def report_lines(told: Report, width: int) -> Iterator[Text]:
     yield from _by_account(told.served, width)
     refusals = [[Text(kind), Text(str(number), "yellow")] for kind, number in told.refusals.items()]
     yield from _part("Refusals", refusals, width)
-    waits = [[Text(words.WAITS.get(one.why, one.why)), Text(words.waited(one))] for one in told.waits]
+    waits = [[Text(words.reason(one)), Text(words.waited(one))] for one in told.waits]
     yield from _part("Waits", waits, width)
     yield from _part("By process", [_process(pid, accounts) for pid, accounts in told.processes.items()], width)
 

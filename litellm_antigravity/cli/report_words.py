@@ -15,6 +15,7 @@ WAITS: Final[Mapping[str, str]] = {
     "held": "for the current account",
     "turn": "for a turn",
     "busy": "all had enough in flight",
+    "share": "its caller had more than its share",
 }
 
 
@@ -86,6 +87,11 @@ def cost_in_words(told: Report) -> str:
         return "The cost is unknown: `model_costs` has no price for what was used." if missing else "Nothing was used."
     tail = f", without {', '.join(missing)}, of which no price is known" if missing else ""
     return f"By the prices of `model_costs` that is {dollars(known)}{tail}."
+
+
+def reason(one: Waits) -> str:
+    """Return why requests waited; `events.WaitsFor` has all there are."""
+    return WAITS.get(one.why, one.why)
 
 
 def waited(one: Waits) -> str:

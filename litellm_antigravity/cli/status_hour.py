@@ -9,10 +9,10 @@ from typing import Final
 from rich.text import Text
 
 from litellm_antigravity.cli.durations import about
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT
 from litellm_antigravity.models import FAMILIES
 from litellm_antigravity.observability.last_hour import MINUTES, LastHour, Strip
 from litellm_antigravity.pool import AccountPool
-from litellm_antigravity.selection.availability import active_cooldowns
 
 _LABEL: Final = "last hour  "
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -34,9 +34,7 @@ def last_hour_of(pool: AccountPool, now: float) -> Strips:
     strips = LastHour(pool.settings.state_dir).strips(now)
     view = pool.store.known()
     for account in pool.accounts.current().accounts:
-        strip = strips.setdefault(account.id, Strip.empty(now))
-        for one in active_cooldowns(account, view, now):  # what began before the hour is in the state alone
-            strip.mark(one.pool, one.since, now)
+        strips.setdefault(account.id, Strip.empty(now)).follow(view.cooldowns.get(account.id, {}).values(), now)
     return strips
 
 
@@ -75,7 +73,7 @@ def _cell(strip: Strip, minutes: range, most: int, *, unicode: bool) -> Text:
 
 def strip_benched(strip: Strip) -> list[bool]:
     """Return for each minute whether the account was out of a family, or out altogether; models do not count."""
-    pools = [minutes for pool, minutes in strip.benched.items() if pool in (*FAMILIES, "*")]
+    pools = [minutes for pool, minutes in strip.benched.items() if pool in (*FAMILIES, WHOLE_ACCOUNT)]
     return [any(minutes[one] for minutes in pools) for one in range(MINUTES)]
 
 

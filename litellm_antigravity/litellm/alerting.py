@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from litellm_antigravity import events
-from litellm_antigravity.accounts import Account
 from litellm_antigravity.alerts.channels import Channel, NotToldError, Webhook
 from litellm_antigravity.alerts.message import Alert
 from litellm_antigravity.alerts.telling import Telling
 from litellm_antigravity.alerts.watching import Watching
-from litellm_antigravity.errors import AccountsFileError
+from litellm_antigravity.litellm.deployments import known_to
 from litellm_antigravity.litellm.seams.table import find
-from litellm_antigravity.observability.known import KnownAccounts
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.settings.alert_names import BACK, POOL_SPENT, QUOTA_SPENT
 
@@ -108,7 +105,7 @@ class Alerting:
             self._settings = settings
             if self._listening is not None:
                 events.stop_listening(self._listening)
-                self._listening.stop()
+                self._listening.end()  # and nobody waits for it: this may be an event loop's thread
                 self._listening = None
             litellms = LiteLLMsAlerting()
             channels: list[Channel] = [litellms] if in_proxy else []
@@ -134,15 +131,7 @@ ALERTING: Final = Alerting()
 
 def _telling(settings: Settings, handler: AntigravityLLM, channels: list[Channel]) -> Telling:
     pool = handler.dispatcher.pool
-
-    def known() -> KnownAccounts:
-        groups = handler.routing.groups().values()
-        own: tuple[Account, ...] = ()
-        with contextlib.suppress(AccountsFileError):  # a gateway of other providers' keys
-            own = tuple(pool.accounts.current().accounts)
-        return KnownAccounts.of(own, [account for group in groups for account in group.current().accounts])
-
-    return Telling(pool.store, known, channels, frozenset(settings.alerts), pool.clock)
+    return Telling(pool.store, lambda: known_to(pool), channels, frozenset(settings.alerts), pool.clock)
 
 
 __all__ = ["ALERTING", "Alerting", "LiteLLMsAlerting"]

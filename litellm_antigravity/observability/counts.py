@@ -12,14 +12,13 @@ import json
 import math
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from litellm_antigravity.errors import StateUnavailableError
-from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.forking import AtRestInForks
 from litellm_antigravity.identity import ProcessIdentity
 from litellm_antigravity.observability.pages import Page, read_page
 from litellm_antigravity.state.host_locks import HostLocks
@@ -35,7 +34,7 @@ _MOST_WAITING: Final = 10_000  # names, while there is no page
 _MOST_NAMES: Final = 100_000  # of totals
 
 
-class Counts(ForkAware):
+class Counts(AtRestInForks):
     """The counts of this process, and those of all processes that use the same folder. Thread-safe.
 
     Opens nothing before `open`. A forked child has a page of its own.
@@ -52,24 +51,16 @@ class Counts(ForkAware):
         self._directory = directory / "counts"
         self._identity = identity
         self._locks = HostLocks(directory, lambda: prepare_directory(directory))
-        self._start_over()
-        self._watch_forks()
+        self._begin()
 
     def _start_over(self) -> None:
-        self._lock = threading.Lock()
         self._page: Page | None = None
         self._waiting: dict[str, float] = {}
         self._look_at = -math.inf
 
-    def _before_fork(self) -> None:
-        self._lock.acquire()
-
-    def _after_fork_in_parent(self) -> None:
-        self._lock.release()
-
     def _after_fork_in_child(self) -> None:
         self._locks.forked()
-        self._start_over()
+        super()._after_fork_in_child()
 
     def add(self, name: str, amount: float = 1.0) -> None:
         """Add to a number; touches no disk, and raises nothing.

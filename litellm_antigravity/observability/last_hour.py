@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from litellm_antigravity import events
+from litellm_antigravity.cooldowns import ENDED, Cooldown
 from litellm_antigravity.errors import StateUnavailableError
-from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.forking import AtRestInForks
+from litellm_antigravity.observability.oldest import forget_oldest
 from litellm_antigravity.observability.pages import Page, read_page
 from litellm_antigravity.state.private_files import prepare_directory
 
@@ -67,8 +68,20 @@ class Strip:
             minutes = self.benched.setdefault(pool, [False] * MINUTES)
             minutes[first : last + 1] = [True] * (last + 1 - first)
 
-    def clear_after(self, pool: str, moment: float) -> None:
-        """Have a pool as not cooling down any more in the minutes after that of a moment, in epoch seconds."""
+    def follow(self, cooldowns: Iterable[Cooldown], now: float) -> None:
+        """Correct it by the state of its account: by what began before the hour, and what nobody told the end of.
+
+        Args:
+            cooldowns: that are on record, over or not.
+            now: epoch seconds.
+        """
+        for one in cooldowns:
+            if one.reason == ENDED:
+                self._clear_after(one.pool, one.since)  # perhaps by the command line, which tells of no events
+            elif one.remaining(now) > 0:
+                self.mark(one.pool, one.since, now)
+
+    def _clear_after(self, pool: str, moment: float) -> None:
         first = max(0, int(moment // 60) - self.begins + 1)
         if pool in self.benched and first < MINUTES:
             self.benched[pool][first:] = [False] * (MINUTES - first)
@@ -79,7 +92,7 @@ class Strip:
         return {"begins": self.begins * 60, "served": self.served, "refused": self.refused, "benched": benched}
 
 
-class LastHour(ForkAware):
+class LastHour(AtRestInForks):
     """Keeps what it hears, and tells what all processes have kept. Thread-safe; opens nothing before the first choice.
 
     Args:
@@ -94,22 +107,11 @@ class LastHour(ForkAware):
         self._state = directory
         self._directory = directory / "last-hour"
         self._now = now
-        self._start_over()
-        self._watch_forks()
+        self._begin()
 
     def _start_over(self) -> None:
-        self._lock = threading.Lock()
         self._page: Page | None = None
         self._begun = self._looked_at = -math.inf
-
-    def _before_fork(self) -> None:
-        self._lock.acquire()
-
-    def _after_fork_in_parent(self) -> None:
-        self._lock.release()
-
-    def _after_fork_in_child(self) -> None:
-        self._start_over()
 
     def wants(self) -> bool:
         """Return whether it counts: always."""
@@ -158,17 +160,13 @@ class LastHour(ForkAware):
     def _new_page(self, now: float) -> Page:
         prepare_directory(self._state)
         prepare_directory(self._directory)
-        known = sorted((_written_at(path), path) for path in self._directory.glob(f"*{_SUFFIX}"))
-        for number, (written_at, path) in enumerate(reversed(known), 1):
-            if number >= MOST_FILES or written_at < now - _KEPT_SECONDS:
-                with contextlib.suppress(OSError):  # another process has, or has it open on Windows
-                    path.unlink()
+        forget_oldest(self._directory, _SUFFIX, MOST_FILES, before=now - _KEPT_SECONDS)
         return Page(self._directory / f"{secrets.token_hex(16)}{_SUFFIX}", "")
 
     def strips(self, now: float) -> dict[str, Strip]:
         """Return the last hour of each account that has had something in it, by account id; touches the disk.
 
-        What cools down longer than an hour is in the state of the accounts: see `Strip.mark`.
+        What cools down longer than an hour is in the state of the accounts: see `Strip.follow`.
 
         Args:
             now: epoch seconds; the minute that it is in is the last one.
@@ -223,13 +221,6 @@ def _stretches(minutes: Iterable[Mapping[str, float]]) -> Iterable[tuple[float, 
             until = max(until, then)
     if since > -math.inf:
         yield since, until
-
-
-def _written_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return -math.inf
 
 
 __all__ = ["MINUTES", "MOST_FILES", "LastHour", "Strip"]

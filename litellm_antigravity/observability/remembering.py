@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from litellm_antigravity import events
 from litellm_antigravity.accounts import Account
 from litellm_antigravity.cooldowns import Cooldown
-from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.forking import AtRestInForks
 from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.observability.ring import LONGEST_ID, SLOTS, Ring
 from litellm_antigravity.selection.vitals import Vitals, VitalsRules
@@ -34,7 +34,7 @@ _Seen: TypeAlias = "tuple[Account, Vitals, tuple[Cooldown, ...] | None]"
 _Heard: TypeAlias = "tuple[float, events.Event, tuple[_Seen, ...]]"
 
 
-class Remembering(ForkAware):
+class Remembering(AtRestInForks):
     """Puts what it hears into the ring, a moment later and in a thread of its own: no request waits for that.
 
     Args:
@@ -51,17 +51,9 @@ class Remembering(ForkAware):
         self._fresh = Vitals.fresh(rules)
         self._rules = rules
         self._now = now
-        self._after_fork_in_child()
-        self._watch_forks()
+        self._begin()
 
-    def _before_fork(self) -> None:
-        self._writing.acquire()
-
-    def _after_fork_in_parent(self) -> None:
-        self._writing.release()
-
-    def _after_fork_in_child(self) -> None:
-        self._writing = threading.Lock()
+    def _start_over(self) -> None:
         self._heard: deque[_Heard] = deque(maxlen=SLOTS)  # older ones would be written over anyway
         self._writer: threading.Thread | None = None
 
@@ -97,7 +89,7 @@ class Remembering(ForkAware):
 
     def flush(self) -> None:
         """Write down what was heard; may touch the disk."""
-        with self._writing:
+        with self._lock:  # of those who write
             if self._heard:
                 self.ring.open()
             while self._heard:

@@ -14,15 +14,15 @@ import mmap
 import os
 import secrets
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from litellm_antigravity.errors import StateUnavailableError
-from litellm_antigravity.forking import ForkAware
+from litellm_antigravity.forking import AtRestInForks
 from litellm_antigravity.identity import ProcessIdentity
+from litellm_antigravity.observability.oldest import forget_oldest
 from litellm_antigravity.state.private_files import prepare_directory
 
 SLOTS: Final = 512
@@ -43,7 +43,7 @@ _REST_SECONDS: Final = 5.0
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
-class Ring(ForkAware):
+class Ring(AtRestInForks):
     """The last decisions; opens nothing before the first one. Thread-safe, and raises nothing.
 
     Args:
@@ -57,24 +57,13 @@ class Ring(ForkAware):
         self._state = directory
         self._directory = directory / "decisions"
         self._identity = identity
-        self._start_over()
-        self._watch_forks()
+        self._begin()
 
     def _start_over(self) -> None:
-        self._lock = threading.Lock()
         self._slots: mmap.mmap | None = None
         self._path: Path | None = None
         self._number = 0
         self._look_at = -math.inf
-
-    def _before_fork(self) -> None:
-        self._lock.acquire()
-
-    def _after_fork_in_parent(self) -> None:
-        self._lock.release()
-
-    def _after_fork_in_child(self) -> None:
-        self._start_over()
 
     def open(self) -> None:
         """Have a file; may touch the disk."""
@@ -90,7 +79,7 @@ class Ring(ForkAware):
     def _make(self) -> None:
         prepare_directory(self._state)
         prepare_directory(self._directory)
-        self._forget_oldest()
+        forget_oldest(self._directory, _SUFFIX, MOST_FILES)
         name = f"{self._identity().owner}:{secrets.token_hex(4)}"
         path = self._directory / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}{_SUFFIX}"
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
@@ -103,12 +92,6 @@ class Ring(ForkAware):
         finally:
             os.close(descriptor)
         self._path, self._number = path, 0
-
-    def _forget_oldest(self) -> None:
-        files = sorted(_files(self._directory), key=_written_at)
-        for path in files[: max(0, len(files) - MOST_FILES + 1)]:
-            with contextlib.suppress(OSError):  # another process has, or has it open on Windows
-                path.unlink()
 
     def add(self, record: Mapping[str, object]) -> bool:
         """Keep a record; touches no disk. Return whether it is kept: there has to be a file, and it has to fit.
@@ -153,13 +136,6 @@ class Ring(ForkAware):
 
 def _files(directory: Path) -> list[Path]:
     return list(directory.glob(f"*{_SUFFIX}"))
-
-
-def _written_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return -math.inf
 
 
 def _records(path: Path) -> Iterator[tuple[float, int, dict[str, Any]]]:

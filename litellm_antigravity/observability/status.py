@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from litellm_antigravity.accounts import Account, AccountsSnapshot
-from litellm_antigravity.cooldowns import ENDED, WHOLE_ACCOUNT, Cooldown, model_pool
+from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown, model_pool
 from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.models import FAMILIES, canonical_model, family_of
 from litellm_antigravity.observability.collecting import state_of
@@ -115,11 +115,7 @@ def _strip_of(account: Account, moment: Moment) -> dict[str, Any]:
     if moment.last_hour is None:
         return {}
     strip = moment.last_hour.get(account.id) or Strip.empty(moment.now)
-    for pool, known in moment.view.cooldowns.get(account.id, {}).items():
-        if known.reason == ENDED:
-            strip.clear_after(pool, known.since)  # perhaps by the command line, which tells of no events
-        elif known.remaining(moment.now) > 0:
-            strip.mark(pool, known.since, moment.now)
+    strip.follow(moment.view.cooldowns.get(account.id, {}).values(), moment.now)
     return {"last_hour": strip.as_json()}
 
 

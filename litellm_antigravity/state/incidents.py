@@ -54,7 +54,7 @@ class Incidents:
 
     def incidents(self) -> dict[str, Incident]:
         """Return all incidents on record, by name."""
-        prefix = kinds.INCIDENT.key(" ").rstrip()
+        prefix = f"{kinds.INCIDENT.word}/"
         rows = self._do(lambda replica: replica.rows(prefix))
         found = {row.key.removeprefix(prefix): kinds.INCIDENT.decode("", row.text) for row in rows}
         return {name: incident for name, incident in found.items() if incident is not None}

@@ -169,10 +169,12 @@ class SharedThoughts(ForkAware):
                 return
             text = cipher.encrypt(zlib.compress(json.dumps(blocks).encode())).decode()
             if len(text) <= _MAX_CHARS:
-                if far and self._among_hosts is not None:
-                    self._among_hosts.put(_row(call_id), text)
-                with self._lock:
-                    self._put(_row(call_id), text, time.time())
+                try:
+                    with self._lock:
+                        self._put(_row(call_id), text, time.time())
+                finally:  # the other hosts come second: their Redis may be slow
+                    if far and self._among_hosts is not None:
+                        self._among_hosts.put(_row(call_id), text)
         except Exception as error:  # noqa: BLE001 - nobody is to fail because of this
             self._failed(error)
         finally:

@@ -28,7 +28,9 @@ from litellm_antigravity import Settings
 from litellm_antigravity.alerts.channels import NotToldError, Webhook
 from litellm_antigravity.alerts.message import Alert
 from litellm_antigravity.alerts.telling import GIVEN_UP_SECONDS, Teller
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.litellm.alerting import ALERTING, LiteLLMsAlerting
+from litellm_antigravity.litellm.deployments import known_to
 from litellm_antigravity.pool import AccountPool
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.simulator import Simulator
@@ -270,7 +272,7 @@ def _agent(fields: dict[str, Any]) -> None:
     """Meet what the accounts meet, as one of many, and stay until it is told: the thread may be any process's."""
     settings = Settings(**fields)
     pool = AccountPool(settings)
-    handler: Any = SimpleNamespace(dispatcher=SimpleNamespace(pool=pool), routing=SimpleNamespace(groups=dict))
+    handler: Any = SimpleNamespace(dispatcher=SimpleNamespace(pool=pool))
     ALERTING.use(settings, handler, in_proxy=False)
     for account, refusal in zip(pool.accounts.current().accounts, REFUSALS, strict=False):
         lease = pool.take(MODEL, account.id)
@@ -316,3 +318,22 @@ def test_what_a_process_s_requests_meet_is_told_and_what_ends_with_the_process_t
         litellm.completion(model=MODEL, messages=MESSAGES)
         ALERTING.stop()  # as when the process ends
         assert receiver.told == [("quota_spent", FIRST, "claude")]
+
+
+def test_who_has_served_nothing_of_another_provider_tells_of_its_accounts_too(
+    antigravity_simulator: Simulator, tmp_path: Path
+) -> None:
+    """Before, they were known in processes that had served them, and another one may be the one that tells."""
+    key = {"model": "gemini/gemini-2.5-flash", "api_key": "k"}
+    with Receiver() as receiver:
+        fields = fields_of(antigravity_simulator, tmp_path, alert_webhook_url=receiver.url)
+        litellm_antigravity.register(Settings(**fields))
+        listed = {"model_name": "keys", "litellm_params": key, "model_info": {"account": "studio"}}
+        litellm_antigravity.install(litellm.Router(model_list=[listed]))
+        pool = litellm_antigravity.handler.dispatcher.pool
+        (studio,) = (one for one in known_to(pool).all if one.label == "studio")
+        now = pool.clock.time()
+        pool.store.extend_cooldown(Cooldown(studio.id, "*", float("inf"), "revoked", now, fact=True))
+        litellm.completion(model=MODEL, messages=MESSAGES)
+        ALERTING.stop()
+        assert receiver.told == [("revoked", "studio", "*")]

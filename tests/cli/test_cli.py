@@ -17,8 +17,9 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from command_line import new_home
 from rich.console import Console
-from support import NOW, ROOT, run_python
+from support import NOW, run_python
 
 from litellm_antigravity import __version__
 from litellm_antigravity.accounts import AccountsFile
@@ -44,15 +45,7 @@ PROGRAM = [sys.executable, "-c", "from litellm_antigravity.cli import main; main
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user who has nothing yet: no settings file, no accounts file, no state."""
-    for name in list(os.environ):
-        if name.startswith(("LITELLM_ANTIGRAVITY_", "OPENCODE_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("OPENCODE_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("LITELLM_ANTIGRAVITY_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("LITELLM_ANTIGRAVITY_OAUTH_CLIENT_ID", "my-own-client")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return new_home(tmp_path, monkeypatch)
 
 
 def save(home: Path, *entries: dict[str, Any], name: str = "antigravity-accounts.json") -> Path:

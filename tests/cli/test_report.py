@@ -6,14 +6,16 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner, Result
 from support import NOW, ROOT
 
 from litellm_antigravity.cli import cli
+from litellm_antigravity.cli.report_words import WAITS
 from litellm_antigravity.clock import SystemClock
+from litellm_antigravity.events import WaitsFor
 from litellm_antigravity.observability.reporting import cost_of
 from litellm_antigravity.observability.ring import SLOTS, Ring
 from litellm_antigravity.settings.costs import ModelCosts
@@ -170,3 +172,7 @@ def test_rows_of_any_shape_are_no_reason_to_fail(ring: Ring) -> None:
 def test_the_page_of_the_commands_tells_of_it() -> None:
     text = (ROOT / "docs" / "command-line.md").read_text("utf-8")
     assert "report --since 24h" in text
+
+
+def test_there_are_words_for_every_reason_to_wait() -> None:
+    assert {*WAITS} == {*get_args(WaitsFor)}

@@ -421,6 +421,23 @@ def test_watch_draws_the_last_hour_of_every_account_and_what_lasts_longer(home: 
     assert "▁█ served, ! refused" in text
 
 
+def test_a_strip_ends_where_somebody_has_lifted_the_cooldown(home: Path, store: DiskStore) -> None:
+    """Before, it went on to the end that was told first: commands tell of no events."""
+    (first,) = save(home, entry(1))
+    now = FakeClock().time()
+    hour = LastHour(home / "state", lambda: now - 1800)
+    hour._open()
+    about = events.About(first, "a", "claude-sonnet-4-6", "claude")
+    hour.hear(events.Benched(about=about, pool="claude", kind="quota", seconds=3600.0, fact=True))
+    store.extend_cooldown(Cooldown(first, "claude", now + 1800, "quota", now - 1800, fact=True))
+    store.end_cooldown(first, "claude", now - 600)
+    reader = StatusReader(clock=FakeClock())
+    reader.read()
+    strip = last_hour_of(reader.pool, now)[first]
+    reader.close()
+    assert strip.benched["claude"] == [minute in range(29, 50) for minute in range(MINUTES)]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 def test_ctrl_c_ends_watch_without_a_word_and_leaves_the_last_state(home: Path) -> None:
     import pty

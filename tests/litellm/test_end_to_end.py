@@ -8,6 +8,7 @@ from typing import Any
 
 import litellm
 import pytest
+from litellm_doors import ask, ask_async, ask_async_streamed, ask_streamed, every_door
 from serving import MESSAGES, MODEL, account_of, settings_of, text_of
 
 import litellm_antigravity
@@ -34,35 +35,6 @@ def registered(simulator: Simulator, tmp_path: Path) -> Settings:
     settings = settings_of(simulator, tmp_path, account_selection_strategy="sticky")
     litellm_antigravity.register(settings)
     return settings
-
-
-def ask(**params: Any) -> Any:
-    return litellm.completion(**{"model": MODEL, "messages": MESSAGES, **params})
-
-
-def ask_async(**params: Any) -> Any:
-    async def run() -> Any:
-        reply = await litellm.acompletion(**{"model": MODEL, "messages": MESSAGES, **params})
-        return [chunk async for chunk in reply] if params.get("stream") else reply
-
-    return asyncio.run(run())
-
-
-def ask_streamed(**params: Any) -> Any:
-    return list(ask(stream=True, **params))
-
-
-def ask_async_streamed(**params: Any) -> Any:
-    return ask_async(stream=True, **params)
-
-
-DOORS = [
-    pytest.param(ask, id="completion"),
-    pytest.param(ask_streamed, id="completion-streamed"),
-    pytest.param(ask_async, id="acompletion"),
-    pytest.param(ask_async_streamed, id="acompletion-streamed"),
-]
-every_door = pytest.mark.parametrize("door", DOORS)
 
 
 # What comes back
@@ -214,7 +186,7 @@ def test_a_refusal_of_one_account_is_answered_by_the_next(kind: Any, door: Any, 
     assert "user2@example.com" in text_of(door())
 
 
-@pytest.mark.parametrize("door", [DOORS[1], DOORS[3]])
+@pytest.mark.parametrize("door", [ask_streamed, ask_async_streamed])
 @pytest.mark.parametrize("options", [{"after_chunks": 0}, {"after_chunks": 0, "abrupt": True}])
 @pytest.mark.usefixtures("registered")
 def test_a_stream_that_ends_before_any_content_moves_on(door: Any, options: Any, simulator: Simulator) -> None:
@@ -222,7 +194,7 @@ def test_a_stream_that_ends_before_any_content_moves_on(door: Any, options: Any,
     assert "user2@example.com" in text_of(door())
 
 
-@pytest.mark.parametrize("door", [DOORS[1], DOORS[3]])
+@pytest.mark.parametrize("door", [ask_streamed, ask_async_streamed])
 @pytest.mark.parametrize("kind", ["truncated-stream", "mid-stream-error"])
 @pytest.mark.usefixtures("registered")
 def test_a_stream_that_breaks_after_content_is_an_error_and_is_not_repeated(
