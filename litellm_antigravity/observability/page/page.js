@@ -387,12 +387,12 @@ async function change() {
     const { said } = await ask("change", { ...asked, ...more });
     by("confirm").close();
     notice(said, false, "change");
-    await load();
   } catch (error) {
-    say(by("confirm-problem"), `Nothing was changed: ${error.message}`);
+    return say(by("confirm-problem"), `Nothing was changed: ${error.message}`);
   } finally {
-    by("yes").disabled = false;
+    by("yes").disabled = false; // at once: somebody may ask for the next change while everything is read anew
   }
+  await load();
 }
 
 // Decisions
