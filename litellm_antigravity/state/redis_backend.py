@@ -201,7 +201,8 @@ class RedisBackend:
         return StoreStatus(f"Redis at {self.link.place.description}", shared=True, dropped_rows=self._dropped)
 
     def close(self) -> None:
-        """Close the connections; the next call opens them again."""
+        """Close the connections, and let the sign of life end; the next call opens them again."""
+        self.leases.close()
         self.link.close()
 
     def forked(self) -> None:

@@ -112,6 +112,7 @@ class RedisLeases:
         """Renew nothing any more: what is held expires."""
         with self._lock:
             self._held.clear()
+            self._owner = None
 
 
 def _renew(reference: weakref.ref[RedisLeases]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,7 +64,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> I
         else:
             protocol = 3 if request.param.endswith("3") else 2
             where = request.getfixturevalue("redis_server").place(tmp_path.name, protocol=protocol)
-        yield Place(request.param, functools.partial(RedisStore, where))
+
+        def joined() -> Ledger:
+            opened.append(RedisStore(where))
+            return opened[-1]
+
+        yield Place(request.param, joined)
+        for store in opened:
+            store.close()
         return
     backend = LosingBackend() if request.param == "losing" else MemoryBackend()
 

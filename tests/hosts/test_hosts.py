@@ -27,6 +27,7 @@ from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.backends import ledger_of
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.layers import JoinedStore
+from litellm_antigravity.state.redis_backend import RedisBackend, RedisStore
 from litellm_antigravity.state.redis_connect import connect, described, place_of, target_of
 from litellm_antigravity.state.redis_link import RedisPlace
 from litellm_antigravity.state.sealing import TokenSeal
@@ -95,6 +96,17 @@ def test_slots_and_numbers_are_given_out_once_among_all_hosts(hosts: Hosts) -> N
     one, two = hosts.pair()
     assert [one.claim_slot("p"), two.claim_slot("q"), one.claim_slot("r"), two.claim_slot("q")] == [0, 1, 2, 1]
     assert [one.next_cursor_start(), two.next_cursor_start(), one.next_cursor_start()] == [0, 1, 2]
+
+
+def test_a_ledger_that_was_closed_renews_nothing_until_it_is_used_again(hosts: Hosts) -> None:
+    ledger = RedisStore(hosts.server.place(hosts.namespace))
+    backend = ledger.replica.backend
+    assert isinstance(backend, RedisBackend)
+    for _ in range(2):
+        assert ledger.claim_slot("p") == 0
+        assert backend.leases.renew()
+        ledger.close()
+        assert not backend.leases.renew()
 
 
 def test_one_request_of_all_hosts_probes_a_long_cooldown(hosts: Hosts) -> None:
