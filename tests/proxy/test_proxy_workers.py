@@ -156,6 +156,7 @@ def test_gunicorn_workers_open_their_own_and_share_what_they_learn(simulator: Si
     # LiteLLM always has gunicorn load the proxy before it forks the workers.
     crew = Crew(simulator, tmp_path, "slot", workers=4, options=["--run_gunicorn"], imported=True)
     with crew.proxy:
+        until(lambda: crew.proxy.log.count(STARTED) == 4)  # the first one answers before the last one is forked
         assert len(crew.proxy.workers) == 4
         assert not crew.state.exists()
         assert crew.parent_has_opened_nothing()
