@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -52,15 +53,22 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
         yield cluster
 
 
-PLACES = ["memory", "diskcache", "sqlite", "losing", "resilient", "redis", "redis resp 3", "redis cluster"]
+PLACES = [
+    *("memory", "diskcache", "sqlite", "losing", "resilient"),
+    *("redis", "redis resp 3", "redis cluster", "redis cluster that reshards"),
+]
 
 
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
     opened: list[Ledger] = []
     if request.param.startswith("redis"):
-        if request.param.endswith("cluster"):
-            where = request.getfixturevalue("redis_cluster").place(tmp_path.name)
+        resharding: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if "cluster" in request.param:
+            cluster: Cluster = request.getfixturevalue("redis_cluster")
+            where = cluster.place(tmp_path.name)
+            if request.param.endswith("reshards"):
+                resharding = cluster.moving(where.key("rows"))
         else:
             protocol = 3 if request.param.endswith("3") else 2
             where = request.getfixturevalue("redis_server").place(tmp_path.name, protocol=protocol)
@@ -69,7 +77,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> I
             opened.append(RedisStore(where))
             return opened[-1]
 
-        yield Place(request.param, joined)
+        with resharding:
+            yield Place(request.param, joined)
         for store in opened:
             store.close()
         return

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from litellm_antigravity.state.redis_link import RedisPlace
 
 NODES = 3
 SLOTS = 16384
+MOVE_SECONDS = 0.1  # between two moves: whom a slot evades sixteen times in a row, redis-py turns away
 
 
 class Cluster:
@@ -67,6 +71,23 @@ class Cluster:
         for node in (target, source):
             node.client().execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
         self._moved[slot] = (owner + 1) % NODES
+
+    @contextlib.contextmanager
+    def moving(self, key: str) -> Iterator[None]:
+        """Have the slot of a key move on and on."""
+        done = threading.Event()
+        with ThreadPoolExecutor(1) as mover:
+            moves = mover.submit(self._move_on, key, done)
+            try:
+                yield
+            finally:
+                done.set()
+            moves.result()
+
+    def _move_on(self, key: str, done: threading.Event) -> None:
+        self.move(key)
+        while not done.wait(MOVE_SECONDS):
+            self.move(key)
 
     def close(self) -> None:
         """End it."""
