@@ -141,8 +141,9 @@ def _by_browser(oauth_client: OAuthClient, settings: Settings) -> tuple[Authoriz
         request = AuthorizationRequest.new(settings.auth_url, oauth_client.client_id, callback.redirect_uri)
         click.echo(f"Your browser opens this page; choose the account there:\n\n{request.url}\n")
         click.echo(wrapped(f"Waiting for the answer at {callback.redirect_uri} (Ctrl-C stops)."))
+        callback.expect(request.is_answered_by)
         open_page(request.url)
-        return request, request.code_in(callback.wait(request.is_answered_by, _PATIENCE_SECONDS))
+        return request, request.code_in(callback.wait(_PATIENCE_SECONDS))
 
 
 def _by_hand(oauth_client: OAuthClient, settings: Settings) -> tuple[AuthorizationRequest, SecretStr]:

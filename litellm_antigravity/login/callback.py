@@ -55,17 +55,23 @@ class Callback:
         """Take an answer that belongs to the question."""
         self._answers.put(answer)
 
-    def wait(self, accepts: Callable[[str], bool], seconds: float) -> str:
-        """Return the first answer that belongs to a question.
+    def expect(self, accepts: Callable[[str], bool]) -> None:
+        """Take the answers to a question from now on: before the page is opened, since a browser may be quick.
 
         Args:
             accepts: whether an answer belongs to it; called from the server's threads.
+        """
+        self.accepts = accepts
+
+    def wait(self, seconds: float) -> str:
+        """Return the first answer to the question that is expected.
+
+        Args:
             seconds: to wait at most.
 
         Raises:
             SignInError: when none has come.
         """
-        self.accepts = accepts
         left = seconds
         while left > 0:
             with contextlib.suppress(queue.Empty):

@@ -387,12 +387,26 @@ def test_a_sign_in_works_while_port_51121_is_taken(user: User, browser: Browser)
     assert user.emails() == EMAILS[:1]
 
 
+def test_an_answer_that_comes_while_the_browser_still_opens_is_taken(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, it was taken for another sign-in's, and the command waited a quarter of an hour for one."""
+    pages: list[int] = []
+    monkeypatch.setattr(
+        "litellm_antigravity.login.browser.open_page",
+        lambda url: pages.append(visit(agree(url, EMAILS[0])).status_code),
+    )
+    monkeypatch.setattr("litellm_antigravity.cli.auth_login._PATIENCE_SECONDS", 5.0)
+    result = user.login()
+    assert (result.exit_code, pages) == (0, [200]), result.output
+    assert user.emails() == EMAILS[:1]
+
+
 def test_the_browser_has_its_page_before_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, the program had the answer first, and might end while the browser still waited: it showed an error."""
     with listening(free_port()) as callback, ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(callback.wait, lambda answer: answer == "code=1", 60.0)
-        while not callback.accepts("code=1"):
-            time.sleep(0.01)
+        callback.expect(lambda answer: answer == "code=1")
+        waiting = threads.submit(callback.wait, 60.0)
         show, came_first = callback_module._Handler._show, []
 
         def show_late(handler: Any, status: int, page: str) -> None:
@@ -409,7 +423,7 @@ def test_a_browser_that_opens_a_connection_and_says_nothing_keeps_nobody_waiting
     with listening(free_port()) as callback:
         host, port = httpx.URL(callback.redirect_uri).host, httpx.URL(callback.redirect_uri).port
         with socket.create_connection((host, port)):
-            callback.accepts = lambda answer: answer == "code=1"
+            callback.expect(lambda answer: answer == "code=1")
             assert visit(f"{callback.redirect_uri}?code=1").status_code == 200
             assert visit(f"http://{host}:{port}/favicon.ico").status_code == 404
 
