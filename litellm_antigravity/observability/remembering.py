@@ -29,6 +29,8 @@ _NOT_TOLD: Final = (events.Sent, events.Served, events.Started)  # what most req
 
 _LOOK_SECONDS: Final = 0.25  # between two looks of the thread for something to write
 _QUIET_LOOKS: Final = 40  # after so many it ends
+_MANY: Final = 64  # heard between two looks: whoever is so busy is written down less often, and what no slot would keep
+_BUSY_LOOKS: Final = 8  # by then is never written
 
 _Seen: TypeAlias = "tuple[Account, Vitals, tuple[Cooldown, ...] | None]"
 _Heard: TypeAlias = "tuple[float, events.Event, tuple[_Seen, ...]]"
@@ -79,11 +81,14 @@ class Remembering(AtRestInForks):
         self._writer = writer
 
     def _write(self) -> None:
-        quiet = 0
+        quiet = busy = 0
         while quiet < _QUIET_LOOKS:
             time.sleep(_LOOK_SECONDS)
-            quiet = 0 if self._heard else quiet + 1
-            self.flush()
+            heard = len(self._heard)
+            quiet = 0 if heard else quiet + 1
+            busy = (busy + 1) % _BUSY_LOOKS if heard > _MANY else 0
+            if not busy:
+                self.flush()
         self._writer = None  # the next decision begins anew
         self.flush()
 

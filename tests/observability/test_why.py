@@ -29,6 +29,7 @@ from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.lease import Lease, LeaseRequest, Wait
 from litellm_antigravity.litellm.observing import OBSERVER
+from litellm_antigravity.observability import remembering
 from litellm_antigravity.observability.decisions import remembered
 from litellm_antigravity.observability.explaining import explain
 from litellm_antigravity.observability.remembering import Remembering
@@ -160,6 +161,24 @@ def test_the_ring_keeps_the_last_decisions_in_a_file_that_does_not_grow(listener
     assert file.stat().st_size == (SLOTS + 1) * SLOT_BYTES
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(kept_by(listener, "call-000100")) == 1
+
+
+def test_the_last_decisions_of_a_busy_process_are_written_down_without_anybody_asking(
+    listener: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembering, "_LOOK_SECONDS", 0.01)
+    pool = AccountPool(
+        Settings(oauth_client_id="a", oauth_client_secret="b"),
+        accounts=accounts_for(random.Random(1)),
+        store=MemoryStore(),
+        clock=FakeClock(),
+    )
+    for number in range(3 * SLOTS):
+        pool.try_acquire(LeaseRequest(CLAUDE, request_id=f"call-{number:06}"))
+    until(lambda: len(remembered(listener.ring, f"call-{3 * SLOTS - 1:06}")) == 1)
+    assert [one["request_id"] for one in remembered(listener.ring)][-SLOTS // 2 :] == [
+        f"call-{number:06}" for number in range(3 * SLOTS - SLOTS // 2, 3 * SLOTS)
+    ]
 
 
 def test_a_decision_of_a_thousand_accounts_with_long_names_fits_into_its_slot(listener: Remembering) -> None:
