@@ -27,7 +27,7 @@ logger = logging.getLogger("litellm_antigravity")
 _LISTEN_SECONDS: Final = 1.0
 """How often Redis is asked for changes though it has announced none."""
 
-_BUSY_SECONDS, _IDLE_SECONDS = 0.01, 0.05
+_BUSY_SECONDS, _IDLE_SECONDS = 0.02, 0.05
 """Between two looks at the host's own state, shortly after something has changed and otherwise."""
 
 _BUSY_FOR_SECONDS: Final = 3.0
