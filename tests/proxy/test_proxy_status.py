@@ -26,6 +26,7 @@ pytestmark = [*needs_proxy, pytest.mark.once]
 
 MODEL = "claude-sonnet-4-6"
 KEYS_MODEL = "gemini-2.5-flash"
+WORKERS = 4
 FIRST, SECOND, THIRD = EMAILS = [f"user{number}@example.com" for number in range(1, 4)]
 ROLES = {"sk-admin": "proxy_admin", "sk-viewer": "proxy_admin_viewer", "sk-user": "internal_user", "sk-other": None}
 FOR_ADMINS = [METRICS, STATUS, f"{WHY}?model={MODEL}", DECISIONS]
@@ -66,7 +67,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def proxy(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy of two workers, with a pool and a pinned group, whose keys have roles."""
+    """A proxy of several workers, with a pool and a pinned group, whose keys have roles."""
     folder = tmp_path_factory.mktemp("proxy")
     params = {"model": f"antigravity/{MODEL}"}
     models: list[dict[str, Any]] = [{"model_name": "pool", "litellm_params": params, "model_info": {"id": "the-pool"}}]
@@ -92,11 +93,11 @@ def proxy(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
         folder / "config.yaml",
         folder,
         pool_environment(simulator, folder),
-        workers=2,
+        workers=WORKERS,
         options=["--run_gunicorn"],
         imported=True,
     ) as started:
-        until(lambda: started.log.count(STARTED) >= 2)
+        until(lambda: started.log.count(STARTED) >= WORKERS)
         yield started
 
 
