@@ -33,7 +33,8 @@ ready()
 for number in range(15):  # it gets on, so that whoever waits goes on waiting; seldom, so that few find the gap between
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA user_version = {number}")
-    ready() if number == 0 else time.sleep(1)
+    ready() if number == 0 else None
+    time.sleep(1)  # at first, too: a gap at once would be found by whoever begins now
     connection.execute("COMMIT")
 """
 
