@@ -286,6 +286,13 @@ def test_a_later_system_message_that_says_nothing_is_left_out(model: str, nothin
     assert [len(content["parts"]) for content in contents] == [1, 1, 1]
 
 
+@every_model
+@pytest.mark.parametrize("nothing", [{"role": "system"}, {"role": "developer"}, system(None), system([])])
+def test_a_first_system_message_without_content_is_none(model: str, nothing: Json) -> None:
+    """Before: "'content'", as an error of the connection."""
+    assert shown(sent(model, [nothing, user("Sky?")])) == ["Sky?"]
+
+
 TURNS = st.lists(
     st.one_of(
         st.just([said("Grey."), user("Go on.")]),

@@ -39,6 +39,8 @@ def prepare_messages(messages: Sequence[Any], target: Target, names: ToolNames) 
             raise _bad_request(f"messages[{index}].role is {role!r}; it must be one of {', '.join(_ROLES)}.", target)
         if role == "assistant":
             _take_thoughts_out(message)
+        if role == "system" and message.get("content") is None:
+            message["content"] = ""  # LiteLLM reads it without looking whether there is one
         if "content" in message:
             message["content"] = known_elements(message["content"], role)
     repaired = keep_in_place(repair_history(prepared))
