@@ -15,6 +15,7 @@ from litellm_antigravity.litellm.translation import to_gemini
 from litellm_antigravity.litellm.translation.histories import CANCELLED, repair_history
 from litellm_antigravity.litellm.translation.operator_notes import NOTE
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
+from litellm_antigravity.simulator.signatures import signature_for
 from litellm_antigravity.simulator.validation import check_request
 
 Json = dict[str, Any]
@@ -57,6 +58,13 @@ def said(text: Any = None, *calls: Json, **more: Any) -> Json:
 
 def call(call_id: str | None, name: str = "sky", arguments: str = "{}") -> Json:
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _signed_call(call_id: str) -> Json:
+    """Return a call as LiteLLM's ``/v1/messages`` hands on one of Gemini's."""
+    made = call(call_id)
+    made["function"]["provider_specific_fields"] = {"thought_signature": signature_for("gemini-3-flash")}
+    return made
 
 
 def result(call_id: str | None, content: Any = "grey", **more: Any) -> Json:
@@ -147,6 +155,21 @@ TABLE: dict[str, tuple[list[Json], list[Any]]] = {
     ),
     "two calls alike": (
         [user("Sky?"), said(None, call("c1"), call("c2")), result("c1"), result("c2", "blue")],
+        ["Sky?", ("call", "sky"), ("call", "sky"), ("result", "grey"), ("result", "blue")],
+    ),
+    "two calls alike, of which one is signed": (
+        [user("Sky?"), said(None, _signed_call("c1"), call("c2")), result("c1"), result("c2", "blue")],
+        ["Sky?", ("call", "sky"), ("call", "sky"), ("result", "grey"), ("result", "blue")],
+    ),
+    "two calls alike, written differently": (
+        [
+            user("Sky?"),
+            said(
+                None, call("c1", arguments='{"a": 1, "b": "\u00e5"}'), call("c2", arguments='{"b":"\\u00e5","a":1.0}')
+            ),
+            result("c1"),
+            result("c2", "blue"),
+        ],
         ["Sky?", ("call", "sky"), ("call", "sky"), ("result", "grey"), ("result", "blue")],
     ),
     "two calls with one id": (
