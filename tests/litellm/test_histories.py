@@ -255,6 +255,14 @@ def test_an_earlier_turn_is_repaired_in_the_same_way_in_every_later_request(mode
         assert whole[: len(part)] == part
 
 
+@every_model
+@pytest.mark.parametrize(("given", "gets"), [("[1]", [1]), ([1], [1]), (7, 7), ('{"cut', '{"cut')])
+def test_arguments_that_are_no_object_go_in_whole(model: str, given: Any, gets: Any) -> None:
+    """Before: those that were no text were left out."""
+    contents = sent(model, [user("Sky?"), said(None, call("c1", arguments=given)), result("c1")])
+    assert contents[1]["parts"][0]["functionCall"]["args"] == {"arguments": gets}
+
+
 # Whatever comes
 
 TEXTS = st.sampled_from(["", " ", "alpha", "beta", "gamma\n"])
