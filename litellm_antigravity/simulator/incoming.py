@@ -37,9 +37,14 @@ class Incoming:
     def decoded(self) -> Any:
         """Return the JSON of the body; ``None`` when it is none."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=_refuse)
         except (ValueError, RecursionError):
             return None
+
+
+def _refuse(number: str) -> Any:
+    """Turn away NaN and infinities, which Python's JSON has and the standard has not (RFC 8259, section 6)."""
+    raise ValueError(number)
 
 
 @dataclass(frozen=True, slots=True)

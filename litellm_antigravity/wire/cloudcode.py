@@ -6,9 +6,10 @@ Paths and bodies: docs/upstream.md, "Hosts and paths".
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from pydantic import SecretStr
@@ -32,6 +33,8 @@ STREAM = "/v1internal:streamGenerateContent?alt=sse"
 LOAD_CODE_ASSIST = "/v1internal:loadCodeAssist"
 FETCH_AVAILABLE_MODELS = "/v1internal:fetchAvailableModels"
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def wrap(request: Mapping[str, Any], *, model: str, project: str, user_agent: str) -> bytes:
     """Return the body of a call.
@@ -49,7 +52,23 @@ def wrap(request: Mapping[str, Any], *, model: str, project: str, user_agent: st
         "userAgent": user_agent,
         "requestId": str(uuid.uuid4()),
     }
-    return json.dumps(envelope, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        text = _ENCODER.encode(envelope)
+    except ValueError:
+        text = _ENCODER.encode(_with_odd_numbers_as_text(envelope))
+    return text.encode("utf-8", "replace")
+
+
+def _with_odd_numbers_as_text(value: Any) -> Any:
+    """Return a value with NaN and infinities as texts, which is how protobuf's JSON writes them.
+
+    Python's JSON has them (a tool's statistics, say); the standard does not (RFC 8259, section 6).
+    """
+    if isinstance(value, Mapping):
+        return {name: _with_odd_numbers_as_text(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_odd_numbers_as_text(one) for one in value]
+    return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def headers(token: SecretStr, user_agent: str, *, stream: bool) -> dict[str, str]:

@@ -124,6 +124,23 @@ def test_a_conversation_with_system_prompt_and_tool_results_reaches_upstream_who
 
 
 @every_door
+@pytest.mark.parametrize("model", ["antigravity/claude-sonnet-4-6", "antigravity/gemini-3-flash"])
+@pytest.mark.usefixtures("registered")
+def test_a_result_with_numbers_that_json_has_not_reaches_upstream_as_json(
+    model: str, door: Any, simulator: Simulator
+) -> None:
+    """Before: the body said NaN, as Python's JSON does, and was no JSON; so were those of all later requests."""
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"least": -Infinity}'}}
+    result = {"role": "tool", "tool_call_id": "1", "content": '{"mean": NaN, "most": [Infinity, 1.5]}'}
+    conversation = [*MESSAGES, {"role": "assistant", "content": None, "tool_calls": [call]}, result]
+    assert text_of(door(model=model, messages=conversation, tools=[WEATHER]))
+    (sent,) = simulator.requests(kind="served")
+    asked, answered = (content["parts"][0] for content in sent.body["request"]["contents"][1:])
+    assert asked["functionCall"]["args"] == {"least": "-Infinity"}
+    assert answered["functionResponse"]["response"] == {"mean": "NaN", "most": ["Infinity", 1.5]}
+
+
+@every_door
 @pytest.mark.usefixtures("registered")
 def test_reasoning_parameters_need_no_configuration(door: Any, simulator: Simulator) -> None:
     door(reasoning_effort="low")

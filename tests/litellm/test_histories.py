@@ -15,6 +15,7 @@ from litellm_antigravity.litellm.translation import to_gemini
 from litellm_antigravity.litellm.translation.histories import CANCELLED, repair_history
 from litellm_antigravity.litellm.translation.operator_notes import NOTE
 from litellm_antigravity.litellm.translation.signatures import SignedThoughts
+from litellm_antigravity.simulator.signatures import signature_for
 from litellm_antigravity.simulator.validation import check_request
 
 Json = dict[str, Any]
@@ -57,6 +58,13 @@ def said(text: Any = None, *calls: Json, **more: Any) -> Json:
 
 def call(call_id: str | None, name: str = "sky", arguments: str = "{}") -> Json:
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _signed_call(call_id: str) -> Json:
+    """Return a call as LiteLLM's ``/v1/messages`` hands on one of Gemini's."""
+    made = call(call_id)
+    made["function"]["provider_specific_fields"] = {"thought_signature": signature_for("gemini-3-flash")}
+    return made
 
 
 def result(call_id: str | None, content: Any = "grey", **more: Any) -> Json:
@@ -149,6 +157,21 @@ TABLE: dict[str, tuple[list[Json], list[Any]]] = {
         [user("Sky?"), said(None, call("c1"), call("c2")), result("c1"), result("c2", "blue")],
         ["Sky?", ("call", "sky"), ("call", "sky"), ("result", "grey"), ("result", "blue")],
     ),
+    "two calls alike, of which one is signed": (
+        [user("Sky?"), said(None, _signed_call("c1"), call("c2")), result("c1"), result("c2", "blue")],
+        ["Sky?", ("call", "sky"), ("call", "sky"), ("result", "grey"), ("result", "blue")],
+    ),
+    "two calls alike, written differently": (
+        [
+            user("Sky?"),
+            said(
+                None, call("c1", arguments='{"a": 1, "b": "\u00e5"}'), call("c2", arguments='{"b":"\\u00e5","a":1.0}')
+            ),
+            result("c1"),
+            result("c2", "blue"),
+        ],
+        ["Sky?", ("call", "sky"), ("call", "sky"), ("result", "grey"), ("result", "blue")],
+    ),
     "two calls with one id": (
         [user("Sky?"), said(None, call("c1"), call("c1", "sea")), result("c1"), result("c1", "wet")],
         ["Sky?", ("call", "sky"), ("call", "sea"), ("result", "grey"), ("result", "wet")],
@@ -232,6 +255,14 @@ def test_an_earlier_turn_is_repaired_in_the_same_way_in_every_later_request(mode
         assert whole[: len(part)] == part
 
 
+@every_model
+@pytest.mark.parametrize(("given", "gets"), [("[1]", [1]), ([1], [1]), (7, 7), ('{"cut', '{"cut')])
+def test_arguments_that_are_no_object_go_in_whole(model: str, given: Any, gets: Any) -> None:
+    """Before: those that were no text were left out."""
+    contents = sent(model, [user("Sky?"), said(None, call("c1", arguments=given)), result("c1")])
+    assert contents[1]["parts"][0]["functionCall"]["args"] == {"arguments": gets}
+
+
 # Whatever comes
 
 TEXTS = st.sampled_from(["", " ", "alpha", "beta", "gamma\n"])
@@ -284,6 +315,13 @@ def test_a_later_system_message_stays_in_its_place_and_says_whose_it_is(model: s
 def test_a_later_system_message_that_says_nothing_is_left_out(model: str, nothing: Any) -> None:
     contents = sent(model, [user("Sky?"), system(nothing), said("Grey."), user("Sea?")])
     assert [len(content["parts"]) for content in contents] == [1, 1, 1]
+
+
+@every_model
+@pytest.mark.parametrize("nothing", [{"role": "system"}, {"role": "developer"}, system(None), system([])])
+def test_a_first_system_message_without_content_is_none(model: str, nothing: Json) -> None:
+    """Before: "'content'", as an error of the connection."""
+    assert shown(sent(model, [nothing, user("Sky?")])) == ["Sky?"]
 
 
 TURNS = st.lists(

@@ -18,6 +18,7 @@ from serving import MESSAGES, MODEL, settings_of
 import litellm_antigravity
 from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.litellm.errors import as_litellm
+from litellm_antigravity.litellm.translation import to_gemini
 from litellm_antigravity.models import BUILT_IN_MODELS
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.simulator import ModelReply, Simulator
@@ -45,6 +46,43 @@ def check(error: Any, kind: type[Exception], status: int, *words: str, model: st
     assert dict(error.headers) == dict(error.response.headers)
     for word in words:
         assert word in str(error)
+
+
+# What cannot be translated
+
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
+    "an image that is none": ({"type": "image_url", "image_url": {"url": "notes.png"}}, "notes.png"),
+    "a file without data": ({"type": "file", "file": {"filename": "a.pdf"}}, "file_data"),
+    "sound without data": ({"type": "input_audio", "input_audio": None}, "NoneType"),
+}
+
+
+@every_door
+@pytest.mark.parametrize("name", ["claude-sonnet-4-6", "gemini-3-flash"])
+@pytest.mark.parametrize(("element", "word"), MALFORMED.values(), ids=MALFORMED)
+def test_what_litellm_cannot_translate_is_the_callers_mistake(
+    element: dict[str, Any], word: str, name: str, door: Any, simulator: Simulator
+) -> None:
+    """Before: `APIConnectionError`, a 500 that clients repeat, with a stack in its message."""
+    error = fail(door, model=f"antigravity/{name}", messages=[{"role": "user", "content": [element]}])
+    check(error, litellm.BadRequestError, 400, "cannot be translated", word, model=name)
+    assert "Traceback" not in str(error)
+    assert not simulator.requests()
+
+
+def test_a_parameter_that_litellm_cannot_translate_is_the_callers_mistake(simulator: Simulator) -> None:
+    """Before: the same."""
+    error = fail(ask, response_format={"type": "json_schema", "json_schema": None})
+    check(error, litellm.BadRequestError, 400, "cannot be translated")
+    assert not simulator.requests()
+
+
+def test_of_what_cannot_be_translated_no_more_is_told_than_anybody_reads() -> None:
+    """Before: the whole image, if that is what LiteLLM quotes."""
+    image = {"type": "image_url", "image_url": {"url": "x" * 100_000}}
+    with pytest.raises(litellm.BadRequestError) as caught:
+        to_gemini(NAME, [{"role": "user", "content": [image]}], {})
+    assert len(str(caught.value)) < 1000
 
 
 # Upstream's refusals

@@ -156,6 +156,15 @@ def _without_user_agent(client: Client) -> httpx.Response:
     return client.http.send(request)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_has_not_is_no_json(client: Client, number: str) -> None:
+    """Before: Python's JSON took it."""
+    body = json.dumps(client.envelope() | {"requestId": "..."}).replace('"..."', number)
+    answer = client.http.post(GENERATE, content=body, headers=client.signed() | {"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert "JSON" in answer.json()["error"]["message"]
+
+
 def test_an_unknown_model_is_not_found_unless_it_was_added() -> None:
     with Simulator(models=["gemini-9"]) as simulator:
         client = Client(simulator)

@@ -177,7 +177,16 @@ def _name(call: Message) -> str:
 
 
 def _is_same(first: Message, second: Message) -> bool:
-    return bool(first["function"] == second["function"])
+    """Return whether two calls are alike for LiteLLM, which compares what it has read, and no signatures."""
+    given, other = first["function"].get("arguments"), second["function"].get("arguments")
+    return _name(first) == _name(second) and (given == other or _read(given) == _read(other))
+
+
+def _read(arguments: Any) -> Any:
+    try:
+        return json.loads(arguments) if isinstance(arguments, str) and arguments.strip() else arguments or {}
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def _as_users(result: Message) -> Message:

@@ -39,6 +39,8 @@ def prepare_messages(messages: Sequence[Any], target: Target, names: ToolNames) 
             raise _bad_request(f"messages[{index}].role is {role!r}; it must be one of {', '.join(_ROLES)}.", target)
         if role == "assistant":
             _take_thoughts_out(message)
+        if role == "system" and message.get("content") is None:
+            message["content"] = ""  # LiteLLM reads it without looking whether there is one
         if "content" in message:
             message["content"] = known_elements(message["content"], role)
     repaired = keep_in_place(repair_history(prepared))
@@ -82,16 +84,18 @@ def _arguments(given: Any) -> str:
     """Return arguments as the JSON of an object, as upstream wants them; what is none goes in whole."""
     if isinstance(given, Mapping):
         return json.dumps(given, ensure_ascii=False)
-    text = given if isinstance(given, str) else ""
-    if not text.strip():
-        return "{}"
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return json.dumps({"arguments": text}, ensure_ascii=False)
-    if isinstance(value, dict):
-        return text
-    return "{}" if value is None else json.dumps({"arguments": value}, ensure_ascii=False)
+    if isinstance(given, str):
+        if not given.strip():
+            return "{}"
+        try:
+            value = json.loads(given)
+        except (ValueError, RecursionError):
+            return json.dumps({"arguments": given}, ensure_ascii=False)
+        if isinstance(value, dict):
+            return given
+    else:
+        value = given
+    return "{}" if value is None else json.dumps({"arguments": value}, ensure_ascii=False, default=str)
 
 
 def _bad_request(message: str, target: Target) -> Exception:

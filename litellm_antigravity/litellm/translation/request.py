@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
+from litellm_antigravity.errors import AntigravityError
+from litellm_antigravity.litellm.errors import bad_request
 from litellm_antigravity.litellm.seams import borrowed
 from litellm_antigravity.litellm.seams.functions import HINTS
 from litellm_antigravity.litellm.target import Target
@@ -24,6 +27,7 @@ from litellm_antigravity.models import family_of
 
 _NOT_FOR_UPSTREAM: Final = ("stream", "stream_options", "max_retries", *HINTS)
 _OWN_OF_LITELLM: Final = "litellm_param_"
+_LONGEST_REASON: Final = 300  # characters; some of LiteLLM's reasons quote a whole image
 _BLANK: Final = {"role": "user", "parts": [{"text": " "}]}  # what LiteLLM sends where a message says nothing
 
 
@@ -65,8 +69,8 @@ def to_gemini(
     if not target.is_gemini:
         asked = bool((mapped.get("thinkingConfig") or {}).get("includeThoughts"))
         aside = set_thoughts_aside(prepared, thoughts, thinks=asked or target.thinks_unasked, family=target.signer)
-    body = in_camel_case(
-        borrowed.transform_request_body(
+    with _callers_mistakes(model):
+        translated = borrowed.transform_request_body(
             messages=prepared,
             model=target.messages_model,
             optional_params=mapped,
@@ -74,7 +78,7 @@ def to_gemini(
             litellm_params={},
             cached_content=params.get("cached_content"),
         )
-    )
+    body = in_camel_case(translated)
     put_schemas_back(body, schemas, target)
     without_twins(body["contents"])
     if target.is_gemini:
@@ -117,13 +121,29 @@ def _params(params: dict[str, Any], target: Target, names: ToolNames) -> tuple[d
         prepare_params(params)
     before = set(params)
     config = borrowed.GoogleAIStudioGeminiConfig()
-    mapped: dict[str, Any] = config.map_openai_params(params, {}, target.params_model, True)
+    with _callers_mistakes(target.model):
+        mapped: dict[str, Any] = config.map_openai_params(params, {}, target.params_model, True)
     # What is Gemini's own (`top_k`, `safety_settings`, `extra_body`, ...) goes along, as LiteLLM's provider has it.
     openai = set(borrowed.OPENAI_PARAMS) | {"max_retries"}
     for name in before - openai - mapped.keys():
         if not name.startswith(_OWN_OF_LITELLM):
             mapped[name] = params[name]
     return mapped, schemas
+
+
+@contextmanager
+def _callers_mistakes(model: str) -> Iterator[None]:
+    """Say 400 where LiteLLM's translation fails on what it is given, as it does in many ways on what is malformed.
+
+    LiteLLM makes an error of the connection of what it does not know: a 500 with a stack, which clients repeat.
+    """
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "status_code") or isinstance(error, AntigravityError):  # says itself what it is
+            raise
+        kind = "" if type(error) is Exception else f"{type(error).__name__}: "
+        raise bad_request(f"The request cannot be translated: {kind}{str(error)[:_LONGEST_REASON]}", model) from None
 
 
 def _begin_with_user(body: dict[str, Any]) -> None:
