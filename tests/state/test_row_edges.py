@@ -14,8 +14,10 @@ from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.retry_budget import MAX_TOKENS, RetryBudget
 from litellm_antigravity.selection.turns import STEP_SECONDS
 from litellm_antigravity.state import kinds
+from litellm_antigravity.state.expiry import KEPT_SECONDS
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS
-from litellm_antigravity.state.memory import MemoryStore
+from litellm_antigravity.state.memory import MemoryBackend, MemoryStore
+from litellm_antigravity.state.replica import SWEPT_AT_ONCE, Replica
 from litellm_antigravity.state.rows import Probe, TokenRow
 
 pytestmark = pytest.mark.once
@@ -237,3 +239,30 @@ def test_all_cooldowns_of_an_account_end_and_those_that_were_not_over_are_told()
     assert view.cooldowns["a"]["claude"].remaining(NOW + 60) == 0.0
     assert view.cooldowns["b"]["claude"] == other
     assert store.end_cooldowns("nobody", NOW) == []
+
+
+# Sweeping
+
+
+def test_sweeps_reach_every_row_some_at_a_time_and_then_begin_anew() -> None:
+    backend = MemoryBackend()
+    writer, sweeper = Replica(backend), Replica(backend)
+    names = [f"m{number:03}" for number in range(3 * SWEPT_AT_ONCE)]
+
+    def write(name: str, until: float) -> None:
+        writer.update(kinds.COOLDOWN, f"{name}/claude", lambda _: replace(LIMITED, account_id=name, until=until))
+
+    def sweeps_until_it_is_gone(name: str) -> int:
+        write(name, NOW + 60)  # the last one that was written
+        sweeper.refresh()
+        for number in range(1, 20):
+            sweeper.sweep(NOW + 2 * KEPT_SECONDS)
+            if backend.read(f"cooldown/{name}/claude") is None:
+                return number
+        pytest.fail("it is never swept")
+
+    for name in names:
+        write(name, NOW + 3 * KEPT_SECONDS)
+    assert sweeps_until_it_is_gone("z") == 4  # in the fourth page, which is no full one
+    assert sweeps_until_it_is_gone("a") == 1
+    assert all(backend.read(f"cooldown/{name}/claude") is not None for name in names)
