@@ -133,8 +133,9 @@ def _no_names(
         return lambda _: True
     copies = {value for name, value in headers.items() if name != _EXPLICIT}
     traced = _metadata_in(kwargs, ("trace_id", "session_id"))
-    if traced.get("trace_id") != traced.get("session_id"):
-        copies.add(traced.get("trace_id", ""))  # LiteLLM takes it where there is no session; another for each request
+    trace = traced.get("trace_id")
+    if isinstance(trace, str) and trace != traced.get("session_id"):
+        copies.add(trace)  # LiteLLM takes it where there is no session; another for each request
     if (session := claudes_session(metadata)) is not None:
         copies.add(session)
     return lambda session: isinstance(session, str) and session in copies

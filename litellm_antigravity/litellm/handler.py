@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from litellm.llms.custom_llm import CustomLLM
@@ -237,7 +237,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             raise self._raised(error, model, call) from None
         remember_account(call["logging_obj"], answer.lease)
         translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
-        return _chunks(answer, translator, model, _deployment_id(call), self.longest_wait)
+        return _chunks(answer, translator, model, served_by(call).get("id"), self.longest_wait)
 
     def astreaming(self, *, model: str, **call: Any) -> AsyncChunks:
         """Serve a streamed request on an event loop."""
@@ -293,10 +293,6 @@ def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse
     return response
 
 
-def _deployment_id(call: Mapping[str, Any]) -> object:
-    return served_by(call).get("id")
-
-
 def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: object) -> Iterator[ModelResponseStream]:
     """Name account and deployment on chunks; LiteLLM's proxy looks the deployment up for each that names none."""
     for chunk in chunks:
@@ -340,10 +336,9 @@ class AsyncChunks(OpensLater):
         self._raised = raised
         self._model = model
         self._call = call
-        self._logging_obj = call["logging_obj"]
         self._translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
         self._answer: AsyncStreamedAnswer | None = None
-        self._translated = self._translate()
+        self._chunks: AsyncGenerator[ModelResponseStream, None] | None = None
 
     async def open(self) -> None:
         """Wait for the first content.
@@ -351,42 +346,52 @@ class AsyncChunks(OpensLater):
         Raises:
             Exception: LiteLLM's exception for what keeps it from coming.
         """
-        if self._answer is None:
+        await self._opened()
+
+    async def _opened(self) -> AsyncGenerator[ModelResponseStream, None]:
+        if self._chunks is None:
             try:
-                self._answer = await self._pending
+                self._answer = answer = await self._pending
             except AntigravityError as error:
                 raise self._raised(error, self._model, self._call) from None
-            remember_account(self._logging_obj, self._answer.lease)
+            remember_account(self._call["logging_obj"], answer.lease)
+            deployment_id = served_by(self._call).get("id")
+            self._chunks = _achunks(answer, self._translator, self._model, deployment_id, self._longest_wait)
+        return self._chunks
 
     def __aiter__(self) -> AsyncIterator[ModelResponseStream]:
         return self
 
     async def __anext__(self) -> ModelResponseStream:
-        return await self._translated.__anext__()
+        return await (await self._opened()).__anext__()
 
     async def aclose(self) -> None:
         """Release the stream before its end."""
-        await self._translated.aclose()
-        if self._answer is not None:
+        if self._chunks is not None:
+            await self._chunks.aclose()
+        if self._answer is not None:  # who never began to read has nothing closed by that
             await self._answer.aclose()
 
-    async def _translate(self) -> Any:
-        await self.open()
-        answer = self._answer
-        if answer is None:  # pragma: no cover - `open` has set it or raised
-            raise AssertionError
-        learn(self._model)
-        deployment_id = _deployment_id(self._call)
-        try:
-            async for reply in answer:
-                for chunk in _named(self._translator.chunks(reply), answer.lease, deployment_id):
-                    yield chunk
-            for chunk in _named(self._translator.last_chunks(), answer.lease, deployment_id):
+
+async def _achunks(
+    answer: AsyncStreamedAnswer,
+    translator: ChunkTranslator,
+    model: str,
+    deployment_id: object,
+    longest_wait: float | None,
+) -> AsyncGenerator[ModelResponseStream, None]:
+    """Do what `_chunks` does, without holding on to the `AsyncChunks`: one that nobody reads goes at once."""
+    learn(model)
+    try:
+        async for reply in answer:
+            for chunk in _named(translator.chunks(reply), answer.lease, deployment_id):
                 yield chunk
-        except AntigravityError as error:
-            raise as_litellm(error, self._model, self._longest_wait) from None
-        finally:
-            await answer.aclose()
+        for chunk in _named(translator.last_chunks(), answer.lease, deployment_id):
+            yield chunk
+    except AntigravityError as error:
+        raise as_litellm(error, model, longest_wait) from None
+    finally:
+        await answer.aclose()
 
 
 __all__ = ["AntigravityLLM", "AsyncChunks"]

@@ -19,7 +19,7 @@ from litellm_antigravity.litellm.routing import affinity
 from litellm_antigravity.litellm.routing.group import Group
 from litellm_antigravity.litellm.routing.member import Member
 from litellm_antigravity.litellm.seams import cooldown_metrics, filters
-from litellm_antigravity.litellm.seams.requests import Deployment, info_of, params_of, served_by
+from litellm_antigravity.litellm.seams.requests import Deployment, drop_exclusions, info_of, params_of, served_by
 from litellm_antigravity.litellm.seams.router import background, deployments_for, tagged
 from litellm_antigravity.litellm.timeouts import NAMES, check_timeouts
 from litellm_antigravity.litellm.told_headers import headers_in
@@ -322,6 +322,7 @@ class AntigravityHook(CustomLogger):  # type: ignore[misc]  # LiteLLM's types ar
 
         And say how a model is named here to those who name it as OpenCode's plugin does.
         """
+        drop_exclusions(data)
         model = data.get("model")
         meant = plugins_name(model) if isinstance(model, str) else None
         if meant is not None and not deployments_for(str(model)):

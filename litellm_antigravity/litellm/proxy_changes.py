@@ -53,7 +53,7 @@ class Change:
         fields = body if isinstance(body, Mapping) else {}
         action, account, family = fields.get("action"), fields.get("account"), fields.get("family")
         force = fields.get("force", False)
-        if action not in ACTIONS or not isinstance(account, str):
+        if not isinstance(action, str) or action not in ACTIONS or not isinstance(account, str):
             msg = f"send an object with an action ({', '.join(ACTIONS)}) and the id of an account"
             raise UnclearError(msg)
         if family is not None and (family not in FAMILIES or action not in ("enable", "disable")):
@@ -62,7 +62,7 @@ class Change:
         if not isinstance(force, bool) or (force and action != "reset"):
             msg = "force is true or false, and goes with reset"
             raise UnclearError(msg)
-        return cls(str(action), account, family, force)
+        return cls(action, account, family, force)
 
 
 def changed(pool: AccountPool, known: KnownAccounts, change: Change) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from typing import Any, Final, TypeAlias
 
 import httpx
@@ -215,10 +215,8 @@ class AsyncReplyStream:
         self.watch = events.watch
         self._response = response
         self._events = events
-        self._times = times
-        self._failed = failed
         self._ahead: list[Json] = []
-        self._replies = self._read()
+        self._replies = _areplies(response, events, times, failed)
 
     async def read_ahead(self) -> None:
         """Read up to the first content, which ``__aiter__`` then gives out."""
@@ -234,28 +232,31 @@ class AsyncReplyStream:
         async for reply in self._replies:
             yield reply
 
-    async def _read(self) -> AsyncIterator[Json]:
-        events, reading = self._events, self._times.reading
-        rest: Iterator[Json] | list[Json]
-        try:
-            async for received in self._response.aiter_raw():
-                for reply in events.feed(received):
-                    left = reading.left()
-                    yield reply
-                    reading.restart(events.next_within(left, self._times.gap))
-                if events.spoilt:
-                    break
-        except httpx.HTTPError as error:
-            rest = events.break_off(self._failed(error))
-        else:
-            rest = events.end()
-        for reply in rest:
-            yield reply
-        await self._response.aclose()
-
     async def aclose(self) -> None:
         """Give the connection back, or close it when the stream was not read to its end."""
         await self._response.aclose()
+
+
+async def _areplies(
+    response: httpx.Response, events: Events, times: ExchangeTimes, failed: Failed
+) -> AsyncGenerator[Json, None]:
+    """Do what `_replies` does, on an event loop."""
+    rest: Iterator[Json] | list[Json]
+    try:
+        async for received in response.aiter_raw():
+            for reply in events.feed(received):
+                left = times.reading.left()
+                yield reply
+                times.reading.restart(events.next_within(left, times.gap))
+            if events.spoilt:
+                break
+    except httpx.HTTPError as error:
+        rest = events.break_off(failed(error))
+    else:
+        rest = events.end()
+    for reply in rest:
+        yield reply
+    await response.aclose()
 
 
 def is_last(reply: Json) -> bool:

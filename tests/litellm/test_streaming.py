@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -275,3 +277,44 @@ def test_what_a_reply_says_of_the_usage_stays_until_a_later_one_says_otherwise()
     [usage] = [chunk.usage for chunk in chunks if getattr(chunk, "usage", None) is not None]
     assert usage.prompt_tokens_details.cached_tokens == 2048
     assert (usage.completion_tokens, usage.total_tokens) == (7, 3007)
+
+
+DOORS: dict[str, Any] = {
+    "acompletion": {"messages": HELLO},
+    "anthropic_messages": {"messages": HELLO, "max_tokens": 50},
+    "aresponses": {"input": "Hello"},
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("read", [0, 1], ids=["unread", "begun"])
+def test_a_stream_that_is_given_up_is_in_flight_no_longer_whenever_garbage_is_collected(
+    simulator: Simulator, door: str, read: int
+) -> None:
+    """Before, it held its account's place until then: behind the proxy for 15 s and more, and others got 429."""
+
+    def in_flight() -> int:
+        return sum(litellm_antigravity.handler.dispatcher.pool.store.in_flight.counts().values())
+
+    async def begun(stream: Any) -> None:
+        async for _ in stream:
+            return
+
+    async def run() -> None:
+        simulator.reply_with(ModelReply(parts=[TEXT, TEXT]))
+        stream = await getattr(litellm, door)(model=f"antigravity/{GEMINI}", stream=True, **DOORS[door])
+        if read:
+            await begun(stream)
+        assert in_flight() == 1
+        del stream
+        ends = time.monotonic() + 30  # a hang guard
+        while in_flight():
+            assert time.monotonic() < ends
+            await asyncio.sleep(0.01)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()

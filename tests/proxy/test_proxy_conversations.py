@@ -25,6 +25,7 @@ Json = dict[str, Any]
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 PINNED = "the-first-accounts-deployment"
 FOREIGN = "the-first-keys-deployment"
+PAIR = ("the-one-of-two", "the-other-of-two")
 TOLD = re.compile(r"\[accounts\] conversation (\S+), known by (\S+)")
 KEYS = """
 from litellm.proxy._types import UserAPIKeyAuth
@@ -65,6 +66,12 @@ def config_for(simulator: Simulator) -> str:
     more = f"""  - model_name: pinned
     litellm_params: {{model: antigravity/{CLAUDE}}}
     model_info: {{account: user1@example.com, id: {PINNED}}}
+  - model_name: pair
+    litellm_params: {{model: antigravity/{CLAUDE}}}
+    model_info: {{account: user1@example.com, id: {PAIR[0]}}}
+  - model_name: pair
+    litellm_params: {{model: antigravity/{CLAUDE}}}
+    model_info: {{account: user2@example.com, id: {PAIR[1]}}}
   - model_name: keys
     litellm_params:
       model: gemini/{GEMINI}
@@ -299,3 +306,43 @@ def test_nor_as_a_fallback_of_the_callers_own(talk: Talk) -> None:
     assert talk.simulator.requests("generateContent") == []
     answered = talk.post(CHAT, {**chat(), "model": "failing", "fallbacks": [CLAUDE]}, {}, "sk-mallory")
     assert answered.status_code == 200, answered.text
+
+
+EXCLUDED = ("_excluded_deployment_ids", "_retry_skipped_deployment_ids")
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+@pytest.mark.parametrize("name", EXCLUDED)
+def test_no_caller_excludes_an_account_by_the_id_of_its_deployment(talk: Talk, path: str, name: str) -> None:
+    """The code of before took the Router's own note of what has failed from anybody: the other one had to serve."""
+    body = {**{CHAT: chat, MESSAGES: anthropic, RESPONSES: responses}[path](), "model": "pair"}
+    served = set()
+    for excluded in ([PAIR[0]], [PAIR[1]], 5, [[PAIR[0]]]):
+        response = talk.post(path, {**body, name: excluded}, {"x-session-affinity": f"ses_{name}"}, "sk-mallory")
+        assert response.status_code == 200, response.text
+        served.add(response.headers["x-litellm-antigravity-account"])
+    assert len(served) == 1
+
+
+@pytest.mark.parametrize("name", [*EXCLUDED, "_target_order"])
+def test_nor_in_a_fallback_of_the_callers_own(talk: Talk, name: str) -> None:
+    served = set()
+    for excluded in PAIR:
+        fallbacks = [{"model": "pair", name: [excluded]}]
+        sent = {**chat(), "model": "failing", "fallbacks": fallbacks}
+        response = talk.post(CHAT, sent, {"x-session-affinity": f"ses_{name}"}, "sk-mallory")
+        assert response.status_code == 200, response.text
+        served.add(response.headers["x-litellm-antigravity-account"])
+    assert len(served) == 1
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+@pytest.mark.parametrize("name", ["trace_id", "session_id"])
+@pytest.mark.parametrize("model", [CLAUDE, "pinned"])
+def test_metadata_of_odd_types_is_as_good_as_none(talk: Talk, path: str, name: str, model: str) -> None:
+    """The code of before answered 500 to a list where LiteLLM's own fields have texts."""
+    body = {**{CHAT: chat, MESSAGES: anthropic, RESPONSES: responses}[path](), "model": model}
+    for odd in (["a"], {"a": ["b"]}, 5):
+        for metadata in ("metadata", "litellm_metadata"):
+            response = talk.post(path, {**body, metadata: {name: odd}}, {}, "sk-alice")
+            assert response.status_code == 200, (metadata, odd, response.text)

@@ -34,6 +34,8 @@ NO_CHANGES: list[Any] = [
     None,
     [],
     {"action": "remove", "account": "a"},
+    {"action": ["retry"], "account": "a"},
+    {"action": {"retry": True}, "account": "a"},
     {"action": "retry"},
     {"action": "disable", "account": "nobody"},
     {"action": "enable", "account": "a", "family": "x"},

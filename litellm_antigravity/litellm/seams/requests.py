@@ -18,6 +18,8 @@ EXCLUDED: Final = ("_excluded_deployment_ids", "_retry_skipped_deployment_ids")
 METADATA: Final = ("litellm_metadata", "metadata")
 """Of a request: where callers put metadata and LiteLLM its own. The first is the proxy's on some of its routes."""
 
+_FALLBACKS: Final = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+
 _PREVIOUS: Final = "previous_response_id"
 
 GENERATED_SESSION: Final = "litellm_session_id_generated"
@@ -95,12 +97,36 @@ def chose_by_id(kwargs: Mapping[str, Any]) -> bool:
         kwargs: of a call, after its deployment has been chosen.
     """
     deployment_id = info_of(kwargs).get("id")
-    asked = {_mapping(kwargs.get(where)).get("model_group") for where in METADATA}
+    asked = [_mapping(kwargs.get(where)).get("model_group") for where in METADATA]  # one of them is the caller's
     if deployment_id is None or deployment_id not in asked:
         return False
     keyed = getattr(sys.modules.get("litellm.proxy.proxy_server"), "master_key", None) is not None
     roles = [getattr(auth, "user_role", None) for auth in _auths_in(kwargs)]
     return keyed and bool(roles) and not any(str(getattr(role, "value", role)) == "proxy_admin" for role in roles)
+
+
+def drop_exclusions(data: dict[str, Any]) -> None:
+    """Take out of a request what its Router alone may say: which deployments have failed, and whose turn it is.
+
+    LiteLLM takes some of it from callers too, who would choose an account so, by the ids that the others have.
+
+    Args:
+        data: a request as a client of the proxy has sent it; changed.
+    """
+    within: list[object] = [data.get(name) for name in _FALLBACKS]  # each may be a request with fields of its own
+    while within:
+        one = within.pop()
+        if isinstance(one, dict):
+            _drop_own(one)
+            within.extend(one.values())
+        elif isinstance(one, list):
+            within.extend(one)
+    _drop_own(data)
+
+
+def _drop_own(fields: dict[str, Any]) -> None:
+    for name in (*EXCLUDED, TARGET_ORDER):
+        fields.pop(name, None)
 
 
 def checked(kwargs: Any) -> Any:
@@ -154,6 +180,7 @@ __all__ = [
     "checked",
     "chose_by_id",
     "client_of",
+    "drop_exclusions",
     "group_of",
     "info_of",
     "is_routed",
