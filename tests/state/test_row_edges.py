@@ -266,3 +266,14 @@ def test_sweeps_reach_every_row_some_at_a_time_and_then_begin_anew() -> None:
     assert sweeps_until_it_is_gone("z") == 4  # in the fourth page, which is no full one
     assert sweeps_until_it_is_gone("a") == 1
     assert all(backend.read(f"cooldown/{name}/claude") is not None for name in names)
+
+
+def test_rows_that_make_no_sense_are_counted_each_once() -> None:
+    backend = MemoryBackend()
+    replica = Replica(backend)
+    for number in range(1, 4):
+        key = f"cooldown/{number}/claude"
+        backend.update([key], lambda _, key=key: {key: "no JSON"})  # type: ignore[misc]  # mypy knows no default there
+        replica.refresh()
+        replica.refresh()
+        assert replica.status().dropped_rows == number
