@@ -41,7 +41,7 @@ _FILES: dict[str, type[AuthorizedUser | ServiceAccount]] = {
     "serviceAccountFile": ServiceAccount,
 }
 CREDENTIAL_FIELDS = ("refreshToken", *_FILES, "tokenCommand", "accessToken")
-_REPAIR = "Repair it by hand or put a backup in its place; it is not overwritten while it is broken."
+REPAIR = "Repair it by hand or put a backup in its place; it is not overwritten while it is broken."
 
 
 class NoUsableAccountError(AccountsFileError):
@@ -95,7 +95,7 @@ def decode_document(raw: bytes, path: Path) -> dict[str, Any]:
         problem = f"holds a JSON {_json_type(document)} where an object belongs"
     if problem is not None:
         # Raised out here because the decoder's exceptions hold the whole text.
-        msg = f"Accounts file {path} {problem}. {_REPAIR}"
+        msg = f"Accounts file {path} {problem}. {REPAIR}"
         raise AccountsFileError(msg)
     fields: dict[str, Any] = document
     return fields
@@ -145,7 +145,7 @@ def parse_document(
     version = _version(document, path)
     entries = document.get("accounts")
     if not isinstance(entries, list):
-        msg = f'Accounts file {path} has no list "accounts". {_REPAIR}'
+        msg = f'Accounts file {path} has no list "accounts". {REPAIR}'
         raise AccountsFileError(msg)
     kept: dict[str, tuple[int, Account]] = {}
     warnings: list[str] = []

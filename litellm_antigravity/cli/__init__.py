@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import click
@@ -62,10 +63,21 @@ add_examples(cli)
 
 def main() -> None:
     """Run the command line; the console script ``litellm-antigravity``."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an e-mail that the terminal cannot show is no reason to fail
     cli(prog_name=PROGRAM)
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for each standard stream that was closed (``<&-``), which Python has ``None`` for.
+
+    It also keeps the stream's descriptor from the next file that is opened, such as a database.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open until the end
 
 
 __all__ = ["cli", "main"]

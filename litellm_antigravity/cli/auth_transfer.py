@@ -100,12 +100,32 @@ def _target() -> tuple[AccountsFile, AccountsSnapshot]:
 
 
 def _entries(source: Path) -> list[dict[str, object]]:
-    from litellm_antigravity.accounts.reading import MAX_BYTES
-    from litellm_antigravity.accounts.transfer import entries_at, entries_in
+    from litellm_antigravity.accounts.transfer import entries_at
 
-    if str(source) != _STDIN:
-        return entries_at(source.expanduser())
-    return entries_in(sys.stdin.buffer.read(MAX_BYTES + 1), Path.cwd() / "standard input")
+    return _entries_of_stdin() if str(source) == _STDIN else entries_at(source.expanduser())
+
+
+def _entries_of_stdin() -> list[dict[str, object]]:
+    """Return the entries that come in; errors speak of no file, and of no remedy for one.
+
+    Raises:
+        click.ClickException: when nothing comes, or no accounts.
+    """
+    from litellm_antigravity.accounts.parsing import REPAIR
+    from litellm_antigravity.accounts.reading import MAX_BYTES
+    from litellm_antigravity.accounts.transfer import entries_in
+    from litellm_antigravity.errors import AccountsFileError
+
+    raw = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if not raw.strip():
+        msg = "Nothing came in on standard input. The command whose output that is says why."
+        raise click.ClickException(msg)
+    origin = Path("Standard input")
+    try:
+        return entries_in(raw, origin)
+    except AccountsFileError as error:
+        said = str(error).removeprefix("Accounts file ").removesuffix(f" {REPAIR}").replace(f"'{origin}'", "FILE")
+    raise click.ClickException(said)
 
 
 def _show(steps: Sequence[Step]) -> None:

@@ -34,6 +34,10 @@ def check_litellm() -> Iterator[Finding]:
 
 def _seams() -> Iterator[Finding]:
     found = _asked()
+    if "unasked" in found:
+        told = f"No process can be started to look at them: {found['unasked']}."
+        yield Finding("seams", "failed", told, "Let this user start processes (`ulimit -u`), and Python be executed.")
+        return
     if "error" in found:
         told = f"This package cannot be put into LiteLLM: {found['error']}."
         yield Finding("seams", "failed", told, _OTHER_RELEASE)
@@ -61,6 +65,8 @@ def _asked() -> dict[str, object]:
         answer = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return {"error": f"importing it takes more than {_HANG_SECONDS:.0f} s"}
+    except OSError as error:
+        return {"unasked": str(error.strerror or error)}
     except ValueError:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         return {"error": last[0]}

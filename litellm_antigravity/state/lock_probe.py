@@ -36,8 +36,9 @@ def problem_with_locks(folder: Path) -> str | None:
             if _ask(file) != "free":
                 return "a lock that was let go is still held"
             return None if _survives_its_holder(file) else "a lock outlives the process that held it"
-        except (filelock.Timeout, NotImplementedError, subprocess.SubprocessError) as error:
-            return f"locks cannot be had ({type(error).__name__})"
+        except (filelock.Timeout, NotImplementedError, OSError, subprocess.SubprocessError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            return f"locks cannot be had ({why})"
 
 
 def _command(file: Path, what: str) -> list[str]:

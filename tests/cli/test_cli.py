@@ -174,6 +174,24 @@ def test_a_reader_that_goes_away_is_no_error_message(home: Path) -> None:
         os.close(writing)
 
 
+def test_a_standard_stream_that_is_closed_is_as_good_as_an_empty_one(home: Path) -> None:
+    """A closed stdout or stdin was an AttributeError ("something unexpected happened") for some commands."""
+    save(home, entry(1), name="more.json")
+
+    def said(arguments: str, *, code: int) -> str:
+        line = f"{shlex.join(PROGRAM)} {arguments}"
+        done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    assert "ended before the question" in said("auth import config/more.json <&-", code=1)
+    assert "Nothing came in" in said("auth import - --yes <&-", code=1)
+    assert "There is no question" in said("ask - --model gemini-3-flash <&-", code=2)
+    assert said("auth import config/more.json --yes >&-", code=0) == ""
+    assert said("auth list >&-", code=0) == ""
+    assert said("auth list --json 2>&- >&- <&-", code=0) == ""
+
+
 def test_the_command_line_leaves_the_applications_logging_as_it_was(home: Path) -> None:
     save(home, entry(1))
     before = list(LOGGER.handlers), LOGGER.level, LOGGER.propagate

@@ -327,6 +327,29 @@ def test_standard_input_is_imported_with_yes_and_only_shown_without(path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (b"", "Nothing came in on standard input. The command whose output that is says why."),
+        (
+            b"{",
+            "Standard input is not valid JSON: Expecting property name enclosed in double quotes, line 1, column 2.",
+        ),
+        (b"caf\xe9", "Standard input is not UTF-8 text (see byte 3)."),
+        (
+            b'{"type": "service_account"}',
+            "a service account's key: litellm-antigravity auth add --service-account FILE",
+        ),
+    ],
+)
+def test_what_is_wrong_with_standard_input_is_told_of_no_file(typed: bytes, said: str, path: Path) -> None:
+    """It was told of an accounts file "standard input" in the working folder, to be repaired by hand."""
+    result = run("auth", "import", "-", "--yes", typed=typed)
+    assert result.exit_code == 1
+    assert result.stderr.strip().endswith(said)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "is empty"),

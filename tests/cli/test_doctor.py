@@ -422,3 +422,13 @@ def test_a_litellm_that_cannot_be_imported_is_a_finding(tmp_path: Path, monkeypa
     *_, seams = doctor_litellm.check_litellm()
     assert seams.state == "failed"
     assert "ImportError: broken" in seams.says
+
+
+def test_where_no_process_can_be_started_that_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` ended with "something unexpected happened"; for locks it blamed the state folder."""
+    python = tmp_path / "python"
+    python.touch(mode=0o600)  # may not be executed, whoever asks
+    monkeypatch.setattr("sys.executable", str(python))
+    *_, seams = doctor_litellm.check_litellm()
+    assert (seams.state, seams.says) == ("failed", "No process can be started to look at them: Permission denied.")
+    assert problem_with_locks(tmp_path) == "locks cannot be had (Permission denied)"
