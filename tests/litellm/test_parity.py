@@ -119,7 +119,9 @@ def test_an_effort_that_gemini_lacks_is_refused_in_the_same_way(simulator: Simul
         with pytest.raises(Exception, match="effort") as error:
             ask(simulator, Case("x", {"reasoning_effort": effort}), stream=False, provider=provider)
         raised.append(error.type)
-    assert raised[0] is raised[1]
+    theirs, ours = raised
+    assert issubclass(ours, litellm.BadRequestError)
+    assert theirs in {ours, litellm.APIConnectionError}  # older LiteLLM fails on it, and says 500
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", {"name": "weather"}], ids=["auto", "none", "one"])
