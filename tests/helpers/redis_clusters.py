@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from redis_servers import PROGRAM, RedisServer, until
 from typing_extensions import Self
@@ -19,7 +20,8 @@ from litellm_antigravity.state.redis_link import RedisPlace
 
 NODES = 3
 SLOTS = 16384
-MOVE_SECONDS = 0.1  # between two moves: whom a slot evades sixteen times in a row, redis-py turns away
+MOVE_SECONDS = 0.1  # between two moves of a slot
+REDIRECTIONS = 400  # that a client follows while it moves; by itself redis-py gives up after sixteen
 
 
 class Cluster:
@@ -74,9 +76,11 @@ class Cluster:
 
     @contextlib.contextmanager
     def moving(self, key: str) -> Iterator[None]:
-        """Have the slot of a key move on and on."""
+        """Have the slot of a key move on and on, which takes its time on a busy machine: no client is to give up."""
+        from redis.cluster import RedisCluster
+
         done = threading.Event()
-        with ThreadPoolExecutor(1) as mover:
+        with ThreadPoolExecutor(1) as mover, mock.patch.object(RedisCluster, "RedisClusterRequestTTL", REDIRECTIONS):
             moves = mover.submit(self._move_on, key, done)
             try:
                 yield
