@@ -29,8 +29,11 @@ _NOT_TOLD: Final = (events.Sent, events.Served, events.Started)  # what most req
 
 _LOOK_SECONDS: Final = 0.25  # between two looks of the thread for something to write
 _QUIET_LOOKS: Final = 40  # after so many it ends
-_MANY: Final = 64  # heard between two looks: whoever is so busy is written down less often, and what no slot would keep
-_BUSY_LOOKS: Final = 8  # by then is never written
+
+# Whoever has more than so many waiting is written down at every eighth look alone: what the ring would have written over
+# by then is never put into words.
+_MANY: Final = 64
+_BUSY_LOOKS: Final = 8
 
 _Seen: TypeAlias = "tuple[Account, Vitals, tuple[Cooldown, ...] | None]"
 _Heard: TypeAlias = "tuple[float, events.Event, tuple[_Seen, ...]]"
