@@ -30,8 +30,8 @@ _NOT_TOLD: Final = (events.Sent, events.Served, events.Started)  # what most req
 _LOOK_SECONDS: Final = 0.25  # between two looks of the thread for something to write
 _QUIET_LOOKS: Final = 40  # after so many it ends
 
-# Whoever has more than so many waiting is written down at every eighth look alone: what the ring would have written over
-# by then is never put into words.
+# With more than so many waiting, only every eighth look writes: what the ring would have written over by then is never
+# put into words.
 _MANY: Final = 64
 _BUSY_LOOKS: Final = 8
 
