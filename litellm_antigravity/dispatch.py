@@ -245,6 +245,7 @@ class Dispatcher:
         step.flow.pool.recorder.answered(step.lease)
 
     def _flow(self, request: GeminiRequest) -> Flow:
+        self.clients.prepare()
         budget, reports = Budget(request.timeout, self.clock.monotonic), self._reports_for(request)
         failover = Failover(
             switch_on_first_rate_limit=self.settings.switch_on_first_rate_limit,
@@ -275,12 +276,14 @@ class Dispatcher:
             finally:
                 if not flow.is_served:
                     taken.end()
+            if latest is None:
+                continue
             # What benched its account is told by the pool; of the rest the last one is told.
             if refused is None or not latest.refusal.is_limit or refused.refusal.is_limit:
                 refused = latest
 
-    def _on_account(self, lease: Lease, flow: Flow) -> Generator[Step, Refusal | None, RequestRefusedError]:
-        """Try one account until it is somebody else's turn; return its last refusal.
+    def _on_account(self, lease: Lease, flow: Flow) -> Generator[Step, Refusal | None, RequestRefusedError | None]:
+        """Try one account until it is somebody else's turn; return its last refusal, ``None`` if it was not asked.
 
         Raises:
             RequestRefusedError: when no other account is to be tried.
@@ -288,6 +291,7 @@ class Dispatcher:
         request, failover, budget = flow.request, flow.failover, flow.budget
         token: SecretStr | None = None
         rejected: SecretStr | None = None
+        outcome: Refusal | None = None
         while True:
             if budget.left <= 0:
                 raise RequestRefusedError(timeout_refusal("the request's time was up"), account=lease.account.label)
@@ -306,6 +310,9 @@ class Dispatcher:
                 outcome = no_token(error, lease, rejected=useless, late=left - budget.left >= 0.9 * given)
                 flow.pool.recorder.tell(lease, outcome)
             else:
+                if outcome is None and flow.has_fallen_out(lease, self.clock.time()):
+                    flow.pool.recorder.give_back(lease)
+                    return None
                 turn = self._turn(lease, flow)
                 lease = flow.pool.recorder.half_open(lease, turn)
                 call = self._call(request, token, project, last_try=failover.reply_failed)

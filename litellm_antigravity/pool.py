@@ -39,6 +39,7 @@ from litellm_antigravity.standing import AccountState, states_of
 from litellm_antigravity.state.backends import ledger_of
 from litellm_antigravity.state.in_flight import Flight
 from litellm_antigravity.state.ledger import Ledger
+from litellm_antigravity.state.uses import Uses
 from litellm_antigravity.state.view import StateView
 from litellm_antigravity.telling import tell_choice, tell_sent
 from litellm_antigravity.waiting import Waiting
@@ -98,7 +99,8 @@ class AccountPool(AtRestInForks):
         self._bound = Bound.of(self.settings, self.strategy, self.store.in_flight.counts)
         self.keeps_conversations = self._bound is not None  # without being told to
         self._announcer = Announcer(self.store, self.clock, lambda: self.identity, self.strategy, starts)
-        self.recorder = Recorder(self.store, self.clock, self.rules)
+        self._uses = Uses(self.store, self.rules)
+        self.recorder = Recorder(self.store, self.clock, self.rules, self._uses)
         self._availabilities = Availabilities()
         self._admission = Admission(self.settings, self.store)
         self._waiting = Waiting(self.settings, self.store, self.rules)
@@ -170,18 +172,18 @@ class AccountPool(AtRestInForks):
             if choice.binds and not self.binder.claim(asked, choice, view, placed):
                 withdraw(flight)
                 continue  # others have placed conversations in between
-            if self.store.begin_request(choice.account_id, now, self.rules, require_token=choice.takes_token):
+            if self._count(choice.account_id, now, require_token=choice.takes_token):
                 return self._lease(asked, choice, availability, now, flight)
             withdraw(flight)
             # Another process has taken the last token in between.
             asked = replace(asked, overdrawn=asked.overdrawn | {choice.account_id})
 
     def _take_by_what_is_known(self, asked: LeaseRequest) -> Lease | None:
-        """Choose by what is known, which saves a look; taking the account shows whether that is still all there is.
+        """Choose by what is known, where the request is written anyway: that shows whether it is still all there is.
 
-        ``None`` when there is no account that way. Not where a choice counts as taken: this one may come to nothing.
+        ``None`` when there is no account that way.
         """
-        view = None if self.strategy.takes_turns else self.store.guess()
+        view = self.store.guess() if self.strategy.counts_requests else None
         if view is None:
             return None
         snapshot, now = self._snapshot(), self.clock.time()
@@ -196,6 +198,13 @@ class AccountPool(AtRestInForks):
             return self._lease(asked, choice, availability, now, flight)
         withdraw(flight)
         return None
+
+    def _count(self, account_id: str, now: float, *, require_token: bool) -> bool:
+        """Count a request as sent; return whether it may be, see `Chosen.takes_token`."""
+        if self.strategy.counts_requests:
+            return self.store.begin_request(account_id, now, self.rules, require_token=require_token)
+        self._uses.add(account_id, now)
+        return True
 
     def _choose(
         self, asked: LeaseRequest, snapshot: AccountsSnapshot, view: StateView, now: float, *, guessed: bool = False
@@ -304,7 +313,7 @@ class AccountPool(AtRestInForks):
         if account is None:
             return None
         now = self.clock.time()
-        self.store.begin_request(account_id, now, self.rules, require_token=False)
+        self._count(account_id, now, require_token=False)
         self._taken(account_id, asked, counted=False)
         flight, why = self.store.in_flight.begin(account_id), self.binder.why(asked.conversation, account_id)
         lease = Lease(account, asked.model, asked.family, now, conversation=asked.conversation, why=why, flight=flight)

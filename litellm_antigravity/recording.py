@@ -16,6 +16,7 @@ from litellm_antigravity.refusals import Cooling, Refusal, cooldown_for, penalty
 from litellm_antigravity.refusals.kinds import NOBODYS_FAULT
 from litellm_antigravity.selection.vitals import VitalsRules
 from litellm_antigravity.state.ledger import Ledger
+from litellm_antigravity.state.uses import Uses
 from litellm_antigravity.wording import account_is_out
 
 JUST_NOW_SECONDS: Final = 20.0
@@ -31,12 +32,14 @@ class Recorder:
         store: the shared state.
         clock: the source of time.
         rules: of health and bucket.
+        uses: the requests that are not written yet.
     """
 
-    def __init__(self, store: Ledger, clock: Clock, rules: VitalsRules) -> None:
+    def __init__(self, store: Ledger, clock: Clock, rules: VitalsRules, uses: Uses) -> None:
         self._store = store
         self._clock = clock
         self._rules = rules
+        self._uses = uses
         self._answers: dict[tuple[str, ModelFamily], float] = {}
 
     def answered(self, lease: Lease) -> None:
@@ -109,7 +112,21 @@ class Recorder:
         else:
             self._store.record_success(lease.account.id, lease.family, now, self._rules)
 
+    def give_back(self, lease: Lease) -> None:
+        """Count a leased request no longer: it was not sent.
+
+        Args:
+            lease: of the request.
+        """
+        if not self._uses.take_back(lease.account.id):
+            self._store.refund_token(lease.account.id, self._clock.time(), self._rules)
+
     def _refused(self, lease: Lease, refusal: Refusal, now: float) -> None:
+        cooling = cooldown_for(refusal, family=lease.family, model=lease.model)
+        if cooling is not None and cooling.fact:  # others are to know it first, and no count of failures changes it
+            self._cool_down(lease, refusal, cooling, now)
+            self._failures(lease, refusal, now)
+            return
         vitals = self._store.known().vitals.get(lease.account.id)
         before = None if vitals is None else vitals.failures.get(lease.family)
         cooling = cooldown_for(
@@ -119,8 +136,10 @@ class Recorder:
             failures=self._failures(lease, refusal, now),
             others_answered=before is not None and self._others_answered(lease, before.at),
         )
-        if cooling is None:
-            return
+        if cooling is not None:
+            self._cool_down(lease, refusal, cooling, now)
+
+    def _cool_down(self, lease: Lease, refusal: Refusal, cooling: Cooling, now: float) -> None:
         if cooling.pool is None:
             self._store.hold_capacity(lease.model, now, cooling.seconds)
             if events.wanted():
@@ -136,7 +155,8 @@ class Recorder:
 
     def _failures(self, lease: Lease, refusal: Refusal, now: float) -> int:
         """Record what a refusal says of the account itself; return its failures in a row."""
-        account_id, penalty, refund = lease.account.id, penalty_for(refusal), refunds_token(refusal)
+        account_id, penalty = lease.account.id, penalty_for(refusal)
+        refund = refunds_token(refusal) and not self._uses.take_back(account_id)
         if penalty is not None:
             return self._store.record_failure(
                 account_id, lease.family, now, self._rules, penalty=penalty, refund=refund

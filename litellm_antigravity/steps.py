@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from litellm_antigravity import events
 from litellm_antigravity.lease import Lease, LeaseRequest
@@ -18,6 +18,8 @@ from litellm_antigravity.retries import Retries
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire.exchange import Call
 from litellm_antigravity.wire.limits import Limits
+
+_MOMENT_SECONDS: Final = 0.01  # what was known before may be no longer so
 
 
 @dataclass(slots=True)
@@ -57,6 +59,17 @@ class Flow:
             request_id=request.request_id,
             caller=request.caller,
         )
+
+    def has_fallen_out(self, lease: Lease, now: float) -> bool:
+        """Return whether an account was benched while its token was fetched, or whatever else took its time.
+
+        Args:
+            lease: on the account; nothing has been sent yet.
+            now: epoch seconds.
+        """
+        if lease.probes or now - lease.since < _MOMENT_SECONDS:
+            return False
+        return not self.pool.availability(lease.model).is_free(lease.account.id)
 
     def after(self, refusal: Refusal, lease: Lease) -> tuple[NextStep, bool]:
         """Return what comes after a refusal, and whether that is the end because the retry budget is spent."""

@@ -26,6 +26,7 @@ class Hybrid(OnCurrent):
 
     name = "hybrid"
     summary = "Each request goes to the account with the best mix of health, tokens left and rest"
+    counts_requests = True
 
     def __init__(self, settings: Settings, starts: Starts) -> None:
         self._rules = VitalsRules.of(settings)

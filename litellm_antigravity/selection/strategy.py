@@ -62,6 +62,7 @@ class Strategy(Protocol):
         summary: what it does, in one sentence without an end.
         keeps_account: whether a process stays with one account; the others are told of a change at once then.
         takes_turns: whether a choice counts as taken when it is made: the next one, of another thread, goes on from it.
+        counts_requests: whether it chooses by the bucket and the last use: then each request is written when it begins.
         ignores_offset: why ``pid_offset_enabled`` makes no difference to it; ``None`` when it does, or nobody asks.
         patience: how many seconds a request may wait for its account though another one is free.
     """
@@ -70,6 +71,7 @@ class Strategy(Protocol):
     summary: ClassVar[str] = ""
     keeps_account: ClassVar[bool] = False
     takes_turns: bool = False
+    counts_requests: bool = False
     ignores_offset: ClassVar[str | None] = None
     patience: float = 0.0
 

@@ -80,9 +80,9 @@ class Vitals:
             return 0
         return known.count
 
-    def sent(self, now: float, rules: VitalsRules) -> Vitals:
-        """Return the vitals after a request left: one token gone (never below 0), used just now."""
-        tokens = max(0.0, self.tokens_now(now, rules) - 1.0)
+    def sent(self, now: float, rules: VitalsRules, requests: int = 1) -> Vitals:
+        """Return the vitals after a request left, or several: a token each gone (never below 0), used just now."""
+        tokens = max(0.0, self.tokens_now(now, rules) - requests)
         return Vitals(self.health, self.health_at, tokens, now, now, self.failures)  # faster than `replace`
 
     def refunded(self, now: float, rules: VitalsRules) -> Vitals:

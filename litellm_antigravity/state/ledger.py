@@ -138,9 +138,14 @@ class Ledger(Incidents):
         done = self._update(kinds.VITALS, account_id, changed)
         return done.after or done.before or fresh
 
-    def begin_request(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
-        """Take a token and set the last use; with ``require_token``, return False instead of overdrawing."""
-        send = _sending(now, rules, require_token=require_token)
+    def begin_request(
+        self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool, requests: int = 1
+    ) -> bool:
+        """Take a token and set the last use; with ``require_token``, return False instead of overdrawing.
+
+        ``requests``, if there are more than this one, are those that were not written when they began.
+        """
+        send = _sending(now, rules, require_token=require_token, requests=requests)
         return (
             self._update(kinds.VITALS, account_id, lambda known: send(known or Vitals.fresh(rules))).after is not None
         )
@@ -373,9 +378,11 @@ def _instead_of(holder: str | None, owner: str, known: str | None) -> str | None
     return owner if known == holder else None
 
 
-def _sending(now: float, rules: VitalsRules, *, require_token: bool) -> Callable[[Vitals], Vitals | None]:
+def _sending(
+    now: float, rules: VitalsRules, *, require_token: bool, requests: int = 1
+) -> Callable[[Vitals], Vitals | None]:
     def send(vitals: Vitals) -> Vitals | None:
-        return None if require_token and vitals.tokens_now(now, rules) < 1.0 else vitals.sent(now, rules)
+        return None if require_token and vitals.tokens_now(now, rules) < 1.0 else vitals.sent(now, rules, requests)
 
     return send
 

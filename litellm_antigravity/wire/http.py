@@ -64,16 +64,37 @@ class HttpClients(ForkAware):
             weakref.WeakKeyDictionary()
         )
 
+    def prepare(self) -> None:
+        """Read the certificate store: tens of milliseconds, once. Do it before an account is chosen, in a thread.
+
+        Raises:
+            SettingsError: see `sync`.
+        """
+        if self._context is None:
+            with self._lock:
+                try:
+                    self._certificates()
+                except (OSError, ValueError) as error:
+                    what = type(error).__name__
+                else:
+                    return
+            raise SettingsError(_no_client(what))
+
+    def _certificates(self) -> ssl.SSLContext:
+        if self._context is None:
+            context = httpx.create_ssl_context()
+            context.set_alpn_protocols(["http/1.1"])
+            self._context = context
+        return self._context
+
     def _made(self, kind: Callable[..., _Client]) -> _Client:
         try:
-            if self._context is None:
-                self._context = httpx.create_ssl_context()  # reads the certificate store: tens of milliseconds, once
-                self._context.set_alpn_protocols(["http/1.1"])
+            context = self._certificates()
             proxies = bool(_PROXIES & urllib.request.getproxies().keys())
             if kind is _AsyncClient and not proxies:
-                return kind(transport=AiohttpTransport(self._context, _KEEPALIVE_SECONDS))
+                return kind(transport=AiohttpTransport(context, _KEEPALIVE_SECONDS))
             # Without a proxy, what NO_PROXY says is nothing to fail at.
-            client = kind(limits=_LIMITS, verify=self._context, trust_env=proxies)
+            client = kind(limits=_LIMITS, verify=context, trust_env=proxies)
             watch_deadlines(client)
             return client
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:

@@ -121,7 +121,7 @@ def run(case: Case, fields: Mapping[str, Any]) -> str:
                 windows[key] = windows.get(key, 0) + 1
     failed = [message for *_, message in made if message]
     refusals = sum(windows.values())
-    counted = " ".join(str(count) for _, count in sorted(windows.items()))
+    counted = " ".join(f"{email.partition('@')[0]}: {count}" for (email, _), count in sorted(windows.items()))
     took = max(end for _, end, _ in made) - start
     longest = max(end - began for began, end, _ in made)
     said = f"; {failed[0]}" if failed else ""

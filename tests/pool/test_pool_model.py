@@ -370,13 +370,15 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_process_knows_every_token_that_was_taken(self) -> None:
-        now = self.clock.time()
+        now, by_tokens = self.clock.time(), self.settings.account_selection_strategy == "hybrid"
         for pool in self.pools:
             for state in pool.states():
                 tokens, used = self.model.tokens(state.account.id, now), self.model.used.get(state.account.id)
-                assert state.tokens == pytest.approx(tokens), "a request is not counted"
+                if by_tokens:  # the others write a second late what they do not choose by
+                    assert state.tokens == pytest.approx(tokens), "a request is not counted"
                 if used is None or now - used < 20 * 24 * HOUR:  # of accounts that are gone less is kept
-                    assert state.last_used == used
+                    late = 0.0 if state.last_used == used else used - state.last_used
+                    assert late == 0.0 if by_tokens else 0.0 <= late < 1.0
 
 
 def test_whatever_happens_the_pool_does_what_its_reference_does() -> None:
