@@ -96,7 +96,8 @@ class AccountPool(AtRestInForks):
         self.strategy = strategy_named(self.settings.account_selection_strategy)(self.settings, starts)
         self._named = Named(self.strategy)
         self.binder = Binder(self.store, self.clock, BindingRules.of(self.settings))
-        self._bound = Bound.of(self.settings, self.strategy, self.store.in_flight.counts)
+        self._number = (lambda: starts.number) if self.store.spans_hosts else None
+        self._bound = Bound.of(self.settings, self.strategy, self.store.in_flight.counts, self._number)
         self.keeps_conversations = self._bound is not None  # without being told to
         self._announcer = Announcer(self.store, self.clock, lambda: self.identity, self.strategy, starts)
         self._uses = Uses(self.store, self.rules)
@@ -260,7 +261,7 @@ class AccountPool(AtRestInForks):
         """Keep conversations on their accounts from now on, though the settings or the strategy would not."""
         with self._lock:
             if self._bound is None:
-                self._bound = Bound.always(self.settings, self.strategy, self.store.in_flight.counts)
+                self._bound = Bound.always(self.settings, self.strategy, self.store.in_flight.counts, self._number)
 
     def choose(
         self, model: str, *, among: Collection[str] | None = None, conversation: str | None = None

@@ -16,6 +16,7 @@ from litellm_antigravity.models import ModelFamily
 from litellm_antigravity.refusals.kinds import NOBODYS_FAULT, RefusalKind
 from litellm_antigravity.selection.availability import Availability
 from litellm_antigravity.selection.binding import Binding
+from litellm_antigravity.selection.sticky import first_available
 from litellm_antigravity.selection.strategy import WAKE_MARGIN_SECONDS, Choice, Chosen, Condition, Hold, Strategy
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.view import StateView
@@ -57,27 +58,49 @@ class Bound(Strategy):
         rules: of bindings.
         patience: how many seconds a request may wait for its conversation's account though others are free.
         in_flight: gives the number of requests that each account has now, where that is known.
+        number: gives what no other process of any host has, where several hosts place conversations and hear of each
+            other's a moment later; ``None`` where there is one host.
     """
 
     def __init__(
-        self, usual: Strategy, rules: BindingRules, patience: float, in_flight: Callable[[], Mapping[str, int]]
+        self,
+        usual: Strategy,
+        rules: BindingRules,
+        patience: float,
+        in_flight: Callable[[], Mapping[str, int]],
+        number: Callable[[], int] | None = None,
     ) -> None:
         self._usual = usual
         self._rules = rules
         self._in_flight = in_flight
+        self._number = number
         self.patience = patience
 
     @classmethod
-    def of(cls, settings: Settings, usual: Strategy, in_flight: Callable[[], Mapping[str, int]]) -> Bound | None:
+    def of(
+        cls,
+        settings: Settings,
+        usual: Strategy,
+        in_flight: Callable[[], Mapping[str, int]],
+        number: Callable[[], int] | None = None,
+    ) -> Bound | None:
         """Return what the settings say; ``None`` where conversations keep no account."""
         if settings.sticky_scope == "process" or usual.takes_turns:
             return None
-        return cls.always(settings, usual, in_flight)
+        return cls.always(settings, usual, in_flight, number)
 
     @classmethod
-    def always(cls, settings: Settings, usual: Strategy, in_flight: Callable[[], Mapping[str, int]]) -> Bound:
+    def always(
+        cls,
+        settings: Settings,
+        usual: Strategy,
+        in_flight: Callable[[], Mapping[str, int]],
+        number: Callable[[], int] | None = None,
+    ) -> Bound:
         """Return what keeps conversations whatever the settings say of it."""
-        return cls(usual, BindingRules.of(settings), settings.sticky_wait_seconds, in_flight)
+        has_order = usual.counts_requests or settings.pid_offset_enabled
+        patience = settings.sticky_wait_seconds
+        return cls(usual, BindingRules.of(settings), patience, in_flight, None if has_order else number)
 
     def choose(self, asked: LeaseRequest, view: StateView, availability: Availability, now: float) -> Choice:
         """Return the conversation's account, or the one that it gets now; see `Strategy.choose`."""
@@ -117,7 +140,10 @@ class Bound(Strategy):
         why: str,
         among: Collection[str] | None = None,
     ) -> Chosen | None:
-        """Return the account with the fewest conversations, then requests; among equals the strategy chooses."""
+        """Return the account with the fewest conversations, then requests; among equals the strategy chooses.
+
+        Processes of several hosts begin with different ones: all of them might place their first ones at once.
+        """
         candidates = availability.candidates(asked.tried) if among is None else among
         if not candidates:
             return None
@@ -126,6 +152,10 @@ class Bound(Strategy):
         keys = {one: (load.get(one, 0.0), flying.get(one, 0)) for one in fit}
         least = min(keys.values())
         equals = [one for one in fit if keys[one] == least]
+        if self._number is not None:
+            order = [one.id for one in availability.snapshot.enabled]
+            first = first_available(order, self._number(), set(equals).__contains__)
+            return Chosen(first or equals[0], why=why, binds=True)
         others = {one.id for one in availability.snapshot.enabled}.difference(equals)
         choice = self._usual.choose(LeaseRequest(asked.model, others), view, availability, now)
         return Chosen(choice.account_id if isinstance(choice, Chosen) else equals[0], why=why, binds=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -120,3 +120,21 @@ class Vitals:
         health = max(0.0, min(rules.health.max_score, self.health_now(now, rules) + points))
         failures = {**self.failures, family: Failures(self.failures_now(family, now, rules) + 1, now)}
         return replace(self, health=health, health_at=now, failures=failures)
+
+
+def sending(
+    now: float, rules: VitalsRules, *, require_token: bool, requests: int = 1
+) -> Callable[[Vitals], Vitals | None]:
+    """Return the change of a request that leaves now; it is ``None`` where a token is required and there is none.
+
+    Args:
+        now: epoch seconds.
+        rules: of the bucket.
+        require_token: whether the request may only leave with a token.
+        requests: how many leave, with those that were not counted when they did.
+    """
+
+    def send(vitals: Vitals) -> Vitals | None:
+        return None if require_token and vitals.tokens_now(now, rules) < 1.0 else vitals.sent(now, rules, requests)
+
+    return send

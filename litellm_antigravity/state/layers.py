@@ -41,6 +41,8 @@ class JoinedStore(ResilientStore):
         patience: seconds that a request waits for Redis at most, in the rare case that it asks it anything.
     """
 
+    spans_hosts = True
+
     def __init__(
         self,
         primary: Ledger,

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from litellm_antigravity.cooldowns import CLOCK_TOLERANCE_SECONDS, Capacity, Cooldown
 from litellm_antigravity.models import ModelFamily
@@ -18,7 +18,7 @@ from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.ramp import Start, next_start
 from litellm_antigravity.selection.retry_budget import RetryBudget
 from litellm_antigravity.selection.turns import next_turn
-from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules
+from litellm_antigravity.selection.vitals import Penalty, Vitals, VitalsRules, sending
 from litellm_antigravity.state import kinds
 from litellm_antigravity.state.backend import Row, StoreStatus
 from litellm_antigravity.state.callers import Callers
@@ -45,7 +45,12 @@ class Ledger(Incidents):
         replica: the rows, and the view of them.
         in_flight: the requests in flight of all who share the rows; only this process's own when absent.
         callers: whose they are; likewise.
+
+    Attributes:
+        spans_hosts: whether other hosts write it, too.
     """
+
+    spans_hosts: ClassVar[bool] = False
 
     def __init__(self, replica: Replica, in_flight: InFlight | None = None, callers: Callers | None = None) -> None:
         self.replica = replica
@@ -145,14 +150,14 @@ class Ledger(Incidents):
 
         ``requests``, if there are more than this one, are those that were not written when they began.
         """
-        send = _sending(now, rules, require_token=require_token, requests=requests)
+        send = sending(now, rules, require_token=require_token, requests=requests)
         return (
             self._update(kinds.VITALS, account_id, lambda known: send(known or Vitals.fresh(rules))).after is not None
         )
 
     def begin_if_current(self, account_id: str, now: float, rules: VitalsRules, *, require_token: bool) -> bool:
         """Do what `begin_request` does if the view is current; if not, or if that is not certain, return False."""
-        send = _sending(now, rules, require_token=require_token)
+        send = sending(now, rules, require_token=require_token)
         return self._do(lambda replica: replica.update_if_current(kinds.VITALS, account_id, send))
 
     def record_success(self, account_id: str, family: ModelFamily, now: float, rules: VitalsRules) -> None:
@@ -376,15 +381,6 @@ def _start_name(account_id: str, family: ModelFamily) -> str:
 
 def _instead_of(holder: str | None, owner: str, known: str | None) -> str | None:
     return owner if known == holder else None
-
-
-def _sending(
-    now: float, rules: VitalsRules, *, require_token: bool, requests: int = 1
-) -> Callable[[Vitals], Vitals | None]:
-    def send(vitals: Vitals) -> Vitals | None:
-        return None if require_token and vitals.tokens_now(now, rules) < 1.0 else vitals.sent(now, rules, requests)
-
-    return send
 
 
 def _may_probe(cooldown: Cooldown, last: Probe | None, now: float) -> bool:
