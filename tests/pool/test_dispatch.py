@@ -13,6 +13,8 @@ from dispatching import BODY, EMAILS, FIRST, MODEL, SECOND, NewDispatcher, asked
 from serving import settings_of
 from support import FakeClock
 
+from litellm_antigravity import events
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.dispatch import Dispatcher, GeminiRequest
 from litellm_antigravity.errors import RequestRefusedError
 from litellm_antigravity.refusals import RefusalKind
@@ -126,6 +128,64 @@ def test_an_account_whose_streams_keep_breaking_off_is_left_alone_after_three(
         clock.advance(3)
     reading(dispatcher)
     assert served_by(simulator) == [SECOND]
+
+
+# What happens between the choice and the request
+
+
+class Meanwhile:
+    """Has something happen when the first account of a request has been chosen."""
+
+    always = True
+
+    def __init__(self, happens: Callable[[events.Chosen], None]) -> None:
+        self._happens: Callable[[events.Chosen], None] | None = happens
+
+    def wants(self) -> bool:
+        return True
+
+    def hear(self, event: events.Event) -> None:
+        if isinstance(event, events.Chosen) and self._happens is not None:
+            happens, self._happens = self._happens, None
+            happens(event)
+
+
+def complete_async(dispatcher: Dispatcher) -> None:
+    async def complete() -> None:
+        await (await asyncio.to_thread(dispatcher.begin, request()))
+
+    asyncio.run(complete())
+
+
+@pytest.mark.parametrize(
+    "complete", [lambda dispatcher: dispatcher.complete(request()), complete_async], ids=["sync", "async"]
+)
+@pytest.mark.parametrize("strategy", ["sticky", "hybrid"])
+def test_an_account_that_falls_out_while_its_token_is_fetched_is_not_asked(
+    complete: Callable[[Dispatcher], None],
+    strategy: str,
+    new_dispatcher: NewDispatcher,
+    simulator: Simulator,
+    clock: FakeClock,
+) -> None:
+    dispatcher = new_dispatcher(account_selection_strategy=strategy)
+    store = dispatcher.pool.store
+
+    def falls_out(event: events.Chosen) -> None:
+        clock.advance(0.5)
+        now = clock.time()
+        store.extend_cooldown(Cooldown(event.about.account_id, "claude", now + 600.0, "quota", now, fact=True))
+
+    listener = Meanwhile(falls_out)
+    events.listen(listener)
+    try:
+        complete(dispatcher)
+    finally:
+        events.stop_listening(listener)
+    assert asked(simulator) == served_by(simulator) == [SECOND]
+    assert not store.in_flight.counts()
+    left = [state.tokens for state in dispatcher.pool.states(MODEL)]
+    assert left == pytest.approx([50.0, 49.0, 50.0, 50.0])  # the first one's was given back
 
 
 # Sticky
