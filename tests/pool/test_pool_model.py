@@ -377,8 +377,10 @@ class PoolMachine(RuleBasedStateMachine):
                 if by_tokens:  # the others write a second late what they do not choose by
                     assert state.tokens == pytest.approx(tokens), "a request is not counted"
                 if used is None or now - used < 20 * 24 * HOUR:  # of accounts that are gone less is kept
-                    late = 0.0 if state.last_used == used else used - state.last_used
-                    assert late == 0.0 if by_tokens else 0.0 <= late < 1.0
+                    if by_tokens or used is None or state.last_used is None:
+                        assert state.last_used == used
+                    else:
+                        assert 0.0 <= used - state.last_used < 1.0
 
 
 def test_whatever_happens_the_pool_does_what_its_reference_does() -> None:
