@@ -1,7 +1,7 @@
 """The use of accounts under strategies that do not choose by it, written once a second instead of at each request.
 
-What a request has to know then is read, and reading costs a fifth of writing. Others see an account's bucket and last
-use a second late at most; what is left when a burst ends is written with the account's next request.
+What a request has to know then is read, and reading costs a fifth of writing. Others see an account's last use a second
+late at most. What the bucket lacks of a burst that has ended is written with the account's next request.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Uses:
         if 0.0 <= now - at < _SECONDS:
             self._written[account_id] = (at, since + 1)
             return
-        self._written[account_id] = (now, 0)
         self._store.begin_request(account_id, now, self._rules, require_token=False, requests=since + 1)
+        self._written[account_id] = (now, 0)
 
     def take_back(self, account_id: str) -> bool:
         """Count a request of an account no longer; return False where all of them are written.

@@ -182,6 +182,19 @@ def test_conversations_keep_their_accounts_though_their_turns_are_spread_over_th
     assert max(Counter(min(each) for each in served.values()).values()) <= 5  # of 20 on six accounts
 
 
+def test_a_process_places_its_first_conversation_where_no_other_one_of_any_host_begins(hosts: Hosts) -> None:
+    """Hosts that start at once know nothing of each other yet, and each would begin with the first account."""
+    names = [f"user{number}@example.com" for number in range(6)]
+    accounts = static_accounts(*(Account.create(name, StaticToken(SecretStr("x"))) for name in names))
+    one, two = hosts.pair()
+    assert [one.next_cursor_start() for _ in range(3)] == [0, 1, 2]
+    for number, store in enumerate([two, one], start=3):
+        pool = AccountPool(Settings(account_selection_strategy="sticky"), accounts=accounts, store=store)
+        lease = pool.try_acquire(LeaseRequest("claude-sonnet-4-6", conversation=f"conversation-{number}"))
+        assert isinstance(lease, Lease)
+        assert lease.account.email == names[number]
+
+
 # Tokens
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from dispatching import BODY, EMAILS, FIRST, MODEL, SECOND, NewDispatcher, asked, new_dispatcher, served_by
 from serving import settings_of
@@ -186,6 +188,27 @@ def test_an_account_that_falls_out_while_its_token_is_fetched_is_not_asked(
     assert not store.in_flight.counts()
     left = [state.tokens for state in dispatcher.pool.states(MODEL)]
     assert left == pytest.approx([50.0, 49.0, 50.0, 50.0])  # the first one's was given back
+
+
+def test_certificates_are_read_before_an_account_is_chosen(
+    new_dispatcher: NewDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take tens of milliseconds, in which the account may fall out."""
+    happened: list[str] = []
+    read = httpx.create_ssl_context
+
+    def noted() -> ssl.SSLContext:
+        happened.append("read")
+        return read()
+
+    monkeypatch.setattr(httpx, "create_ssl_context", noted)
+    listener = Meanwhile(lambda _: happened.append("chosen"))
+    events.listen(listener)
+    try:
+        new_dispatcher().complete(request())
+    finally:
+        events.stop_listening(listener)
+    assert happened == ["read", "chosen"]
 
 
 # Sticky
