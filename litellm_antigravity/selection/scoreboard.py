@@ -22,6 +22,7 @@ FULL_REST_SECONDS = 3600.0
 CURRENT_BONUS = 150.0
 
 _INELIGIBLE = -math.inf
+_NOT_TO_BE_CHOSEN = (_INELIGIBLE, 0.0)
 _EARLY = 1e-6  # seconds; lines end this much before a step, whatever rounding made of its time
 
 
@@ -42,15 +43,19 @@ def eligible(vitals: Vitals, now: float, rules: VitalsRules) -> bool:
 
 def _next_corner(vitals: Vitals, now: float, rules: VitalsRules) -> float:
     """Return the first moment after ``now`` at which the account's line bends or its eligibility changes."""
-    bucket, corners = rules.bucket, [vitals.health_at, vitals.tokens_at]
-    if vitals.last_used is not None:
-        corners += [vitals.last_used, vitals.last_used + FULL_REST_SECONDS]
-    steps = [
+    # Of the bucket's two steps only the next one matters: the first token, or else that it is full.
+    tokens, full = vitals.tokens_now(now, rules), rules.bucket.max_tokens
+    amount = min(1.0, full) if tokens < 1.0 else full
+    step = min(
         rules.health.heals_at(vitals.health, vitals.health_at, now),
-        *(bucket.reaches(one, vitals.tokens, vitals.tokens_at, now) for one in (1.0, bucket.max_tokens)),
-    ]
-    corners += [max(step - _EARLY, math.nextafter(now, math.inf)) for step in steps]
-    return min((corner for corner in corners if corner > now), default=math.inf)
+        rules.bucket.reaches(amount, vitals.tokens, vitals.tokens_at, now),
+    )
+    nearest = max(step - _EARLY, math.nextafter(now, math.inf))
+    used = -math.inf if vitals.last_used is None else vitals.last_used
+    for corner in (vitals.health_at, vitals.tokens_at, used, used + FULL_REST_SECONDS):
+        if now < corner < nearest:
+            nearest = corner
+    return nearest
 
 
 class Scoreboard:
@@ -63,8 +68,7 @@ class Scoreboard:
         self._epoch = now  # lines are kept relative to it: epoch seconds would cost precision
         fresh = Vitals.fresh(rules)
         self._vitals = [vitals.get(account_id, fresh) for account_id in self._order]
-        self._levels = [_INELIGIBLE] * len(self._order)
-        self._slopes = [0.0] * len(self._order)
+        self._lines = [_NOT_TO_BE_CHOSEN] * len(self._order)  # of each account: its score at the epoch, and the slope
         self._corners = [math.inf] * len(self._order)
         self._drawn = [now] * len(self._order)  # a line holds from here to its corner
         self._last_drawn = now
@@ -95,7 +99,7 @@ class Scoreboard:
         if now >= self._next_corner:
             self._redraw([i for i, corner in enumerate(self._corners) if corner <= now], now)
         elapsed = now - self._epoch
-        scores = [level + slope * elapsed for level, slope in zip(self._levels, self._slopes, strict=True)]
+        scores = [level + slope * elapsed for level, slope in self._lines]
         if among is not None:
             masked = [_INELIGIBLE] * len(scores)
             for account_id in among:
@@ -119,10 +123,9 @@ class Scoreboard:
         self._last_drawn = max(self._last_drawn, now)
         self._corners[index] = _next_corner(vitals, now, rules)
         if not eligible(vitals, now, rules):
-            self._levels[index], self._slopes[index] = _INELIGIBLE, 0.0
+            self._lines[index] = _NOT_TO_BE_CHOSEN
             return
         later = now + min(1.0, (self._corners[index] - now) / 2.0)
         score, seconds = base_score(vitals, now, rules), later - now
         slope = (base_score(vitals, later, rules) - score) / seconds if seconds else 0.0
-        self._slopes[index] = slope
-        self._levels[index] = score - slope * (now - self._epoch)
+        self._lines[index] = (score - slope * (now - self._epoch), slope)
