@@ -171,7 +171,8 @@ class Dispatcher:
                     answer = send(step.call, step.limits)
                     if not isinstance(answer, Refusal):
                         self._note(step, began)
-                        flow.reports.write(flow.retries.give, flow.budget.left)
+                        if flow.retries.must_give:
+                            flow.reports.write(flow.retries.give, flow.budget.left)
                         if not isinstance(answer, ReplyStream):
                             flow.reports.report(step.lease, SERVED, flow.budget.left)
                         elif step.lease.probes:  # a stream is served at its end, but what it probes is known already

@@ -39,7 +39,8 @@ class Reports:
     def record(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `report` does for an outcome that has been told already."""
         lease.end()
-        self.write(partial(self.pool.record, lease, outcome), seconds)
+        if self.pool.changes_anything(lease, outcome):
+            self.write(partial(self.pool.record, lease, outcome), seconds)
 
     def write(self, write: Callable[[], None], seconds: float) -> None:
         """Write something to the shared state; what others hold up longer than ``seconds`` is left to a thread."""

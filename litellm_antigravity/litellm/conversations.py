@@ -7,7 +7,6 @@ session it takes the parent's, and it makes ids up. What is a copy, or made up, 
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from litellm_antigravity.selection.conversation import (
     Subagents,
     claudes_session,
     find_conversation,
+    find_named,
 )
 from litellm_antigravity.settings import Settings
 
@@ -53,9 +53,10 @@ def conversation_key(call: Mapping[str, Any], model: str, settings: Settings) ->
         return None
     info = served_by(call)
     scope = group_scope(group_of(call)) if account_named(info) is not None else family_of(model)
-    found = conversation_of(call, scope, settings.affinity_subagents)
     is_kept = settings.sticky_scope == "conversation" or is_routed(call)
-    if found is None or not (found.named or is_kept):
+    find = find_conversation if is_kept else find_named
+    found = find(said_in(call), scope, settings.affinity_subagents)
+    if found is None:
         return None
     if decisions_are_visible():
         decision("[accounts] conversation %s, known by %s", found.key, found.source)
@@ -99,9 +100,8 @@ def said_in(call: Mapping[str, Any], *, messages: object = None) -> Said:
     no_names = _no_names(headers, metadata, kwargs)
 
     def kept(given: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-        return {
-            name: given[name] for name in names if name in given and not (name in _SESSIONS and no_names(given[name]))
-        }
+        found = {name: value for name in names if (value := given.get(name)) is not None}
+        return {name: value for name, value in found.items() if not (name in _SESSIONS and no_names(value))}
 
     return Said(
         caller_of(kwargs),
@@ -115,8 +115,10 @@ def said_in(call: Mapping[str, Any], *, messages: object = None) -> Said:
 
 def _all_of(call: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a call's fields in one mapping: a provider gets some of them in mappings within."""
-    within = (params_of(call), call.get("optional_params"))
-    return ChainMap(*(dict(part) if not isinstance(part, dict) else part for part in (call, *within) if part))
+    merged: dict[str, Any] = {}
+    for part in (call.get("optional_params"), params_of(call), call):
+        merged.update(part or {})
+    return merged
 
 
 def _metadata_in(fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

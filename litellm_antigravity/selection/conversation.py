@@ -73,6 +73,20 @@ def find_conversation(said: Said, scope: str, subagents: Subagents = "apart") ->
         scope: what accounts are chosen for: a quota family, or a group of deployments.
         subagents: whether the agents of one session are conversations of their own.
     """
+    named = find_named(said, scope, subagents)
+    if named is not None:
+        return named
+    first = _first_words(said.messages)
+    if first is None:
+        return None
+    key = _key(said.caller, scope, "recognized", _instructions(said), first)
+    return Conversation(key, named=False, source="its beginning")
+
+
+def find_named(said: Said, scope: str, subagents: Subagents = "apart") -> Conversation | None:
+    """Return the conversation that a request names; ``None`` when it names none. See `find_conversation`."""
+    if not (said.headers or said.body or said.metadata):  # as for most programs: there is nowhere to look
+        return None
     for scheme in _SCHEMES:
         places = (scheme.own, scheme.parent) if subagents == "apart" else (scheme.parent, scheme.own)
         found = _first(chain(*places), said)
@@ -81,11 +95,7 @@ def find_conversation(said: Said, scope: str, subagents: Subagents = "apart") ->
         name, source = found
         agent = _agent(said, scheme) if subagents == "apart" else ""
         return Conversation(_key(said.caller, scope, "named", name, agent), named=True, source=source)
-    first = _first_words(said.messages)
-    if first is None:
-        return None
-    key = _key(said.caller, scope, "recognized", _instructions(said), first)
-    return Conversation(key, named=False, source="its beginning")
+    return None
 
 
 def _agent(said: Said, scheme: _Scheme) -> str:
@@ -326,4 +336,4 @@ def _leaves(content: object, other: type | tuple[()]) -> Iterator[Any]:
             within.extend((part, depth - 1) for part in reversed(parts))
 
 
-__all__ = ["Conversation", "Said", "Subagents", "caller_in", "claudes_session", "find_conversation"]
+__all__ = ["Conversation", "Said", "Subagents", "caller_in", "claudes_session", "find_conversation", "find_named"]

@@ -124,10 +124,10 @@ def _params(params: dict[str, Any], target: Target, names: ToolNames) -> tuple[d
     with _callers_mistakes(target.model):
         mapped: dict[str, Any] = config.map_openai_params(params, {}, target.params_model, True)
     # What is Gemini's own (`top_k`, `safety_settings`, `extra_body`, ...) goes along, as LiteLLM's provider has it.
-    openai = set(borrowed.OPENAI_PARAMS) | {"max_retries"}
-    for name in before - openai - mapped.keys():
-        if not name.startswith(_OWN_OF_LITELLM):
-            mapped[name] = params[name]
+    if own := before - mapped.keys():  # of most requests nothing
+        for name in own - {*borrowed.OPENAI_PARAMS, "max_retries"}:
+            if not name.startswith(_OWN_OF_LITELLM):
+                mapped[name] = params[name]
     return mapped, schemas
 
 
