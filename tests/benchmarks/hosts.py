@@ -7,6 +7,7 @@ routing on hosts that know nothing of each other, and on hosts that are joined.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import statistics
@@ -210,8 +211,10 @@ class Provider:
         self._server.server_close()
 
 
-def work(url: str, router_fields: dict[str, Any], settings: dict[str, Any] | None, seed: int) -> int:
-    """In a child process: make requests through a Router; return how many failed."""
+def work(
+    url: str, router_fields: dict[str, Any], settings: dict[str, Any] | None, seed: int, is_async: bool = True
+) -> int:
+    """In a child process: make requests through a Router, as gateways do or in threads; return how many failed."""
     import litellm
 
     import litellm_antigravity
@@ -229,14 +232,24 @@ def work(url: str, router_fields: dict[str, Any], settings: dict[str, Any] | Non
     router = litellm.Router(model_list=model_list, num_retries=3, **router_fields)
     if settings:
         litellm_antigravity.install(router, litellm_antigravity.Settings(**settings))
-    jitter, failed = random.Random(seed), 0
-    for _ in range(REQUESTS):
+    jitter = random.Random(seed)
+    talk: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": f"Hello from {seed}"}]}  # of its own
+
+    async def ask() -> bool:
         try:
-            router.completion("m", messages=[{"role": "user", "content": f"Hello from {seed}"}])  # a talk of its own
+            await (router.acompletion(**talk) if is_async else asyncio.to_thread(router.completion, **talk))
         except Exception:  # noqa: BLE001 - it is counted
-            failed += 1
-        time.sleep(PAUSE_SECONDS * jitter.uniform(0.5, 1.5))
-    return failed
+            return False
+        return True
+
+    async def ask_all() -> int:
+        failed = 0
+        for _ in range(REQUESTS):
+            failed += not await ask()
+            await asyncio.sleep(PAUSE_SECONDS * jitter.uniform(0.5, 1.5))
+        return failed
+
+    return asyncio.run(ask_all())
 
 
 def limits(server: RedisServer, folder: Path) -> list[tuple[str, str]]:
@@ -246,17 +259,20 @@ def limits(server: RedisServer, folder: Path) -> list[tuple[str, str]]:
     def ours(name: str, **more: Any) -> Callable[[int], dict[str, Any]]:
         return lambda host: {"state_dir": str(folder / f"{name}-{host}"), **more}
 
-    ways: list[tuple[str, dict[str, Any], Callable[[int], dict[str, Any]] | None]] = [
-        ("LiteLLM's Router alone", {}, None),
-        ("LiteLLM's Router, its cooldowns in Redis", redis, None),
-        ("our routing, each host by itself", {}, ours("alone")),
-        ("our routing, hosts joined through Redis", {}, ours("joined", redis=server.url, redis_namespace="limits")),
+    joined = {"redis": server.url, "redis_namespace": "limits"}
+    threads = {**joined, "redis_namespace": "threads"}
+    ways: list[tuple[str, dict[str, Any], Callable[[int], dict[str, Any]] | None, bool]] = [
+        ("LiteLLM's Router alone", {}, None, True),
+        ("LiteLLM's Router, its cooldowns in Redis", redis, None, True),
+        ("our routing, each host by itself", {}, ours("alone"), True),
+        ("our routing, hosts joined through Redis", {}, ours("joined", **joined), True),
+        ("the same, by Router.completion", {}, ours("threads", **threads), False),
     ]
     found = []
-    for name, router_fields, settings in ways:
+    for name, router_fields, settings, is_async in ways:
         with Provider() as provider:
             each = [
-                (provider.url, router_fields, None if settings is None else settings(number % HOSTS), number)
+                (provider.url, router_fields, None if settings is None else settings(number % HOSTS), number, is_async)
                 for number in range(HOSTS * WORKERS)
             ]
             failed = sum(together(work, each))
