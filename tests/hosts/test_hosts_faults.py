@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joined_hosts import RULES, Hosts, _closed, cooled, hosts, known, knows, own, shared_server, tell
+from joined_hosts import RULES, Hosts, closed, cooled, hosts, known, knows, own, shared_server, tell
 from pydantic import SecretStr
 from redis_servers import RedisServer, needs_server, until
 from support import FakeClock, run_python
@@ -180,7 +180,7 @@ def test_a_server_that_forgets_the_last_writes_makes_no_host_forget_them(own: Ho
 def test_a_server_that_evicts_everything_is_told_everything_anew(tmp_path: Path) -> None:
     """With `allkeys-lru`, LiteLLM's usual policy, a server that is full forgets whole keys, one by one."""
     small = RedisServer(tmp_path, maxmemory="3mb", maxmemory_policy="allkeys-lru")
-    with small as server, contextlib.contextmanager(_closed)(Hosts(server, tmp_path, "own")) as hosts:
+    with small as server, contextlib.contextmanager(closed)(Hosts(server, tmp_path, "own")) as hosts:
         one, two = hosts.pair()
         tell(one, two, "a")
         client = server.client()
@@ -202,7 +202,7 @@ def test_a_server_that_may_forget_any_key_is_warned_of(tmp_path: Path, caplog: p
         [finding] = check_hosts(Settings(redis=server.url))
         assert finding.state == "warning"
         assert "noeviction" in finding.says
-        with contextlib.contextmanager(_closed)(Hosts(server, tmp_path, "own")) as hosts:
+        with contextlib.contextmanager(closed)(Hosts(server, tmp_path, "own")) as hosts:
             hosts.new("one")
             until(lambda: "noeviction" in caplog.text)
         server.client().config_set("maxmemory-policy", "noeviction")
@@ -399,7 +399,7 @@ def test_a_forked_child_meets_the_others_over_lines_of_its_own(hosts: Hosts) -> 
     os.close(writing)
 
 
-def test_an_event_loop_that_is_closed_and_replaced_does_not_matter(hosts: Hosts) -> None:
+def test_an_event_loop_that_isclosed_and_replaced_does_not_matter(hosts: Hosts) -> None:
     one, two = hosts.pair()
     accounts = static_accounts(*(Account.create(f"{name}@example.com", StaticToken(SecretStr("x"))) for name in "ab"))
     pool = AccountPool(Settings(), accounts=accounts, store=one)
