@@ -15,10 +15,11 @@ _SPAN: Final = re.compile(rf"(?:{_PART.pattern})+")
 def seconds_of(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """Return the seconds of a span that is typed as ``24h``, ``90m``, ``2d`` or ``1h30m``; a callback of an option."""
     text = value.strip().lower()
-    if not _SPAN.fullmatch(text):
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if not _SPAN.fullmatch(text) or seconds <= 0.0:
         msg = f"{value!r} is no span of time for --{param.name}; write 24h, 90m, 2d or 1h30m."
         raise click.UsageError(msg, ctx)
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    return seconds
 
 
 __all__ = ["seconds_of"]

@@ -175,6 +175,6 @@ def _shared_state(state: SharedStateReport) -> Text:
         said = f"No shared state yet: no process on this machine has used the accounts ({state.place} is empty)."
         return Text(said, "dim")
     if state.problem is not None:
-        return Text(f"Shared state: not in use. {printable(state.problem)}", "yellow")
+        return Text(f"Shared state: not in use: {printable(state.problem)}", "yellow")
     dropped = f"; {state.dropped_rows} row(s) ignored that this package did not write" if state.dropped_rows else ""
     return Text(f"Shared state: {state.place}{dropped}", "dim")

@@ -115,7 +115,7 @@ def test_a_span_is_typed_as_people_write_it(span: str, seconds: int) -> None:
 
 
 @pytest.mark.usefixtures("ring")
-@pytest.mark.parametrize("span", ["yesterday", "", "5", "-3h", "3 weeks"])
+@pytest.mark.parametrize("span", ["yesterday", "", "5", "-3h", "3 weeks", "0h", "0m 0s"])
 def test_what_is_no_span_is_said_to_be_none(span: str) -> None:
     result = report("--since", span)
     assert (result.exit_code, result.stdout) == (2, "")
