@@ -91,6 +91,36 @@ def test_a_refused_request_that_is_not_written_yet_is_not_counted(new_pool: NewP
     assert tokens(other) == pytest.approx(47.0 + 0.1)
 
 
+@pytest.mark.parametrize("strategy", ["sticky", "hybrid"])
+def test_a_refused_request_that_is_written_already_gets_its_token_back_in_the_shared_state(
+    new_pool: NewPool, strategy: str
+) -> None:
+    one, other = new_pool(strategy), new_pool(strategy)
+    lease = one.acquire(MODEL)
+    assert sum(state.tokens for state in other.states()) == 99.0
+    one.report(lease, Refusal(RefusalKind.TRANSPORT, 500, "no"))
+    assert sum(state.tokens for state in other.states()) == 100.0
+
+
+def test_a_request_that_is_taken_back_is_taken_back_once(new_pool: NewPool) -> None:
+    one, other = new_pool(), new_pool()
+    ask(one)
+    one.report(one.acquire(MODEL), Refusal(RefusalKind.TRANSPORT, 500, "no"))
+    assert tokens(other) == 49.0  # the second was written nowhere: nothing comes back of it
+
+
+def test_a_sticky_account_whose_bucket_is_empty_serves_on_and_its_use_is_written(
+    new_pool: NewPool, clock: FakeClock
+) -> None:
+    one, other = new_pool(), new_pool()
+    ask(one, 60)
+    for _ in range(2):
+        clock.advance(1.0)
+        ask(one)
+        assert other.states()[0].last_used == clock.time()
+    assert tokens(other) == 0.0
+
+
 def test_that_an_account_is_limited_is_written_before_anything_else(new_pool: NewPool) -> None:
     one = new_pool()
     lease = one.acquire(MODEL)
