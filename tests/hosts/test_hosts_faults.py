@@ -399,7 +399,7 @@ def test_a_forked_child_meets_the_others_over_lines_of_its_own(hosts: Hosts) -> 
     os.close(writing)
 
 
-def test_an_event_loop_that_isclosed_and_replaced_does_not_matter(hosts: Hosts) -> None:
+def test_an_event_loop_that_is_closed_and_replaced_does_not_matter(hosts: Hosts) -> None:
     one, two = hosts.pair()
     accounts = static_accounts(*(Account.create(f"{name}@example.com", StaticToken(SecretStr("x"))) for name in "ab"))
     pool = AccountPool(Settings(), accounts=accounts, store=one)
