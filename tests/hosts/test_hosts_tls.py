@@ -98,7 +98,7 @@ def made() -> Iterator[list[JoinedStore]]:
 def host(folder: Path, redis: str, made: list[JoinedStore]) -> JoinedStore:
     place = place_of(Settings(redis=redis, redis_namespace=folder.parent.name))
     assert place is not None
-    store = JoinedStore(DiskStore(folder), place, SystemClock(), rules=RULES)
+    store = JoinedStore(DiskStore(folder), place, SystemClock(), rules=RULES, patience=10.0)
     made.append(store)
     store.refresh()
     return store
