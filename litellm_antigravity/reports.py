@@ -34,7 +34,7 @@ class Reports:
         lease.end()
         self.pool.recorder.tell(lease, outcome)
         if self.pool.changes_anything(lease, outcome):
-            await self._threads.run(QUICK, partial(self.record, lease, outcome, seconds))
+            await self._threads.run(QUICK, partial(self.write, partial(self.pool.record, lease, outcome), seconds))
 
     def record(self, lease: Lease, outcome: Outcome, seconds: float) -> None:
         """Do what `report` does for an outcome that has been told already."""

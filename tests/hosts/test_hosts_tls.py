@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joined_hosts import RULES, cooled, knows, tell
+from joined_hosts import RULES, Hosts, closed, cooled, knows, tell
 from redis_servers import PROGRAM, RedisServer, needs_server, until
 
-from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.settings import Settings
-from litellm_antigravity.state.disk import DiskStore
-from litellm_antigravity.state.layers import JoinedStore
 from litellm_antigravity.state.redis_connect import place_of
 
 
@@ -58,6 +55,10 @@ class TlsServer(RedisServer):
     def client(self, **options: Any) -> Any:
         return super().client(ssl=True, ssl_ca_certs=str(self.certificate), **options)
 
+    def place(self, namespace: str, *, redis: str = "", **_: Any) -> Any:
+        """Return where a pool is that has the setting ``redis``."""
+        return place_of(Settings(redis=redis, redis_namespace=namespace))
+
 
 def certify(certificate: Path, key: Path) -> None:
     from cryptography import x509
@@ -88,28 +89,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
 
 
 @pytest.fixture
-def made() -> Iterator[list[JoinedStore]]:
-    stores: list[JoinedStore] = []
-    yield stores
-    for store in stores:
-        store.close()
-
-
-def host(folder: Path, redis: str, made: list[JoinedStore]) -> JoinedStore:
-    place = place_of(Settings(redis=redis, redis_namespace=folder.parent.name))
-    assert place is not None
-    store = JoinedStore(DiskStore(folder), place, SystemClock(), rules=RULES, patience=10.0)
-    made.append(store)
-    store.refresh()
-    return store
+def hosts(server: TlsServer, tmp_path: Path) -> Iterator[Hosts]:
+    yield from closed(Hosts(server, tmp_path, tmp_path.name))
 
 
 @pytest.mark.parametrize("spelling", ["a URL", "arguments"])
-def test_hosts_meet_over_tls(server: TlsServer, tmp_path: Path, made: list[JoinedStore], spelling: str) -> None:
+def test_hosts_meet_over_tls(server: TlsServer, hosts: Hosts, spelling: str) -> None:
     authority = str(server.certificate)
     arguments = {"host": "127.0.0.1", "port": server.port, "ssl": True, "ssl_ca_certs": authority}
     redis = f"{server.url}?ssl_ca_certs={authority}" if spelling == "a URL" else json.dumps(arguments)
-    one, two = (host(tmp_path / name, redis, made) for name in ("one", "two"))
+    one, two = (hosts.new(name, redis=redis) for name in ("one", "two"))
     tell(one, two, "a1")
     tell(two, one, "a2")
     assert [one.claim_slot("p"), two.claim_slot("q")] == [0, 1]
@@ -117,15 +106,15 @@ def test_hosts_meet_over_tls(server: TlsServer, tmp_path: Path, made: list[Joine
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_and_the_host_goes_on_by_itself(
-    server: TlsServer, tmp_path: Path, made: list[JoinedStore], caplog: pytest.LogCaptureFixture
+    server: TlsServer, hosts: Hosts, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="litellm_antigravity"):
-        alone = host(tmp_path / "alone", server.url, made)
+        alone = hosts.new("alone", redis=server.url)
         alone.extend_cooldown(cooled("a1"))
         until(lambda: alone.status().problem is not None)
     assert knows(alone, "a1")()
     assert alone.begin_request("a2", time.time(), RULES, require_token=True)
-    assert not server.client().keys(f"*{tmp_path.name}*")
+    assert not hosts.rows()
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "certificate" in warnings[0].lower()

@@ -18,27 +18,39 @@ from litellm_antigravity.state.rows import Incident, Presence, Probe, TokenRow
 
 pytestmark = pytest.mark.once
 
-WHOLE: Final[list[tuple[kinds.Kind[Any], Any]]] = [
-    (kinds.TOKEN, TokenRow("t" * 20_000, NOW, "c" * 100, 3)),
-    (kinds.TOKEN, TokenRow("t", None, "c", 0)),
-    (kinds.PRESENCE, Presence("o" * 500, 7, "s" * 100, NOW, 2, {"claude": "a"})),
-    (kinds.PRESENCE, Presence("o", 7, "s", NOW)),
-    (kinds.INCIDENT, Incident("e" * 100, NOW, NOW + 1.0, NOW + 2.0, NOW + 3.0, "o" * 100, done=True)),
-    (kinds.INCIDENT, Incident("e", NOW, None, NOW + 2.0, NOW + 3.0, "o")),
-    (kinds.BINDING, Binding("a" * 2000, "f" * 100, NOW, 3600.0, 5, "d", is_placed=True)),
-    (kinds.BINDING, Binding("a", "f", NOW, 1.0)),
-    (kinds.PROBE, Probe(NOW, done=True)),
-    (kinds.SLOT, "owner"),
-]
-
 NEEDED: Final[dict[str, tuple[kinds.Kind[Any], Any, tuple[str, ...]]]] = {
-    "token": (kinds.TOKEN, WHOLE[0][1], ("token", "expires_at", "credential", "gen")),
-    "presence": (kinds.PRESENCE, WHOLE[2][1], ("owner", "pid", "strategy", "seen_at", "current")),
-    "incident": (kinds.INCIDENT, WHOLE[4][1], ("event", "since", "begun", "at", "owner")),
-    "binding": (kinds.BINDING, WHOLE[6][1], ("account", "family", "at", "for", "n")),
-    "probe": (kinds.PROBE, WHOLE[8][1], ("at",)),
-    "slot": (kinds.SLOT, WHOLE[9][1], ("owner",)),
+    "token": (
+        kinds.TOKEN,
+        TokenRow("t" * 20_000, NOW, "c" * 100, 3),
+        ("token", "expires_at", "credential", "gen"),
+    ),
+    "presence": (
+        kinds.PRESENCE,
+        Presence("o" * 500, 7, "s" * 100, NOW, 2, {"claude": "a"}),
+        ("owner", "pid", "strategy", "seen_at", "current"),
+    ),
+    "incident": (
+        kinds.INCIDENT,
+        Incident("e" * 100, NOW, NOW + 1.0, NOW + 2.0, NOW + 3.0, "o" * 100, done=True),
+        ("event", "since", "begun", "at", "owner"),
+    ),
+    "binding": (
+        kinds.BINDING,
+        Binding("a" * 2000, "f" * 100, NOW, 3600.0, 5, "d", is_placed=True),
+        ("account", "family", "at", "for", "n"),
+    ),
+    "probe": (kinds.PROBE, Probe(NOW, done=True), ("at",)),
+    "slot": (kinds.SLOT, "owner", ("owner",)),
 }
+"""Of each kind a row in which everything is said, and the fields that it cannot be without."""
+
+WHOLE: Final[list[tuple[kinds.Kind[Any], Any]]] = [
+    *((kind, whole) for kind, whole, _ in NEEDED.values()),
+    (kinds.TOKEN, TokenRow("t", None, "c", 0)),
+    (kinds.PRESENCE, Presence("o", 7, "s", NOW)),
+    (kinds.INCIDENT, Incident("e", NOW, None, NOW + 2.0, NOW + 3.0, "o")),
+    (kinds.BINDING, Binding("a", "f", NOW, 1.0)),
+]
 
 FIELDS: Final = [(kind, name) for kind, (_, _, names) in NEEDED.items() for name in names]
 TEXTS: Final = [
