@@ -242,7 +242,7 @@ class Dispatcher:
     def _note(self, step: Send, began: float) -> None:
         """Remember what this process has seen: how long the first content took, and that the account answers."""
         now = self.clock.monotonic()
-        self._first_bytes.note(step.flow.request.kind, now - began, now)
+        self._first_bytes.note(step.flow.kind, now - began, now)
         step.flow.pool.recorder.answered(step.lease)
 
     def _flow(self, request: GeminiRequest) -> Flow:
@@ -254,7 +254,7 @@ class Dispatcher:
             random=self._jitter,
             reply_failed=request.reply_failed,
         )
-        return Flow(request, reports, failover, budget, Retries(reports.pool.store, self.clock))
+        return Flow(request, reports, failover, budget, Retries(reports.pool.store, self.clock), request.kind)
 
     def _steps(self, flow: Flow) -> Steps:
         """Yield what to do; end only by raising, since the driver stops asking once it has a reply."""
@@ -349,7 +349,7 @@ class Dispatcher:
             left=flow.budget.left,
             others=lease.others,
             stream=flow.request.stream,
-            slowest=self._first_bytes.slowest(flow.request.kind, self.clock.monotonic()),
+            slowest=self._first_bytes.slowest(flow.kind, self.clock.monotonic()),
             left_before=flow.failover.silences,
         )
 

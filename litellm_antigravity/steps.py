@@ -15,6 +15,7 @@ from litellm_antigravity.refusals import Failover, GiveUp, NextStep, Refusal
 from litellm_antigravity.reports import Reports
 from litellm_antigravity.request import GeminiRequest
 from litellm_antigravity.retries import Retries
+from litellm_antigravity.selection.patience import RequestKind
 from litellm_antigravity.time_budget import Budget
 from litellm_antigravity.wire.exchange import Call
 from litellm_antigravity.wire.limits import Limits
@@ -31,6 +32,7 @@ class Flow:
     failover: Failover
     budget: Budget
     retries: Retries
+    kind: RequestKind
     waited: float = 0.0
     turn: str | None = None
     is_served: bool = False

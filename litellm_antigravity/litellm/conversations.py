@@ -97,17 +97,18 @@ def said_in(call: Mapping[str, Any], *, messages: object = None) -> Said:
     headers, body = client_of(kwargs)
     fields = kwargs if body is None else body
     metadata = _metadata_in(fields, _FROM_METADATA)
-    no_names = _no_names(headers, metadata, kwargs)
-
-    def kept(given: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-        found = {name: value for name in names if (value := given.get(name)) is not None}
-        return {name: value for name, value in found.items() if not (name in _SESSIONS and no_names(value))}
-
+    said = {name: value for name in _FIELDS if (value := fields.get(name)) is not None}
+    if not _SESSIONS.isdisjoint((*said, *metadata)):
+        no_names = _no_names(headers, metadata, kwargs)
+        said, metadata = (
+            {name: value for name, value in given.items() if not (name in _SESSIONS and no_names(value))}
+            for given in (said, metadata)
+        )
     return Said(
         caller_of(kwargs),
         headers,
-        kept(fields, _FIELDS),
-        kept(metadata, _FROM_METADATA),
+        said,
+        metadata,
         kwargs.get("system") or kwargs.get("instructions"),
         call.get("messages") or call.get("input") or messages or (),
     )

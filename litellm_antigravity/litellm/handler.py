@@ -12,6 +12,7 @@ from litellm.types.utils import ModelResponse, ModelResponseStream
 from litellm_antigravity.accounts import RefreshToken
 from litellm_antigravity.dispatch import Answer, AsyncStreamedAnswer, Dispatcher, GeminiRequest, StreamedAnswer
 from litellm_antigravity.errors import AccountsFileError, AntigravityError
+from litellm_antigravity.litellm import told_headers
 from litellm_antigravity.litellm.callers import caller_in
 from litellm_antigravity.litellm.conversations import conversation_key
 from litellm_antigravity.litellm.errors import as_litellm, check_choice, check_name, not_offered
@@ -24,7 +25,6 @@ from litellm_antigravity.litellm.seams.requests import account_named, model_of, 
 from litellm_antigravity.litellm.seams.router import deployments_for, model_lists
 from litellm_antigravity.litellm.settled import take_effect
 from litellm_antigravity.litellm.timeouts import timeout_of
-from litellm_antigravity.litellm.told_headers import name_account, remember_account
 from litellm_antigravity.litellm.translation import ChunkTranslator, from_gemini, names_remote_media
 from litellm_antigravity.litellm.translation.headers import callers_headers
 from litellm_antigravity.litellm.translation.request import to_gemini, without_signatures
@@ -235,7 +235,7 @@ class AntigravityLLM(CustomLLM):  # type: ignore[misc]  # LiteLLM's types are no
             answer = self.dispatcher.stream(self.request(model, call, stream=True))
         except AntigravityError as error:
             raise self._raised(error, model, call) from None
-        remember_account(call["logging_obj"], answer.lease)
+        told_headers.remember(call["logging_obj"], answer.lease, told_headers.headers_of(answer.lease))
         translator = ChunkTranslator(model, call["logging_obj"], call["optional_params"])
         return _chunks(answer, translator, model, served_by(call).get("id"), self.longest_wait)
 
@@ -285,8 +285,9 @@ def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse
         messages=call["messages"],
         optional_params=call["optional_params"],
     )
-    name_account(response, answer.lease)
-    remember_account(call["logging_obj"], answer.lease)
+    told = told_headers.headers_of(answer.lease)
+    told_headers.put_on(response, told)
+    told_headers.remember(call["logging_obj"], answer.lease, told)
     learn(model)
     if costs_nothing(model, call.get("litellm_params") or {}):
         response._hidden_params["response_cost"] = 0.0  # else LiteLLM finds it out, by looking the model up repeatedly
@@ -295,8 +296,9 @@ def _response(answer: Answer, model: str, call: dict[str, Any]) -> ModelResponse
 
 def _named(chunks: Iterator[ModelResponseStream], lease: Lease, deployment_id: object) -> Iterator[ModelResponseStream]:
     """Name account and deployment on chunks; LiteLLM's proxy looks the deployment up for each that names none."""
+    told = told_headers.headers_of(lease)
     for chunk in chunks:
-        name_account(chunk, lease)
+        told_headers.put_on(chunk, told)
         if deployment_id is not None:
             chunk._hidden_params["model_id"] = deployment_id
         yield chunk
@@ -354,7 +356,7 @@ class AsyncChunks(OpensLater):
                 self._answer = answer = await self._pending
             except AntigravityError as error:
                 raise self._raised(error, self._model, self._call) from None
-            remember_account(self._call["logging_obj"], answer.lease)
+            told_headers.remember(self._call["logging_obj"], answer.lease, told_headers.headers_of(answer.lease))
             deployment_id = served_by(self._call).get("id")
             self._chunks = _achunks(answer, self._translator, self._model, deployment_id, self._longest_wait)
         return self._chunks

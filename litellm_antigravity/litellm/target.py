@@ -70,13 +70,18 @@ class Target:
                 thinks_unasked=anthropic and "thinking" in name,
                 takes_prefill=not anthropic or _takes_prefill(name),
             )
-        nearest = name if _knows(name) else _nearest(name)
+        nearest = _relative(name)
         return cls(model, nearest, nearest, is_gemini=True)
 
 
 def translation_model(model: str) -> str:
     """Return the name under which LiteLLM is to translate parameters and replies for ``model``."""
-    return Target.of(model).params_model
+    return _PLAIN_MODEL if family_of(model) == "claude" else _relative(canonical_model(model))
+
+
+def _relative(name: str) -> str:
+    """Return the name of a Gemini model that LiteLLM knows."""
+    return name if _knows(name) else _nearest(name)
 
 
 def _takes_prefill(name: str) -> bool:

@@ -13,21 +13,28 @@ from litellm_antigravity.masking import header_value
 DECISION_HEADER: Final = "x-litellm-antigravity-decision"
 
 
-def name_account(response: Any, lease: Lease) -> None:
+def headers_of(lease: Lease) -> dict[str, str]:
+    """Return the account, masked, and what became of the conversation; nothing of that for a request without one."""
+    headers = {ACCOUNT_HEADER: header_value(lease.account.label)}
+    decision = TOLD.get(lease.why)
+    return headers if decision is None else {**headers, DECISION_HEADER: decision}
+
+
+def put_on(response: Any, headers: Mapping[str, str]) -> None:
     """Put the headers on a response of LiteLLM's."""
     hidden = response._hidden_params
-    hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), **_headers(lease)}
+    hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), **headers}
 
 
-def remember_account(logging_obj: Any, lease: Lease) -> None:
+def remember(logging_obj: Any, lease: Lease, headers: Mapping[str, str]) -> None:
     """Leave the headers where the proxy's hook finds them, whatever the proxy makes of the response."""
-    tell_account(logging_obj.model_call_details, lease)
+    logging_obj.model_call_details.update(headers)
     note_reason(logging_obj, lease)
 
 
 def tell_account(details: dict[str, Any], lease: Lease) -> None:
     """Leave the headers in the details of a call, for one that another provider is going to answer."""
-    details.update(_headers(lease))
+    details.update(headers_of(lease))
 
 
 def forget_account(details: dict[str, Any]) -> None:
@@ -44,13 +51,6 @@ def headers_in(holder: object) -> dict[str, str]:
     return _ours(getattr(holder, "model_call_details", None))
 
 
-def _headers(lease: Lease) -> dict[str, str]:
-    """Return the account, masked, and what became of the conversation; nothing of that for a request without one."""
-    headers = {ACCOUNT_HEADER: header_value(lease.account.label)}
-    decision = TOLD.get(lease.why)
-    return headers if decision is None else {**headers, DECISION_HEADER: decision}
-
-
 def _ours(found: object) -> dict[str, str]:
     if not isinstance(found, Mapping):
         return {}
@@ -58,4 +58,4 @@ def _ours(found: object) -> dict[str, str]:
     return ours if ACCOUNT_HEADER in ours else {}
 
 
-__all__ = ["DECISION_HEADER", "forget_account", "headers_in", "name_account", "remember_account", "tell_account"]
+__all__ = ["DECISION_HEADER", "forget_account", "headers_in", "headers_of", "put_on", "remember", "tell_account"]

@@ -79,8 +79,9 @@ def is_another_accounts_turn(refusal: Refusal) -> bool:
 
 def begins_known_error(text: str) -> bool:
     """Return whether a short text is one of the errors that are known to come as a model's text."""
-    said = _plain(text)
-    return len(said) <= LONGEST_DISGUISED and said.startswith(_BEGINNINGS)
+    if not _plain(text.lstrip()[:LONGEST_DISGUISED]).startswith(_BEGINNINGS):  # of a long text no more is looked at
+        return False
+    return len(_plain(text)) <= LONGEST_DISGUISED
 
 
 def may_be_error(text: str) -> bool:

@@ -112,8 +112,8 @@ def _known_error(candidate: dict[str, Any]) -> str | None:
     texts = [part.get("text") for part in parts if isinstance(part, dict) and not part.get("thought")]
     if len(texts) != len(parts) or not all(isinstance(text, str) for text in texts):
         return None
-    text = " ".join("".join(str(text) for text in texts).split())
-    return text if begins_known_error(text) else None
+    text = "".join(str(text) for text in texts)
+    return " ".join(text.split()) if begins_known_error(text) else None
 
 
 def _json_type(value: object) -> str:

@@ -26,7 +26,7 @@ from litellm_antigravity.litellm.seams.wrapping import wrap
 from litellm_antigravity.litellm.target import translation_model
 from litellm_antigravity.litellm.timeouts import check_timeouts
 from litellm_antigravity.masking import shown
-from litellm_antigravity.models import PROVIDER, family_of, plugins_name
+from litellm_antigravity.models import PROVIDER, ModelFamily, family_of, plugins_name
 
 ALWAYS_ALLOWED_PARAMS = ("reasoning_effort", "thinking", "include_server_side_tool_invocations")
 """OpenAI parameters that LiteLLM rejects for custom providers, though ours takes them."""
@@ -57,16 +57,19 @@ _ASKED_FOR_PARAMS = (
     "litellm.responses.litellm_completion_transformation.transformation",
     "litellm.proxy.common_request_processing",
 )
-_ABOUT_PARAMS = (
-    "model",
-    "custom_llm_provider",
-    "api_version",
-    "drop_params",
-    "allowed_openai_params",
-    "additional_drop_params",
-    "messages",
-    "metadata",
+_ABOUT_PARAMS = frozenset(
+    {
+        "model",
+        "custom_llm_provider",
+        "api_version",
+        "drop_params",
+        "allowed_openai_params",
+        "additional_drop_params",
+        "messages",
+        "metadata",
+    }
 )
+_KNOWN_HERE = frozenset({*ALWAYS_ALLOWED_PARAMS, *HINTS, *_GOOGLES_OWN})
 
 
 _OPENED_EARLY: Final = "_litellm_antigravity_opened_early"
@@ -127,6 +130,12 @@ def _supported_by(name: str) -> frozenset[str]:
     return frozenset((*config.get_supported_openai_params(name), *_NEVER_REJECTED, *HINTS))
 
 
+@functools.lru_cache(maxsize=64)
+def _named_as_taken(name: str, family: ModelFamily) -> tuple[str, ...]:
+    taken = _supported_by(name) | {*ALWAYS_ALLOWED_PARAMS}
+    return tuple(sorted(taken if family == "gemini" else taken - {*_GOOGLES_OWN}))
+
+
 def _saying_what_is_taken(original: Callable[..., Any]) -> Callable[..., Any]:
     """Have LiteLLM name the parameters that we take; for any custom provider it names OpenAI's own."""
 
@@ -134,8 +143,7 @@ def _saying_what_is_taken(original: Callable[..., Any]) -> Callable[..., Any]:
         kind = kwargs.get("request_type", args[0] if args else "chat_completion")
         ours = custom_llm_provider == PROVIDER or (not custom_llm_provider and model.startswith(f"{PROVIDER}/"))
         if ours and kind == "chat_completion":
-            taken = _supported(model) | {*ALWAYS_ALLOWED_PARAMS}
-            return sorted(taken if family_of(model) == "gemini" else taken - {*_GOOGLES_OWN})
+            return list(_named_as_taken(translation_model(model), family_of(model)))
         return original(model, custom_llm_provider, *args, **kwargs)
 
     return get_supported_openai_params
@@ -190,7 +198,7 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     given = [
         name
         for name, default in DEFAULT_PARAMS.items()
-        if name not in _ABOUT_PARAMS and name not in dropped and kwargs.get(name) not in (None, default)
+        if kwargs.get(name) not in (None, default) and name not in _ABOUT_PARAMS and name not in dropped
     ]
     rejected = [name for name in given if name not in supported and name not in allowed]
     if kwargs.get("n") == 1 and "n" in rejected:  # some clients always send it
@@ -203,8 +211,7 @@ def _as_for_gemini(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         raise ours(litellm.UnsupportedParamsError(message=shown(msg), model=shown(model), llm_provider=PROVIDER))
     taken = dict(kwargs) | dict.fromkeys(rejected)
     # Only what was given: older LiteLLM passes on an allowed one that is None.
-    known_here = {*ALWAYS_ALLOWED_PARAMS, *HINTS, *_GOOGLES_OWN}
-    taken["allowed_openai_params"] = [*allowed, *(one for one in given if one in known_here and one not in rejected)]
+    taken["allowed_openai_params"] = [*allowed, *(one for one in given if one in _KNOWN_HERE and one not in rejected)]
     if isinstance(taken.get("response_format"), type):
         # For others LiteLLM writes OpenAI's strict schema, in which everything is required.
         taken["response_format"] = VertexGeminiConfig().get_json_schema_from_pydantic_object(taken["response_format"])

@@ -35,7 +35,7 @@ def in_camel_case(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _camel(name: str) -> str:
-    return _UNDERSCORE.sub(lambda found: found.group(1).upper(), name)
+    return _UNDERSCORE.sub(lambda found: found.group(1).upper(), name) if "_" in name else name
 
 
 def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
