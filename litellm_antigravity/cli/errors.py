@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -21,6 +22,12 @@ STOPPED = 130
 """The exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
 
 _DEBUG_VARIABLE = "LITELLM_ANTIGRAVITY_DEBUG"
+
+_DISKS: Final = {
+    errno.ENOSPC: "there is no space left on the disk. Make room there and try again.",
+    errno.EDQUOT: "your share of the disk is used up. Make room there and try again.",
+    errno.EROFS: "the disk is mounted read-only. Mount it for writing, or name another place in the settings.",
+}
 
 
 class ReportingGroup(click.Group):
@@ -52,12 +59,24 @@ class ReportingGroup(click.Group):
             except Exception as error:
                 if os.environ.get(_DEBUG_VARIABLE, "").lower() in ("1", "true"):
                     raise
+                if (disk := _about_disk(error)) is not None:
+                    raise click.ClickException(_wrapped(disk)) from error
                 said = shown(str(error), lines=True)
                 msg = (
                     f"something unexpected happened ({type(error).__name__}: {said}). "
                     f"Set {_DEBUG_VARIABLE}=1 and try again to see where."
                 )
                 raise click.ClickException(msg) from error
+
+
+def _about_disk(error: Exception) -> str | None:
+    """Return what to say of a disk that takes nothing; ``None`` for any other error."""
+    why = _DISKS.get(error.errno or 0) if isinstance(error, OSError) else None
+    if why is None:
+        return None
+    name = getattr(error, "filename", None)
+    what = shown(os.fsdecode(name)) if isinstance(name, (str, bytes)) else "The output"
+    return f"{what} cannot be written: {why}"
 
 
 def _within_screen(error: click.ClickException) -> click.ClickException:

@@ -192,6 +192,17 @@ def test_a_standard_stream_that_is_closed_is_as_good_as_an_empty_one(home: Path)
     assert said("auth list --json 2>&- >&- <&-", code=0) == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full: Linux has it")  # noqa: PTH110 - a device
+def test_a_full_disk_is_told_of_as_one(home: Path) -> None:
+    save(home, entry(1))
+    for command in (["completion", "bash"], ["auth", "list"], ["status", "--json"]):
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+            done = subprocess.run([*PROGRAM, *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 1
+        said = "Error: The output cannot be written: there is no space left on the disk. Make room there and try again."
+        assert " ".join(done.stderr.split()) == said
+
+
 def test_the_command_line_leaves_the_applications_logging_as_it_was(home: Path) -> None:
     save(home, entry(1))
     before = list(LOGGER.handlers), LOGGER.level, LOGGER.propagate
