@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from litellm_antigravity.errors import (
     AllAccountsLimitedError,
@@ -14,6 +15,9 @@ from litellm_antigravity.errors import (
 )
 from litellm_antigravity.lease import Lease
 from litellm_antigravity.refusals import Fault, GiveUp, NextStep, Refusal, RefusalKind, Then, timeout_refusal
+
+UNSIGNED: Final = "UNSIGNED"
+"""The reason of a refusal that is none of upstream's: there was no token to sign the request with."""
 
 
 def to_be_recorded(refusal: Refusal, step: NextStep, *, spent: bool) -> Refusal:
@@ -46,7 +50,7 @@ def no_token(error: CredentialError, lease: Lease, *, rejected: bool, late: bool
     if isinstance(error, GrantRevokedError):
         kind = RefusalKind.REVOKED
     status = 503 if kind is RefusalKind.TRANSPORT else 401
-    return Refusal(kind=kind, status=status, message=str(error), retry_after=error.retry_after, model=lease.model)
+    return Refusal(kind, status, str(error), reason=UNSIGNED, retry_after=error.retry_after, model=lease.model)
 
 
 def final(error: NoAccountLeftError | AllAccountsLimitedError, refused: RequestRefusedError | None) -> AntigravityError:

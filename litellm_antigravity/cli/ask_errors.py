@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from litellm_antigravity.attempts import UNSIGNED
 from litellm_antigravity.errors import AllAccountsLimitedError, AntigravityError, RequestRefusedError
 from litellm_antigravity.models import BUILT_IN_MODELS, canonical_model
 from litellm_antigravity.refusals import RefusalKind
@@ -65,6 +66,8 @@ def _refused(error: RequestRefusedError, model: str) -> str:
         name = canonical_model(model)
         meant = None if name in BUILT_IN_MODELS else nearest(name, BUILT_IN_MODELS)
         hint = f"Did you mean {meant}?" if meant else "`litellm-antigravity models` lists what there is."
+    elif refusal.kind is RefusalKind.TRANSPORT and refusal.reason == UNSIGNED:
+        hint = "`litellm-antigravity doctor` looks what keeps this machine from it."
     elif refusal.kind is RefusalKind.TRANSPORT and refusal.status >= 500 and "?" not in said:
         said, hint = f"Upstream answered {refusal.status}: {said}", "The other accounts got no better: try again."
     else:

@@ -22,7 +22,7 @@ class Refusal:
         kind: its class.
         status: the HTTP status; the one inside the body when the response itself had none that is an error.
         message: upstream's words on one line, at most 1000 characters, without control characters and tokens.
-        reason: ``reason`` of ``google.rpc.ErrorInfo``.
+        reason: ``reason`` of ``google.rpc.ErrorInfo``, or a word of ours where upstream has none.
         retry_after: seconds from when it was parsed; ``None`` when upstream gave no hint.
         url: what the user has to open (``validation_url``, ``appeal_url``); https only. For the accounts' owner alone:
             whoever has it may act for the account, so it is in no ``repr`` and, if the message repeats it, not there.

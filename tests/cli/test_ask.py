@@ -102,6 +102,19 @@ def test_what_upstream_refuses_is_one_line_that_helps(simulator: Simulator, kind
     assert said in error_in(result.stderr)
 
 
+@pytest.mark.usefixtures("simulator")
+def test_a_token_endpoint_that_cannot_be_reached_is_not_called_an_answer_of_upstreams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LITELLM_ANTIGRAVITY_TOKEN_URL", "http://127.0.0.1:9/token")
+    result = run("ask", "Hello", "--model", MODEL)
+    assert result.exit_code == 1
+    said = error_in(result.stderr)
+    assert "cannot reach the token endpoint at 127.0.0.1" in said
+    assert "`litellm-antigravity doctor` looks what keeps this machine from it." in said
+    assert "Upstream answered" not in said
+
+
 def test_a_stream_that_breaks_off_is_told_of_below_what_has_come(simulator: Simulator) -> None:
     simulator.refuse("truncated-stream")
     result = run("ask", "Hello", "--model", MODEL)
