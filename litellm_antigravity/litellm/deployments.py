@@ -51,6 +51,18 @@ def _of_pool(identifier: str, deployment: Deployment, in_file: AccountsSnapshot 
     return Target(identifier, str(deployment.get("model_name")), asked.partition("/")[2], None, in_file)
 
 
+def models_behind(name: str, deployments: Sequence[Deployment]) -> list[str]:
+    """Return the models that accounts are chosen for when a name of the model list is asked for, each once.
+
+    Args:
+        name: that is asked for; through a wildcard it is the model itself.
+        deployments: that LiteLLM would choose from.
+    """
+    pinned = [member.model for one in deployments if (member := Member.of(one)) is not None]
+    ours = [model_of(one).partition("/")[2] for one in deployments if model_of(one).startswith(f"{PROVIDER}/")]
+    return list(dict.fromkeys(name if "*" in model else model for model in pinned or ours))
+
+
 def known_to(pool: AccountPool) -> KnownAccounts:
     """Return the accounts of the accounts file, and those of other providers that deployments name.
 

@@ -16,10 +16,11 @@ from typing import Any, Final, TypeAlias
 
 from litellm_antigravity.errors import AntigravityError
 from litellm_antigravity.lease import LeaseRequest
-from litellm_antigravity.litellm.deployments import known_to, targets_of
+from litellm_antigravity.litellm.deployments import known_to, models_behind, targets_of
 from litellm_antigravity.litellm.handler import AntigravityLLM
 from litellm_antigravity.litellm.observing import OBSERVER
 from litellm_antigravity.litellm.proxy_changes import Change, UnclearError, changed
+from litellm_antigravity.litellm.seams.router import deployments_for
 from litellm_antigravity.litellm.seams.table import find
 from litellm_antigravity.masking import mask_emails, shown
 from litellm_antigravity.observability.collecting import Collector
@@ -236,7 +237,24 @@ class _Views:
         if not asked.model:
             msg = "name a model: ?model=claude-sonnet-4-6"
             raise UnclearError(msg)
-        return json.dumps(explain(self._pool, LeaseRequest(asked.model)).as_json()), _JSON
+        pool, model = self._chooser(asked.model)
+        return json.dumps(explain(pool, LeaseRequest(model)).as_json()), _JSON
+
+    def _chooser(self, name: str) -> tuple[AccountPool, str]:
+        """Return who chooses for a name of the model list, and for which model; any other name is a model's.
+
+        Raises:
+            UnclearError: when nobody of ours does, or for several models.
+        """
+        deployments = [one for one in deployments_for(name) if "*" not in str(one.get("model_name"))]
+        models = models_behind(name, deployments)
+        if deployments and not models:
+            msg = f"{shown(name, 256)} has no account of ours: LiteLLM alone chooses among its deployments"
+            raise UnclearError(msg)
+        if len(models) > 1:
+            msg = f"{shown(name, 256)} stands for several models, each with its limits; name one: {', '.join(models)}"
+            raise UnclearError(msg)
+        return self._handler.routing.pool_of(deployments) or self._pool, models[0] if models else name
 
     def decisions(self, asked: _Asked) -> tuple[str, str]:
         """Return the last decisions on this host, or those that concern one request."""

@@ -80,6 +80,10 @@ def proxy(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
         keys = {"model": f"gemini/{KEYS_MODEL}", "api_key": simulator.account(email).api_key, "api_base": base}
         info = {"account": email, "id": f"key-{number}"}
         models.append({"model_name": "keys", "litellm_params": keys, "model_info": info})
+    for model in (MODEL, "gemini-3-flash"):
+        params = {"model": f"antigravity/{model}"}
+        models.append({"model_name": "several", "litellm_params": params, "model_info": {"id": f"several-{model}"}})
+    models.append({"model_name": "theirs", "litellm_params": {"model": "openai/gpt-4o", "api_key": "none"}})
     config = {
         "model_list": models,
         "litellm_settings": {
@@ -123,7 +127,8 @@ def number_of(proxy: Proxy, name: str) -> float:
 def test_a_worker_tells_of_deployments_that_it_has_not_served(proxy: Proxy) -> None:
     """Before, those of other providers were told of by the workers alone that had served them."""
     told = get(proxy, STATUS).json()
-    names = ["the-pool", "pinned-1", "key-1", "pinned-2", "key-2", "pinned-3", "key-3"]
+    pinned = [f"{what}-{number}" for number in (1, 2, 3) for what in ("pinned", "key")]
+    names = ["the-pool", *pinned, f"several-{MODEL}", "several-gemini-3-flash"]
     assert [one["deployment"] for one in told["deployments"]] == names
     assert [one["in_file"] for one in told["accounts"]] == [True] * 3 + [False] * 3
 
@@ -208,6 +213,28 @@ def test_why_and_the_last_decisions_name_the_account_that_served(proxy: Proxy, s
     assert said["outcome"] == "serve"
     assert [one["account"] for one in said["candidates"] if one["state"] == "limited"] == ["us***1@example.com"]
     assert len(json.dumps(get(proxy, DECISIONS).json())) > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "family"), [("pool", "claude"), ("pinned", "claude"), ("keys", "gemini"), (MODEL, "claude")]
+)
+def test_why_explains_a_group_by_the_model_behind_it(proxy: Proxy, name: str, family: str) -> None:
+    said = get(proxy, f"{WHY}?model={name}").json()
+    assert (said["family"], said["model"]) == (family, KEYS_MODEL if name == "keys" else MODEL)
+    assert len(said["candidates"]) == len(EMAILS)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("several", f"stands for several models, each with its limits; name one: {MODEL}, gemini-3-flash"),
+        ("theirs", "has no account of ours: LiteLLM alone chooses among its deployments"),
+    ],
+)
+def test_why_says_of_which_group_it_cannot_tell(proxy: Proxy, name: str, said: str) -> None:
+    reply = get(proxy, f"{WHY}?model={name}")
+    assert reply.status_code == 400
+    assert f"{name} {said}" in reply.text
 
 
 # The page
