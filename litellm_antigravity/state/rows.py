@@ -104,8 +104,7 @@ def decode(text: object) -> dict[str, Any] | None:
 
 
 def _refuse_constant(name: str) -> float:
-    msg = f"{name} is not JSON"
-    raise ValueError(msg)
+    raise ValueError(name)
 
 
 def _number(value: object) -> float | None:
@@ -191,7 +190,7 @@ def decode_vitals(text: object) -> Vitals | None:
     values = fields.get("v") if fields else None
     if fields is None or not isinstance(values, list) or len(values) != 5:
         return None
-    last_used = None if values[4] is None else _number(values[4])
+    last_used = _number(values[4])
     numbers = [_number(value) for value in values[:4]]
     if any(number is None or number < 0 for number in numbers) or (values[4] is not None and last_used is None):
         return None
@@ -260,7 +259,7 @@ def decode_token(text: object) -> TokenRow | None:
     """Return a cached token; ``None`` for a malformed row."""
     fields = decode(text) or {}
     token, credential = _text(fields.get("token"), 20_000), _text(fields.get("credential"), 100)
-    expires_at = None if fields.get("expires_at", 0) is None else _number(fields.get("expires_at"))
+    expires_at = _number(fields.get("expires_at"))
     generation = _number(fields.get("gen"))
     if not token or credential is None or generation is None:
         return None
@@ -341,7 +340,7 @@ def decode_budget(text: object) -> RetryBudget | None:
 
 def decode_next(text: object) -> int:
     """Return the next number of the counter; 0 for a malformed row, as for none."""
-    value = (decode(text) or {}).get("next", 0)
+    value = (decode(text) or {}).get("next")
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
 
 
