@@ -20,6 +20,7 @@ from litellm_antigravity.wire.aiohttp_transport import AiohttpTransport
 from litellm_antigravity.wire.backends import watch_deadlines
 
 _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
+_Made = TypeVar("_Made")
 
 _KEEPALIVE_SECONDS = 60.0
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEPALIVE_SECONDS)
@@ -72,13 +73,7 @@ class HttpClients(ForkAware):
         """
         if self._context is None:
             with self._lock:
-                try:
-                    self._certificates()
-                except (OSError, ValueError) as error:
-                    what = type(error).__name__
-                else:
-                    return
-            raise SettingsError(_no_client(what))
+                _usable(self._certificates)
 
     def _certificates(self) -> ssl.SSLContext:
         if self._context is None:
@@ -88,19 +83,14 @@ class HttpClients(ForkAware):
         return self._context
 
     def _made(self, kind: Callable[..., _Client]) -> _Client:
-        try:
-            context = self._certificates()
-            proxies = bool(_PROXIES & urllib.request.getproxies().keys())
-            if kind is _AsyncClient and not proxies:
-                return kind(transport=AiohttpTransport(context, _KEEPALIVE_SECONDS))
-            # Without a proxy, what NO_PROXY says is nothing to fail at.
-            client = kind(limits=_LIMITS, verify=context, trust_env=proxies)
-            watch_deadlines(client)
-            return client
-        except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-            what = type(error).__name__
-        # Raised out here: what httpx says may quote a proxy's password.
-        raise SettingsError(_no_client(what))
+        context = self._certificates()
+        proxies = bool(_PROXIES & urllib.request.getproxies().keys())
+        if kind is _AsyncClient and not proxies:
+            return kind(transport=AiohttpTransport(context, _KEEPALIVE_SECONDS))
+        # Without a proxy, what NO_PROXY says is nothing to fail at.
+        client = kind(limits=_LIMITS, verify=context, trust_env=proxies)
+        watch_deadlines(client)
+        return client
 
     def sync(self) -> httpx.Client:
         """Return the client for threads.
@@ -111,7 +101,7 @@ class HttpClients(ForkAware):
         if self._sync is None:
             with self._lock:
                 if self._sync is None:
-                    self._sync = self._made(_SyncClient)
+                    self._sync = _usable(lambda: self._made(_SyncClient))
         return self._sync
 
     def asynchronous(self) -> httpx.AsyncClient:
@@ -128,7 +118,7 @@ class HttpClients(ForkAware):
                 # A client's connections hold their loop, so that its entry would never go away by itself.
                 for ended in [known for known in self._async if known.is_closed()]:
                     del self._async[ended]
-                client = self._async[loop] = self._made(_AsyncClient)
+                client = self._async[loop] = _usable(lambda: self._made(_AsyncClient))
         return client
 
     def close(self) -> None:
@@ -136,6 +126,15 @@ class HttpClients(ForkAware):
         if self._sync is not None:
             self._sync.close()
             self._sync = None
+
+
+def _usable(make: Callable[[], _Made]) -> _Made:
+    """Make something of what the environment says; what it says may be of no use."""
+    try:
+        return make()
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        what = type(error).__name__
+    raise SettingsError(_no_client(what))  # out here: what httpx says may quote a proxy's password
 
 
 def _no_client(what: str) -> str:
