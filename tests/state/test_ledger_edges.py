@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support import NOW
 
-from litellm_antigravity.cooldowns import Capacity, Cooldown
+from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.turns import STEP_SECONDS
 from litellm_antigravity.state.backend import Row
@@ -50,11 +50,12 @@ def ledger(host: Host) -> Ledger:
 # Turns
 
 
-def test_those_who_wait_wake_up_one_after_the_other_and_the_last_one_in_time() -> None:
-    store, earliest, latest = MemoryStore(), NOW + 10, NOW + 10 + 2.5 * STEP_SECONDS
-    turns = [store.claim_turn("claude", earliest, latest) for _ in range(4)]
-    assert turns == pytest.approx([earliest, earliest + STEP_SECONDS, earliest + 2 * STEP_SECONDS, latest])
-    assert store.claim_turn("gemini", earliest, latest) == earliest  # others' turns are none of theirs
+def test_those_who_wait_for_one_family_wake_up_one_after_the_other_and_the_last_one_in_time() -> None:
+    store, latest = MemoryStore(), NOW + 2.5 * STEP_SECONDS
+    turns = [store.claim_turn("claude", NOW, latest) - NOW for _ in range(4)]
+    assert turns == pytest.approx([0.0, STEP_SECONDS, 2 * STEP_SECONDS, 2.5 * STEP_SECONDS], abs=1e-6)
+    assert store.claim_turn("gemini", NOW, latest) == NOW  # others' turns are none of theirs
+    assert store.claim_turn("claude", NOW + 5, NOW + 60) == NOW + 5
 
 
 # Conversations
@@ -151,15 +152,6 @@ def test_a_process_whose_row_makes_no_sense_is_none(host: Host, ledger: Ledger) 
 def test_a_cooldown_with_half_a_second_left_is_ended_too(ledger: Ledger) -> None:
     ledger.extend_cooldown(Cooldown("a", "claude", NOW + 60, "quota", NOW, fact=True))
     assert [one.pool for one in ledger.end_cooldowns("a", NOW + 59.5)] == ["claude"]
-
-
-def test_a_lack_of_capacity_is_held_under_the_models_name_and_only_prolonged(host: Host, ledger: Ledger) -> None:
-    ledger.hold_capacity("m", NOW, 30.0)
-    ledger.hold_capacity("m", NOW, 10.0)
-    assert dict(ledger.refresh().capacity) == {"m": Capacity("m", NOW + 30, NOW)}
-    ledger.hold_capacity("m", NOW, 40.0)
-    assert ledger.refresh().capacity["m"].until == NOW + 40
-    assert [row.key for row in host.rows("capacity/")] == ["capacity/m"]
 
 
 def test_a_token_is_kept_with_its_end_and_counted(ledger: Ledger) -> None:

@@ -12,7 +12,6 @@ from support import NOW
 from litellm_antigravity.cooldowns import CLOCK_TOLERANCE_SECONDS, ENDED, WHOLE_ACCOUNT, Capacity, Cooldown
 from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.retry_budget import MAX_TOKENS, RetryBudget
-from litellm_antigravity.selection.turns import STEP_SECONDS
 from litellm_antigravity.state import kinds
 from litellm_antigravity.state.expiry import KEPT_SECONDS
 from litellm_antigravity.state.ledger import PROBE_INTERVAL_SECONDS, PROBE_LEASE_SECONDS
@@ -161,14 +160,6 @@ def test_the_binding_that_was_used_last_is_told() -> None:
 
 
 # Claims
-
-
-def test_those_who_wait_for_one_family_wake_up_one_after_the_other() -> None:
-    store = MemoryStore()
-    turns = [store.claim_turn("claude", NOW, NOW + 60) for _ in range(3)]
-    assert turns == pytest.approx([NOW, NOW + STEP_SECONDS, NOW + 2 * STEP_SECONDS])
-    assert store.claim_turn("gemini", NOW, NOW + 60) == NOW
-    assert store.claim_turn("claude", NOW + 5, NOW + 60) == NOW + 5
 
 
 def test_a_want_of_capacity_lasts_as_long_as_the_longest_one_that_was_told() -> None:
