@@ -169,6 +169,12 @@ def test_vitals_with_what_is_no_number_or_below_none_are_none(at: int, value: ob
         assert read is None
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", f"1{'0' * 400}", "NaN", "Infinity"])
+def test_a_number_that_no_float_holds_makes_no_row(number: str) -> None:
+    assert kinds.VITALS.decode("a", f'{{"v": [70.0, {NOW}, {number}, {NOW}, null], "f": {{}}}}') is None
+    assert kinds.VITALS.decode("a", f'{{"v": [70.0, {NOW}, 50.0, {NOW}, {number}], "f": {{}}}}') is None
+
+
 @pytest.mark.parametrize("values", ["12345", {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5}, [1.0] * 4, [1.0] * 6, None, 5])
 def test_vitals_that_are_no_five_numbers_are_none(values: object) -> None:
     assert vitals_of(values, {}) is None
