@@ -26,7 +26,7 @@ PYTHON_PATH = os.pathsep.join([str(ROOT), str(HELPERS)])
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
 _TAKEN: list[socket.socket] = []
-TIMEOUT = 100.0
+TIMEOUT = 240.0
 """Seconds after which a child process is taken to hang: before pytest's own limit, which would not show where.
 
 On a busy machine LiteLLM's import alone takes many.
