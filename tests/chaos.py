@@ -24,6 +24,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from support import HANG_SECONDS
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
@@ -41,7 +43,6 @@ from litellm_antigravity.state.disk import DiskStore
 WORKERS, THREADS, ACCOUNTS = 3, 2, 4
 MODELS = ("antigravity/claude-sonnet-4-6", "antigravity/gemini-3-flash")
 TIMEOUT_SECONDS = 3.0
-PATIENCE_SECONDS = 60.0  # a hang guard
 LONGEST_INFERENCE_SECONDS = 7200.0
 SHARED_COOLDOWNS, SHARED_TOKENS = 8, 40
 RULES = VitalsRules(bucket=BucketRules(SHARED_TOKENS, 0.0, SHARED_TOKENS))
@@ -262,7 +263,7 @@ def run(seed: int, seconds: float, folder: Path) -> Outcome:
 
 
 def _check_workers(host: Host, outcome: Outcome) -> None:
-    ends = time.monotonic() + PATIENCE_SECONDS
+    ends = time.monotonic() + HANG_SECONDS
     for process, _ in host.workers:
         process.join(max(0.0, ends - time.monotonic()))
         if process.exitcode != 0:
@@ -346,7 +347,7 @@ def _check_recovery(host: Host, outcome: Outcome) -> None:
     host.stop.unlink()
     host.start()
     process, log = host.workers[-1]
-    ends = time.monotonic() + PATIENCE_SECONDS
+    ends = time.monotonic() + HANG_SECONDS
     while time.monotonic() < ends and process.is_alive() and not (log.exists() and b'"served"' in log.read_bytes()):
         time.sleep(0.05)
     if not log.exists() or b'"served"' not in log.read_bytes():

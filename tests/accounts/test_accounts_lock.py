@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from accounts_files import HookedClock, account_id, document, entry, files_beside, lock_of, path, put
-from support import ROOT, FakeClock
+from support import HANG_SECONDS, ROOT, FakeClock
 
 from litellm_antigravity.accounts import (
     AccountsFile,
@@ -148,7 +148,7 @@ def test_processes_that_update_different_entries_lose_nothing(path: Path) -> Non
             await_ready(writer)
         for writer in writers:
             let_go(writer)
-        assert [writer.wait(60) for writer in writers] == [0, 0, 0, 0]
+        assert [writer.wait(HANG_SECONDS) for writer in writers] == [0, 0, 0, 0]
     finally:
         for writer in writers:
             writer.kill()

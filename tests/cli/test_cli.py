@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from command_line import new_home
 from rich.console import Console
-from support import NOW, run_python
+from support import HANG_SECONDS, NOW, run_python
 
 from litellm_antigravity import __version__
 from litellm_antigravity.accounts import AccountsFile
@@ -380,7 +380,7 @@ def started(*args: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def is_gone(group: int, patience: float = 15.0) -> bool:
+def is_gone(group: int, patience: float = HANG_SECONDS) -> bool:
     """Return whether no process of a group is left, soon."""
     for _ in range(int(patience / 0.05)):
         try:
@@ -391,7 +391,7 @@ def is_gone(group: int, patience: float = 15.0) -> bool:
     return False
 
 
-def wait_for(condition: Any, patience: float = 30.0) -> None:
+def wait_for(condition: Any, patience: float = HANG_SECONDS) -> None:
     for _ in range(int(patience / 0.05)):
         if condition():
             return
@@ -416,7 +416,7 @@ def test_the_demo_shows_three_strategies_and_every_429_and_how_to_go_on(home: Pa
         "LITELLM_ANTIGRAVITY_ACCOUNT_SELECTION_STRATEGY": "nonsense",
     }
     with started("demo", **surroundings) as process:
-        out, err = process.communicate(timeout=110)
+        out, err = process.communicate(timeout=HANG_SECONDS)
     assert (process.returncode, err) == (0, "")
     for number, strategy in enumerate(("sticky", "round-robin", "hybrid"), 1):
         assert f"Strategy {number} of 3: {strategy}" in out
@@ -439,7 +439,7 @@ def test_a_demo_that_is_stopped_leaves_no_process_and_no_folder(temporary: Path,
     with started("demo", TMPDIR=str(temporary)) as process:
         wait_for(lambda: list(temporary.glob("*/starter-1.log")))
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANG_SECONDS)
         assert is_gone(process.pid)
     assert (process.returncode, err) == (130, "Stopped.\n")
     assert "Traceback" not in out
@@ -451,7 +451,7 @@ def test_a_worker_does_not_outlive_a_demo_that_was_killed(temporary: Path) -> No
         wait_for(lambda: list(temporary.glob("*/starter-1.log")))
         process.kill()
         process.wait()
-        assert is_gone(process.pid, patience=60)
+        assert is_gone(process.pid)
 
 
 def test_simulate_says_how_to_use_it_and_shows_each_request_and_sums_up(
@@ -477,7 +477,7 @@ def test_simulate_says_how_to_use_it_and_shows_each_request_and_sums_up(
         dispatcher.pool.store.close()
         lines = [process.stdout.readline() for _ in range(5)]
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANG_SECONDS)
         assert is_gone(process.pid)
     assert [line.split()[1:4] for line in lines] == [
         ["200", "token", "user1@example.com"],
@@ -498,7 +498,7 @@ def test_simulate_writes_the_accounts_file_where_it_is_told_and_removes_it(home:
         wait_for(path.exists)
         assert len(json.loads(path.read_text())["accounts"]) == 4
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0
     assert not path.exists()
 

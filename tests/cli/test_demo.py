@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 from rich.console import Console
-from support import ROOT
+from support import HANG_SECONDS, ROOT
 
 from litellm_antigravity.cli.demo_crew import Crew, Waiting
 from litellm_antigravity.cli.demo_link import Link, Switchboard
@@ -109,7 +109,7 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _soon(condition: object, patience: float = 15.0) -> bool:
+def _soon(condition: object, patience: float = HANG_SECONDS) -> bool:
     assert callable(condition)
     ends = time.monotonic() + patience
     while not condition():
@@ -153,6 +153,6 @@ def test_a_stranger_on_the_port_of_the_demo_is_not_listened_to() -> None:
         with socket.create_connection(("127.0.0.1", board.port)) as noise:
             noise.sendall(b"\xff\xfe not a line of JSON\n")
         friend = Link.to_demo(board.port, board.token, ("worker", 2), pid=2)
-        assert board.inbox.get(timeout=30)[0] == ("worker", 2)
+        assert board.inbox.get(timeout=HANG_SECONDS)[0] == ("worker", 2)
         friend.close()
-        assert board.inbox.get(timeout=30) == (("worker", 2), None)
+        assert board.inbox.get(timeout=HANG_SECONDS) == (("worker", 2), None)

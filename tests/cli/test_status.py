@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from command_line import entry, new_home, run, save
 from rich.console import Console
-from support import NOW, TIMEOUT, FakeClock, run_python
+from support import HANG_SECONDS, NOW, FakeClock, run_python
 
 from litellm_antigravity import events
 from litellm_antigravity.cli.status_facts import StatusReader, StatusReport, gather_status
@@ -451,7 +451,7 @@ def test_ctrl_c_ends_watch_without_a_word_and_leaves_the_last_state(home: Path) 
         text = read_until(parent, "Ctrl-C ends it.")
         process.send_signal(signal.SIGINT)
         text += read_until(parent, None)
-        assert process.wait(TIMEOUT) == 0
+        assert process.wait(HANG_SECONDS) == 0
     finally:
         process.kill()
         process.wait()

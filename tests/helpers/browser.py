@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from support import TIMEOUT
+from support import HANG_SECONDS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,7 +43,7 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._process.communicate(timeout=TIMEOUT)  # the end of its input ends it
+            self._process.communicate(timeout=HANG_SECONDS)  # the end of its input ends it
         finally:
             self._process.kill()
 

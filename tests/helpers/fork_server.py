@@ -31,9 +31,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from filelock import FileLock
+from support import HANG_SECONDS
 
 IMPORT_ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "PYTHONFAULTHANDLER": "1",
     # Else it also depends on the minute how many 500s bench a deployment.
     "DEFAULT_FAILURE_THRESHOLD_MINIMUM_REQUESTS": "1000",
 }
@@ -41,7 +43,6 @@ IMPORT_ENVIRONMENT = {
 EXIT_CODE = ".exit-code"
 """A file of that name beside the log has the exit code of a proxy that has ended by itself."""
 
-START_SECONDS = 110.0  # a hang guard: the import takes 6 s on an idle machine
 
 FIRST_USED = (
     # What a proxy imports at its start and for its first requests; a missing one is skipped.
@@ -116,7 +117,7 @@ def _started(path: Path) -> Connection:
     path.unlink(missing_ok=True)
     environment = {**os.environ, **IMPORT_ENVIRONMENT}
     process = subprocess.Popen([sys.executable, __file__, str(path)], stdin=subprocess.DEVNULL, env=environment)
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while (server := _connected(path)) is None:
         assert process.poll() is None
         assert time.monotonic() < deadline

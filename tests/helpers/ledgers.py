@@ -13,7 +13,7 @@ import pytest
 from losing import LosingBackend
 from redis_clusters import Cluster
 from redis_servers import RedisServer
-from support import NOW, FakeClock
+from support import HANG_SECONDS, NOW, FakeClock
 
 from litellm_antigravity.cooldowns import Cooldown
 from litellm_antigravity.selection.vitals import VitalsRules
@@ -112,13 +112,13 @@ def in_threads(count: int, work: Callable[[int], _T]) -> list[_T]:
     results: dict[int, _T] = {}
 
     def run(number: int) -> None:
-        barrier.wait(30)
+        barrier.wait(HANG_SECONDS)
         results[number] = work(number)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_SECONDS)
     assert len(results) == count, "a thread failed or hangs"
     return [results[number] for number in range(count)]

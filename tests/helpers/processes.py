@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from support import HANG_SECONDS
 from typing_extensions import Self
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no download at import
@@ -36,14 +37,12 @@ _CONTEXT.set_forkserver_preload(
     ]
 )
 
-PATIENCE_SECONDS = 100.0  # less than pytest's own limit
-
 
 def _run(function: Callable[..., Any], args: Sequence[Any], barrier: Barrier, results: Connection) -> None:
     try:
-        barrier.wait(PATIENCE_SECONDS)
+        barrier.wait(HANG_SECONDS)
         result = function(*args)
-        barrier.wait(PATIENCE_SECONDS)  # nobody ends before everybody is done: what a process holds, it holds
+        barrier.wait(HANG_SECONDS)  # nobody ends before everybody is done: what a process holds, it holds
         results.send((True, result))
     except threading.BrokenBarrierError:
         results.send((False, "another process failed or was late"))
@@ -66,7 +65,7 @@ def together(function: Callable[..., Any], each: Sequence[Sequence[Any]]) -> lis
         outcomes = []
         for process, (receiver, sender) in zip(processes, pipes, strict=True):
             sender.close()
-            if not wait([receiver, process.sentinel], PATIENCE_SECONDS) or not receiver.poll(1.0):
+            if not wait([receiver, process.sentinel], HANG_SECONDS) or not receiver.poll(1.0):
                 msg = f"process {process.pid} gave no result; exit code {process.exitcode}"
                 raise AssertionError(msg)
             outcomes.append(receiver.recv())
@@ -127,7 +126,7 @@ class Agent:
     def ask(self, **params: Any) -> str:
         """Have it make a request; return the text, or the error's name and message."""
         self._questions.send(params)
-        if not self._questions.poll(PATIENCE_SECONDS):
+        if not self._questions.poll(HANG_SECONDS):
             msg = f"agent {self.pid} does not answer"
             raise AssertionError(msg)
         return str(self._questions.recv())

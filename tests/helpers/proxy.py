@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import pytest
 from fork_server import EXIT_CODE, fork_proxy
-from support import free_port
+from support import HANG_SECONDS, free_port
 
 from litellm_antigravity.simulator import Simulator
 
@@ -38,8 +38,6 @@ needs_proxy = [
 STARTED = "Application startup complete"
 """What each worker says in the log when it serves, after the first of them has made the proxy ready."""
 
-END_SECONDS = 30.0
-START_SECONDS = 110.0  # a hang guard: a start takes 6 to 10 s on an idle machine
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START", "SSL_CERT_FILE")
 
 
@@ -88,6 +86,7 @@ class Proxy:
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_MASTER_KEY": self.key,
             "PYTHONPATH": str(Path(__file__).resolve().parents[2]),  # also where the package is not installed
+            "PYTHONFAULTHANDLER": "1",
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": "127.0.0.1",
             # uvicorn kills workers that do not answer for 5 s: on a busy machine they may while they import LiteLLM.
@@ -120,10 +119,10 @@ class Proxy:
         """Wait until it is ready.
 
         Raises:
-            AssertionError: when it ends or hangs instead; with its log.
+            AssertionError: when it ends or hangs instead; with its log, and with what all its threads are at.
         """
         assert self._process is not None
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + HANG_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/health/readiness", timeout=5, trust_env=False).status_code == 200:
@@ -131,14 +130,22 @@ class Proxy:
             if self._process.poll() is not None:
                 break
             time.sleep(0.1)
+        else:
+            self._show_stacks()
         self.close()
         msg = f"the proxy did not start:\n{self.log[-6000:]}"
         raise AssertionError(msg)
 
+    def _show_stacks(self) -> None:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(self._process.pid, signal.SIGABRT)  # PYTHONFAULTHANDLER writes them to the log
+            self._process.wait(5)
+
     def wait_for_end(self) -> int:
         """Wait until it ends by itself; return its exit code."""
         assert self._process is not None
-        return self._process.wait(START_SECONDS)
+        return self._process.wait(HANG_SECONDS)
 
     def end(self, signal_number: int, *, whole_group: bool = False) -> list[int]:
         """Ask it to end, wait until it has, and return the processes of it that stay.
@@ -151,8 +158,8 @@ class Proxy:
         """
         assert self._process is not None
         (os.killpg if whole_group else os.kill)(self._process.pid, signal_number)
-        self._process.wait(START_SECONDS)
-        deadline = time.monotonic() + END_SECONDS
+        self._process.wait(HANG_SECONDS)
+        deadline = time.monotonic() + HANG_SECONDS
         while (left := self._left()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return left
@@ -168,7 +175,7 @@ class Proxy:
             return
         with contextlib.suppress(ProcessLookupError):  # its group lives on while a worker does
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(START_SECONDS)
+        process.wait(HANG_SECONDS)
 
     def __enter__(self) -> Self:
         return self.launch().wait()
@@ -200,11 +207,13 @@ class Proxy:
 
     def post(self, path: str, body: Mapping[str, Any], **headers: str) -> httpx.Response:
         """Post JSON with the master key; a stream is read to its end."""
-        return httpx.post(self.url + path, json=body, headers=self._headers(headers), timeout=60, trust_env=False)
+        return httpx.post(
+            self.url + path, json=body, headers=self._headers(headers), timeout=HANG_SECONDS, trust_env=False
+        )
 
     def get(self, path: str) -> httpx.Response:
         """Get with the master key."""
-        return httpx.get(self.url + path, headers=self._headers({}), timeout=60, trust_env=False)
+        return httpx.get(self.url + path, headers=self._headers({}), timeout=HANG_SECONDS, trust_env=False)
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}", **{name.replace("_", "-"): one for name, one in more.items()}}
@@ -273,7 +282,7 @@ def pool_environment(simulator: Simulator, folder: Path, **more: str) -> dict[st
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait until something has come about that takes a proxy's worker a start at most."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -26,10 +26,10 @@ PYTHON_PATH = os.pathsep.join([str(ROOT), str(HELPERS)])
 NOW = 1_700_000_000.0
 """The wall time at which fake clocks start, in epoch seconds."""
 _TAKEN: list[socket.socket] = []
-TIMEOUT = 240.0
-"""Seconds after which a child process is taken to hang: before pytest's own limit, which would not show where.
+HANG_SECONDS = 240.0
+"""Seconds after which what a test waits for is taken to hang: before pytest's own limit, which would not show where.
 
-On a busy machine LiteLLM's import alone takes many.
+No bound on speed: on a busy machine LiteLLM's import alone takes many, and machines of clouds may stand still for some.
 """
 
 
@@ -96,7 +96,9 @@ class Child:
     it is dead afterwards whatever happened.
     """
 
-    def __init__(self, code: str, *args: object, timeout: float = TIMEOUT, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, code: str, *args: object, timeout: float = HANG_SECONDS, env: dict[str, str] | None = None
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
             stdin=subprocess.PIPE,
@@ -178,13 +180,13 @@ class Child:
             self.kill()
 
 
-def run_python(code: str, *args: object, timeout: float = TIMEOUT, env: dict[str, str] | None = None) -> Any:
+def run_python(code: str, *args: object, timeout: float = HANG_SECONDS, env: dict[str, str] | None = None) -> Any:
     """Run code in a process of its own and return what it handed to `answer`."""
     with Child(code, *args, timeout=timeout, env=env) as child:
         return child.result()
 
 
-def run_together(code: str, arguments: Iterable[tuple[object, ...]], *, timeout: float = TIMEOUT) -> list[Any]:
+def run_together(code: str, arguments: Iterable[tuple[object, ...]], *, timeout: float = HANG_SECONDS) -> list[Any]:
     """Run code in one process per tuple of arguments, all let go from `ready` at once; return their answers."""
     children = [Child(code, *args, timeout=timeout) for args in arguments]
     try:

@@ -15,6 +15,7 @@ from joined_hosts import HOUR, RULES, Hosts, cooled, hosts, known, knows, own, s
 from pydantic import SecretStr
 from redis_servers import needs_server, until
 from serving import fields_of
+from support import HANG_SECONDS
 
 from litellm_antigravity.accounts import Account, AccountsFile, StaticToken, static_accounts
 from litellm_antigravity.clock import SystemClock
@@ -225,7 +226,7 @@ def test_one_refresh_serves_all_hosts_and_nobody_can_read_the_token_in_redis(hos
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(HANG_SECONDS)
         assert len(set(tokens)) == 1
         assert len(tokens) == 3
         assert simulator.token_calls() == 1

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from joined_hosts import RULES, Hosts, cooled, hosts, known, knows, own, shared_server, tell
 from redis_servers import needs_server, until
-from support import PYTHON_PATH, free_port
+from support import HANG_SECONDS, PYTHON_PATH, free_port
 
 __all__ = ["hosts", "own", "shared_server"]  # fixtures
 
@@ -40,7 +40,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_script_has_done_it_once_or_i
     one.extend_cooldown(cooled("meanwhile"))  # what carries it waits behind that script
     time.sleep(0.1)
     own.server.kill()
-    busy.join(30.0)
+    busy.join(HANG_SECONDS)
     own.server.start()
     until(knows(two, "meanwhile"))
     until(lambda: {b"cooldown/before/claude", b"cooldown/meanwhile/claude"} <= own.rows().keys())
@@ -133,7 +133,7 @@ def test_workers_that_gunicorn_forks_after_preloading_meet_the_others_each_over_
 
         def both_have_answered() -> bool:
             with suppress(httpx.TransportError):
-                name, slot = httpx.get(f"http://127.0.0.1:{port}/", timeout=20.0).text.split()
+                name, slot = httpx.get(f"http://127.0.0.1:{port}/", timeout=HANG_SECONDS).text.split()
                 slots.setdefault(name, set()).add(slot)
             return len(slots) == 2
 
@@ -145,4 +145,4 @@ def test_workers_that_gunicorn_forks_after_preloading_meet_the_others_each_over_
         until(lambda: other.in_flight.counts().get("a", 0) >= 3)  # the parent has one still
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20.0)
+        process.wait(HANG_SECONDS)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from joined_hosts import RULES, Hosts, closed, cooled, knows, tell
 from redis_servers import PROGRAM, RedisServer, needs_server, until
+from support import HANG_SECONDS
 
 from litellm_antigravity.settings import Settings
 from litellm_antigravity.state.redis_connect import place_of
@@ -25,7 +26,7 @@ from litellm_antigravity.state.redis_connect import place_of
 def speaks_tls() -> bool:
     """Whether the server was built with TLS: then it misses the certificate."""
     command = [PROGRAM or "", "--port", "0", "--tls-port", "1", "--tls-cert-file", "missing.pem"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
     return "Failed to configure TLS" in ended.stdout + ended.stderr
 
 

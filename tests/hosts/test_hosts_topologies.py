@@ -13,6 +13,7 @@ import pytest
 from processes import together
 from redis_clusters import Cluster, Watched
 from redis_servers import RedisServer, needs_server, until
+from support import HANG_SECONDS
 
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.cooldowns import Cooldown
@@ -63,7 +64,7 @@ def test_nothing_is_lost_or_counted_twice_while_a_clusters_slot_moves(tmp_path: 
             cluster.move(place.key("rows"))
             tell(one, two, f"after-{number}")
         done.set()
-        counting.join(30)
+        counting.join(HANG_SECONDS)
         assert len(numbers) > 10
         assert len(set(numbers)) == len(numbers)  # a number that nobody got is no harm; one that two got is
         one.close()

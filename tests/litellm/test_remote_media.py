@@ -15,6 +15,7 @@ from typing import Any
 import litellm
 import pytest
 from serving import MESSAGES, settings_of, text_of
+from support import HANG_SECONDS
 
 import litellm_antigravity
 from litellm_antigravity.simulator import Simulator
@@ -46,7 +47,7 @@ class Images:
                     self.send_error(404)  # a stranger, who takes us for the server that had this port before
                     return
                 owner.asked.put(self.path.removeprefix(owner._folder))
-                owner._released.wait(30)
+                owner._released.wait(HANG_SECONDS)
                 self.send_response(200)
                 self.send_header("content-type", "image/png")
                 self.send_header("content-length", str(len(PNG)))
@@ -107,7 +108,7 @@ def test_requests_whose_images_are_slow_hold_up_nobody_else(
     async def run() -> list[str]:
         slow = [asyncio.create_task(ask(looking_at(images, number))) for number in range(SLOW)]
         for _ in range(8):  # more than the event loop has threads on a small machine
-            await asyncio.to_thread(images.asked.get, timeout=30)
+            await asyncio.to_thread(images.asked.get, timeout=HANG_SECONDS)
         first = await asyncio.wait_for(ask(MESSAGES), 30)
         assert not any(task.done() for task in slow)
         images.release()

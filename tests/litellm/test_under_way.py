@@ -15,6 +15,7 @@ import litellm
 import pytest
 from proxy import LITELLM
 from serving import MESSAGES, settings_of
+from support import HANG_SECONDS
 
 import litellm_antigravity
 from litellm_antigravity.litellm.seams.router import forget_routers
@@ -23,7 +24,6 @@ from litellm_antigravity.simulator import Simulator
 
 GROUP = "keys"
 MODEL = "gemini-3-flash"
-PATIENCE = 60.0  # a hang guard
 
 pytestmark = pytest.mark.skipif(
     LITELLM < (1, 106), reason="older LiteLLM calls the hook before it has a logging object"
@@ -68,7 +68,7 @@ def in_flight() -> int:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE
+    ends = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < ends
         gc.collect()

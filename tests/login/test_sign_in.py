@@ -17,7 +17,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from signing_in import EMAILS, PROGRAM, Browser, User, browser, run, served, user, visit
-from support import free_port
+from support import HANG_SECONDS, free_port
 
 from litellm_antigravity.accounts import AccountsFile, RefreshToken
 from litellm_antigravity.cooldowns import WHOLE_ACCOUNT, Cooldown
@@ -336,7 +336,7 @@ def by_hand(user: User, pasted: Any) -> tuple[str, int]:
                 process.stdin.write("".join(f"{one}\n" for one in pasted(line.strip())))
                 process.stdin.flush()
                 break
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=HANG_SECONDS)
     finally:
         process.kill()
     return seen + rest, process.returncode
@@ -416,7 +416,7 @@ def test_the_browser_has_its_page_before_the_program_goes_on(monkeypatch: pytest
 
         monkeypatch.setattr(callback_module._Handler, "_show", show_late)
         assert visit(f"{callback.redirect_uri}?code=1").status_code == 200
-        assert (waiting.result(60.0), came_first) == ("code=1", [False])
+        assert (waiting.result(HANG_SECONDS), came_first) == ("code=1", [False])
 
 
 def test_a_browser_that_opens_a_connection_and_says_nothing_keeps_nobody_waiting() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from signing_in import EMAILS, User, user
-from support import TIMEOUT
+from support import HANG_SECONDS
 
 __all__ = ["user"]  # a fixture
 
@@ -43,7 +43,7 @@ def sign_in(user: User, button: str) -> tuple[subprocess.CompletedProcess[str], 
         [*PROGRAM, "auth", "login", "--client-secrets", str(user.client_secrets), "--yes"],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=HANG_SECONDS,
         check=False,
         env={
             **os.environ,

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 from signing_in import EMAILS, PROGRAM, Browser, User, browser, served, user, visit
+from support import HANG_SECONDS
 
 from litellm_antigravity.simulator.people import decline
 
@@ -115,7 +116,7 @@ def test_ctrl_c_leaves_nothing(user: User, hand: bool) -> None:
             if "Waiting for the answer" in line or "Copy its whole address" in line:
                 break
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HANG_SECONDS)
     finally:
         process.kill()
     assert (process.returncode, errors) == (130, "Stopped.\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from signing_in import EMAILS, User, user
-from support import TIMEOUT
+from support import HANG_SECONDS
 
 from litellm_antigravity.cli import cli
 
@@ -60,7 +60,7 @@ class Terminals:
 
     def wait(self, name: str, pattern: str) -> re.Match[str]:
         """Return when a terminal shows something that matches."""
-        ends = time.monotonic() + TIMEOUT
+        ends = time.monotonic() + HANG_SECONDS
         while time.monotonic() < ends:
             screen = self.screen(name)
             if found := re.search(pattern, screen):

@@ -16,7 +16,7 @@ import litellm
 import pytest
 from processes import together
 from serving import MESSAGES, MODEL, fields_of, settings_of
-from support import Child
+from support import HANG_SECONDS, Child
 
 import litellm_antigravity
 from litellm_antigravity import AccountPool, Settings
@@ -31,11 +31,10 @@ from litellm_antigravity.state.sqlite import SqliteStore
 
 CLAUDE = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
-PATIENCE = 60.0  # a hang guard
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    ends = time.monotonic() + PATIENCE
+    ends = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.01)
@@ -308,7 +307,7 @@ def test_no_account_has_more_in_flight_than_it_may_whatever_processes_ask(tmp_pa
             tmp_path,
             account_selection_strategy=strategy,
             max_in_flight_per_account=2,
-            max_rate_limit_wait_seconds=PATIENCE,
+            max_rate_limit_wait_seconds=HANG_SECONDS,
         )
         served = [email for answers in together(_ask, [(fields, 6)] * 3) for email in answers]
         most = {entry.email: entry.in_flight for entry in sorted(simulator.log, key=lambda one: one.in_flight)}
@@ -331,7 +330,7 @@ def test_beyond_what_all_may_have_a_request_is_told_when_to_come_again(simulator
 
 
 def test_who_waits_for_a_full_account_is_served_when_a_request_ends(simulator: Simulator, tmp_path: Path) -> None:
-    settings = settings_of(simulator, tmp_path, max_in_flight_per_account=1, max_rate_limit_wait_seconds=PATIENCE)
+    settings = settings_of(simulator, tmp_path, max_in_flight_per_account=1, max_rate_limit_wait_seconds=HANG_SECONDS)
     dispatcher = Dispatcher(settings, store=MemoryStore())
     streams = [dispatcher.stream(GeminiRequest(CLAUDE, BODY, stream=True)) for _ in range(2)]
     with ThreadPoolExecutor(1) as threads:
@@ -339,7 +338,7 @@ def test_who_waits_for_a_full_account_is_served_when_a_request_ends(simulator: S
         time.sleep(0.1)
         assert not waiting.done()
         streams[1].close()
-        assert waiting.result(PATIENCE).lease.account.id == streams[1].lease.account.id
+        assert waiting.result(HANG_SECONDS).lease.account.id == streams[1].lease.account.id
 
 
 def test_a_choice_that_only_looks_passes_full_accounts_by(simulator: Simulator, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import json5
 import pytest
 from processes import together
-from support import ROOT, run_program
+from support import HANG_SECONDS, ROOT, run_program
 
 from litellm_antigravity import Settings, __version__
 from litellm_antigravity.accounts import AccountsFile
@@ -175,7 +175,7 @@ def test_many_agents_start_on_different_accounts_and_stay_there(
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

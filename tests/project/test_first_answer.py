@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from signing_in import EMAILS, User, user, visit
-from support import ROOT, TIMEOUT
+from support import HANG_SECONDS, ROOT
 
 from litellm_antigravity.simulator.people import agree
 
@@ -66,7 +66,7 @@ def test_three_commands_lead_to_an_answer(user: User, agreeing: dict[str, str]) 
             input=AT_THE_QUESTIONS.get(name, ""),
             capture_output=True,
             text=True,
-            timeout=TIMEOUT,
+            timeout=HANG_SECONDS,
             check=False,
             cwd=user.folder,  # where client_secret.json is
             env=agreeing,

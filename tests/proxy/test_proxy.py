@@ -22,7 +22,7 @@ from other_providers import CUT, OtherProviders, Received
 from proxy import STARTED, Proxy, needs_proxy, pool_environment, until, use_accounts
 from proxy_requests import MODEL, body_for, every_endpoint, streamed_or_not
 from serving import ACCOUNT_HEADER, MESSAGES
-from support import ROOT
+from support import HANG_SECONDS, ROOT
 
 from litellm_antigravity.simulator import Simulator
 
@@ -463,7 +463,10 @@ def test_four_workers_share_what_they_learn_and_one_may_die(start: Start) -> Non
         served.drain(*limited, reset_seconds=600)
         label = served.simulator.account(free).label
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # so that each worker gets some
-        with httpx.Client(limits=limits, timeout=90, trust_env=False) as client, ThreadPoolExecutor(200) as threads:
+        with (
+            httpx.Client(limits=limits, timeout=HANG_SECONDS, trust_env=False) as client,
+            ThreadPoolExecutor(200) as threads,
+        ):
 
             def one(number: int) -> tuple[int, str]:
                 answer = client.post(
@@ -603,7 +606,7 @@ def scenes() -> Iterator[Any]:
 
 def log_of(served: Served, since: int, path: str) -> list[str]:
     """Return the lines that were logged, without what differs each time."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_SECONDS
     text = served.proxy.log[since:]
     while f"POST {path}" not in text and time.monotonic() < deadline:  # it comes after the answer
         time.sleep(0.02)

@@ -15,11 +15,12 @@ from agents_requests import CLAUDE_CODE, CLAUDE_CODES_HEADERS, CODEX
 from client_sessions import SESSION, THREAD, codex, opencode, pi
 from proxy import Proxy, needs_proxy, pool_environment
 from proxy_agents import CLAUDE, CONFIG, GEMINI
+from support import HANG_SECONDS
 
 from litellm_antigravity.selection.conversation import caller_in
 from litellm_antigravity.simulator import Simulator
 
-pytestmark = [*needs_proxy, pytest.mark.timeout(300)]
+pytestmark = needs_proxy
 
 Json = dict[str, Any]
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
@@ -48,7 +49,7 @@ class Talk:
     def post(self, path: str, body: Json, headers: Json, key: str) -> httpx.Response:
         """Send a request with headers as they are: `Proxy.post` has no underlines in their names."""
         sent = {**headers, "Authorization": f"Bearer {key}"}
-        return httpx.post(self.proxy.url + path, json=body, headers=sent, timeout=60, trust_env=False)
+        return httpx.post(self.proxy.url + path, json=body, headers=sent, timeout=HANG_SECONDS, trust_env=False)
 
     def say(self, path: str, body: Json, headers: Json | None = None, *, key: str = "sk-alice") -> tuple[str, str]:
         """Send a request; return its conversation's key and where its name was found."""

@@ -152,7 +152,6 @@ def every_sequence(tmp_path_factory: pytest.TempPathFactory, _nobodys_home: None
         return dict(zip(STRATEGIES, found, strict=True))
 
 
-@pytest.mark.timeout(300)  # it includes the start of three proxies at once
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_pinned_group_and_one_of_keys_have_the_same_sequence_in_the_router_and_in_the_proxy(
     every_sequence: dict[str, dict[str, list[str]]], strategy: str

@@ -25,7 +25,6 @@ pytestmark = [
     *needs_proxy,
     pytest.mark.once,
     pytest.mark.real_agents,
-    pytest.mark.timeout(400),  # of a busy machine: alone they take a tenth of it
 ]
 
 

@@ -16,6 +16,7 @@ from browser import Browser, no_browser
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 from proxy import STARTED, Proxy, needs_proxy, pool_environment, until
 from serving import MESSAGES
+from support import HANG_SECONDS
 
 import litellm_antigravity
 from litellm_antigravity.litellm import proxy_routes
@@ -110,13 +111,15 @@ def proxy(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def get(proxy: Proxy, path: str, key: str | None = "sk-admin") -> httpx.Response:
     """Get something, on a connection of its own: any worker may answer."""
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    return httpx.get(proxy.url + path, headers=headers, timeout=60, trust_env=False)
+    return httpx.get(proxy.url + path, headers=headers, timeout=HANG_SECONDS, trust_env=False)
 
 
 def ask(proxy: Proxy, model: str = "pool", **more: Any) -> httpx.Response:
     body = {"model": model, "messages": MESSAGES, **more}
     headers = {"Authorization": "Bearer sk-user"}
-    return httpx.post(f"{proxy.url}/v1/chat/completions", json=body, headers=headers, timeout=60, trust_env=False)
+    return httpx.post(
+        f"{proxy.url}/v1/chat/completions", json=body, headers=headers, timeout=HANG_SECONDS, trust_env=False
+    )
 
 
 def number_of(proxy: Proxy, name: str) -> float:
@@ -274,7 +277,11 @@ def test_an_account_is_drained_and_back_while_the_page_is_open(
     simulator.heal()
     change = {"action": "retry", "account": get(proxy, STATUS).json()["accounts"][0]["id"]}
     done = httpx.post(
-        proxy.url + CHANGE, json=change, headers={"Authorization": "Bearer sk-admin"}, timeout=60, trust_env=False
+        proxy.url + CHANGE,
+        json=change,
+        headers={"Authorization": "Bearer sk-admin"},
+        timeout=HANG_SECONDS,
+        trust_env=False,
     )
     assert done.json()["said"].startswith("us***1@example.com ")  # whatever a test before has left
     sign_in(browser, proxy, "sk-admin")

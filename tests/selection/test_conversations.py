@@ -350,7 +350,7 @@ for _ in range(900):
     NESTED = {"content": [NESTED]}
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(100)
 @pytest.mark.parametrize(
     "body",
     [
@@ -367,7 +367,7 @@ def test_names_that_are_none_do_no_harm(body: Json) -> None:
     assert not conversation.named
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(100)
 @pytest.mark.parametrize(
     "content",
     [

@@ -36,7 +36,7 @@ from simulator_client import (
     text_of,
     wait_until,
 )
-from support import FakeClock
+from support import HANG_SECONDS, FakeClock
 
 from litellm_antigravity.accounts.parsing import decode_document, parse_document
 from litellm_antigravity.simulator import LoggedRequest, ModelReply, Served, Simulator, serve_forever
@@ -213,7 +213,7 @@ def test_requests_in_flight_are_counted_per_account(client: Client) -> None:
     assert [entry.in_flight for entry in client.simulator.requests(email=SECOND)] == [1]
     client.simulator.close()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_SECONDS)
         assert not thread.is_alive()
 
 
@@ -278,7 +278,7 @@ def test_closing_ends_the_thread_frees_the_port_and_cuts_off_what_hangs() -> Non
     wait_until(lambda: bool(simulator.requests(kind="hang")))
     simulator.close()
     simulator.close()
-    thread.join(60)
+    thread.join(HANG_SECONDS)
     assert len(failed) == 1
     assert [other.name for other in threading.enumerate() if other.name == "antigravity-simulator"] == []
     with Simulator(port=port) as again:
@@ -400,7 +400,7 @@ def test_serving_for_ever_announces_how_to_use_it_and_removes_what_it_made() -> 
     assert accounts_file
     assert len(json.loads(Path(accounts_file[1]).read_text("utf-8"))["accounts"]) == 2
     stop.set()
-    thread.join(60)
+    thread.join(HANG_SECONDS)
     assert not thread.is_alive()
     assert not Path(accounts_file[1]).parent.exists()
 
@@ -417,7 +417,7 @@ def test_ctrl_c_ends_serving_for_ever_without_a_traceback(tmp_path: Path) -> Non
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGINT)
-        out, errors = child.communicate(timeout=60)
+        out, errors = child.communicate(timeout=HANG_SECONDS)
     finally:
         child.kill()
     assert (child.returncode, out, errors) == (0, "done\n", "")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from processes import together
 from serving import MESSAGES, fields_of
-from support import FakeClock
+from support import HANG_SECONDS, FakeClock
 
 import litellm_antigravity
 from litellm_antigravity import AccountPool, Settings
@@ -205,7 +205,7 @@ def fuse_mount(tmp_path: Path) -> Iterator[Path]:
         yield point
     finally:
         library.umount2(os.fsencode(point), _MNT_DETACH)
-        server.join(10.0)
+        server.join(HANG_SECONDS)
         os.close(descriptor)
 
 

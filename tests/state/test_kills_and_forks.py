@@ -84,7 +84,7 @@ def test_a_process_killed_in_the_middle_of_writing_leaves_whole_changes_only(fol
 FORKED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from support import answer
+from support import HANG_SECONDS, answer
 from litellm_antigravity.clock import SystemClock
 from litellm_antigravity.selection.vitals import VitalsRules
 if Path(sys.argv[1]).name == "sqlite":
@@ -121,7 +121,7 @@ for turn in range(10):
         finally:
             os._exit(0)
     os.close(writer)
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + HANG_SECONDS
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
@@ -131,12 +131,12 @@ for turn in range(10):
     outcomes.append(os.read(reader, 100).decode())
     os.close(reader)
 before = list(done)
-deadline = time.monotonic() + 60.0
+deadline = time.monotonic() + HANG_SECONDS
 while any(now <= then for now, then in zip(done, before)) and time.monotonic() < deadline:
     time.sleep(0.005)
 alive = [now > then for now, then in zip(done, before)]
 stop.set()
-for thread in threads: thread.join(60.0)
+for thread in threads: thread.join(HANG_SECONDS)
 answer([outcomes, alive, store.status().shared])
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from dispatching import MODEL
-from support import NOW
+from support import HANG_SECONDS, NOW
 
 from litellm_antigravity.errors import StateUnavailableError
 from litellm_antigravity.state.disk import DiskStore
@@ -81,7 +81,7 @@ def test_threads_that_waited_behind_one_that_failed_fail_with_it(folder: Path) -
 
         def end_turn(self, error: BaseException | None) -> None:
             for _ in range(CROWD - 1 if error is not None else 0):
-                assert have_come.acquire(timeout=60)
+                assert have_come.acquire(timeout=HANG_SECONDS)
             super().end_turn(error)
             if error is not None:
                 stuck.close()

@@ -13,7 +13,7 @@ from typing import Any
 import litellm
 import pytest
 from serving import MESSAGES, MODEL, settings_of
-from support import TIMEOUT, Child
+from support import HANG_SECONDS, Child
 
 import litellm_antigravity
 from litellm_antigravity.deadlines import seconds_left, time_limit
@@ -129,7 +129,7 @@ def test_how_a_request_ended_is_written_later_if_others_keep_it_from_the_state(
         assert door(1.0)
         assert arrived.is_set()
         assert greedy.is_at_work
-    ends = time.monotonic() + TIMEOUT
+    ends = time.monotonic() + HANG_SECONDS
     with closing(DiskStore(tmp_path / "state")) as seen:
         while seen.refresh().vitals[account.id].failures.get("claude"):
             assert time.monotonic() < ends
@@ -150,7 +150,7 @@ def test_threads_that_wait_for_the_one_that_waits_have_limits_of_their_own(
             with time_limit(0.2), pytest.raises(StateBusyError):
                 store.write_note("n", {"text": "z"})
             assert greedy.is_at_work
-        patient.join(TIMEOUT)
+        patient.join(HANG_SECONDS)
         assert store.read_note("n") == {"text": "y"}
 
 
