@@ -9,7 +9,7 @@ from litellm_antigravity.credentials.clients import Readiness
 from litellm_antigravity.errors import AccountsFileError
 from litellm_antigravity.litellm.routing.group import accounts_of
 from litellm_antigravity.litellm.routing.member import Member
-from litellm_antigravity.litellm.seams.requests import Deployment, info_of, model_of
+from litellm_antigravity.litellm.seams.requests import Deployment, info_of, meant, model_of
 from litellm_antigravity.litellm.seams.router import model_lists
 from litellm_antigravity.models import PROVIDER
 from litellm_antigravity.observability.known import KnownAccounts
@@ -45,10 +45,16 @@ def _pinned(model_list: Sequence[Deployment], in_file: AccountsSnapshot | None) 
 
 
 def _of_pool(identifier: str, deployment: Deployment, in_file: AccountsSnapshot | None) -> Target | None:
-    asked = model_of(deployment)
-    if in_file is None or not asked.startswith(f"{PROVIDER}/"):
+    model = _model_of_ours(deployment)
+    if in_file is None or model is None:
         return None
-    return Target(identifier, str(deployment.get("model_name")), asked.partition("/")[2], None, in_file)
+    return Target(identifier, str(deployment.get("model_name")), model, None, in_file)
+
+
+def _model_of_ours(deployment: Deployment) -> str | None:
+    """Return the model of a deployment of this provider, without the provider; ``None`` when it is another's."""
+    provider, slash, model = model_of(deployment).partition("/")
+    return model if slash and provider == PROVIDER else None
 
 
 def models_behind(name: str, deployments: Sequence[Deployment]) -> list[str]:
@@ -59,8 +65,8 @@ def models_behind(name: str, deployments: Sequence[Deployment]) -> list[str]:
         deployments: that LiteLLM would choose from.
     """
     pinned = [member.model for one in deployments if (member := Member.of(one)) is not None]
-    ours = [model_of(one).partition("/")[2] for one in deployments if model_of(one).startswith(f"{PROVIDER}/")]
-    return list(dict.fromkeys(name if "*" in model else model for model in pinned or ours))
+    ours = [model for one in deployments if (model := _model_of_ours(one)) is not None]
+    return list(dict.fromkeys(meant(model, name) for model in pinned or ours))
 
 
 def known_to(pool: AccountPool) -> KnownAccounts:

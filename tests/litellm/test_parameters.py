@@ -229,6 +229,20 @@ def test_tools_whose_names_would_fall_together_stay_apart(model: str, names: lis
     assert [one["description"] for one in declared] == names
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_custom_tool_of_openais_is_a_function_of_one_text(model: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Before, Claude's were left out, with a warning that called them Google's."""
+    custom = {"name": "sql", "description": "Runs SQL.", "format": {"type": "text"}}
+    choice = {"type": "custom", "custom": {"name": "sql"}}
+    with caplog.at_level(logging.WARNING, "litellm_antigravity"):
+        body = body_of(model, tools=[{"type": "custom", "custom": custom}, tool("clock")], tool_choice=choice)
+    assert not caplog.records
+    declared, other = body["tools"][0]["functionDeclarations"]
+    assert (declared["name"], declared["description"], other["name"]) == ("sql", "Runs SQL.", "clock")
+    assert list(declared["parameters"]["properties"]) == declared["parameters"]["required"] == ["input"]
+    assert body["toolConfig"]["functionCallingConfig"] == {"mode": "ANY", "allowedFunctionNames": ["sql"]}
+
+
 GOOGLES: list[tuple[str, Json]] = [
     ("web_search_options", {"web_search_options": {"search_context_size": "low"}}),
     ("web_search", {"tools": [{"type": "web_search"}]}),

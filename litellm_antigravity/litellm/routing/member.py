@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from litellm_antigravity.accounts import Account, StaticToken
 from litellm_antigravity.accounts.account import account_id_for
-from litellm_antigravity.litellm.seams.requests import Deployment, account_named, info_of, model_of, params_of
+from litellm_antigravity.litellm.seams.requests import Deployment, account_named, info_of, meant, model_of, params_of
 from litellm_antigravity.masking import mask_email
 
 
@@ -46,6 +46,10 @@ class Member:
             provider, model = str(given or "openai"), asked
         key = params.get("api_key")
         return cls(deployment_id, name.strip(), provider, model, SecretStr(key) if isinstance(key, str) else None)
+
+    def model_for(self, requested: str) -> str:
+        """Return the model that a request for ``requested`` asks of it."""
+        return meant(self.model, requested)
 
     @property
     def foreign_account(self) -> Account:

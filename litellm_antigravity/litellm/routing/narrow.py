@@ -97,7 +97,7 @@ class PinnedRouting:
                 account_id = group.account_id(member.deployment_id)
                 if account_id is not None:
                     of_account.setdefault(account_id, []).append(deployment)
-            model = _model_for(level[0][1], model)
+            model = level[0][1].model_for(model)
             chosen = group.pool.choose(model, among=of_account, conversation=conversation)
             if chosen is not None:
                 mine = {id(deployment) for deployment in of_account[chosen]}
@@ -130,12 +130,12 @@ class PinnedRouting:
         if not pinned:
             return deployments
         group = self._group_of(pinned)
-        models = {_model_for(member, requested) for _, member in pinned}
+        models = {member.model_for(requested) for _, member in pinned}
         of_model = {model: group.pool.availability(model) for model in models}
 
         def is_free(member: Member) -> bool:
             account_id = group.account_id(member.deployment_id)
-            return account_id is not None and of_model[_model_for(member, requested)].is_free(account_id)
+            return account_id is not None and of_model[member.model_for(requested)].is_free(account_id)
 
         free = [(deployment, member) for deployment, member in pinned if is_free(member)]
         may = {id(deployment) for deployment, _ in self._not_full(_not_excluded(free, request_kwargs))}
@@ -286,11 +286,6 @@ def _joined(known: Iterable[Member], seen: Sequence[Member]) -> Sequence[Member]
     joined = {member.deployment_id: member for member in known}
     joined.update({member.deployment_id: member for member in seen})
     return list(joined.values())
-
-
-def _model_for(member: Member, requested: str) -> str:
-    """Return the model that a request asks of a member: that of a wildcard is the one that its caller names."""
-    return requested if "*" in member.model else member.model
 
 
 def _not_excluded(

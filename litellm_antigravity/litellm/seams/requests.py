@@ -41,6 +41,16 @@ def model_of(deployment: Deployment) -> str:
     return str(params_of(deployment).get("model", ""))
 
 
+def meant(model: str, requested: str) -> str:
+    """Return the model that a request asks of a deployment: a wildcard stands for the one that its caller names.
+
+    Args:
+        model: the deployment's, without the provider.
+        requested: the model that the caller asks for.
+    """
+    return requested if "*" in model else model
+
+
 def served_by(call: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return ``model_info`` of the deployment that a call goes to; empty outside a Router.
 
@@ -184,6 +194,7 @@ __all__ = [
     "group_of",
     "info_of",
     "is_routed",
+    "meant",
     "model_of",
     "params_of",
     "priority_of",

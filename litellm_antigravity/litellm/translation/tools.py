@@ -12,6 +12,7 @@ from litellm_antigravity.logs import LOGGER, not_told
 
 _SCHEMA_MARK: Final = "\x00schema-"
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
+_ONE_TEXT: Final = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 _ABOUT_TOOLS: Final = ("tools", "functions", "tool_choice", "parallel_tool_calls")
 
 
@@ -30,6 +31,7 @@ def prepare_tools(params: dict[str, Any], target: Target, names: ToolNames) -> l
         list: the schemas, for `put_schemas_back`.
     """
     _search_as_openai_names_it(params)
+    _custom_as_functions(params)
     if not target.is_gemini:
         _leave_out_googles(params, target)
     _last_of_each_name(params)
@@ -43,6 +45,24 @@ def _search_as_openai_names_it(params: dict[str, Any]) -> None:
     for tool in params.get("tools") or ():
         if isinstance(tool, dict) and is_built_in(tool) and str(tool["type"]).startswith("web_search_"):
             tool["type"] = "web_search_preview"  # Anthropic's have a date in the name
+
+
+def _custom_as_functions(params: dict[str, Any]) -> None:
+    """Make OpenAI's custom tools, whose argument is one text, functions of a text, as `histories` has their calls."""
+    tools = params.get("tools")
+    if isinstance(tools, list):
+        params["tools"] = [_as_function(tool) for tool in tools]
+    choice = params.get("tool_choice")
+    if isinstance(choice, dict) and isinstance(choice.get("custom"), dict):
+        params["tool_choice"] = {"type": "function", "function": choice["custom"]}
+
+
+def _as_function(tool: Any) -> Any:
+    custom = tool.get("custom") if isinstance(tool, dict) and tool.get("type") == "custom" else None
+    if not isinstance(custom, dict):
+        return tool
+    function = {key: custom[key] for key in ("name", "description") if key in custom}
+    return {"type": "function", "function": {**function, "parameters": _ONE_TEXT}}
 
 
 def _leave_out_googles(params: dict[str, Any], target: Target) -> None:
