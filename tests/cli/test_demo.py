@@ -21,6 +21,8 @@ from litellm_antigravity.cli.demo_link import Link, Switchboard
 from litellm_antigravity.cli.demo_progress import ShownProgress
 from litellm_antigravity.simulator import Simulator
 
+pytestmark = pytest.mark.once
+
 # Python runs it at its start: LiteLLM's import, and nothing else, takes long.
 SLOW_IMPORT = """
 import sys

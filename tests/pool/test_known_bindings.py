@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from litellm_antigravity.selection.binding import Binding
 from litellm_antigravity.selection.conversation import caller_in
 from litellm_antigravity.state.known_bindings import KnownBindings
+
+pytestmark = pytest.mark.once
 
 LIMIT = 100
 

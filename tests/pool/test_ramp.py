@@ -24,6 +24,8 @@ from litellm_antigravity.selection.ramp import Falls, Start, came_back, next_sta
 from litellm_antigravity.simulator import Simulator
 from litellm_antigravity.state.disk import DiskStore
 
+pytestmark = pytest.mark.once
+
 MODEL = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
 GAP = 0.25

@@ -23,6 +23,8 @@ from litellm_antigravity.selection.patience import FirstBytes, RequestKind, turn
 from litellm_antigravity.selection.retry_budget import MAX_TOKENS
 from litellm_antigravity.simulator import Simulator
 
+pytestmark = pytest.mark.once
+
 MODEL = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
 EMAILS = [f"user{number}@example.com" for number in range(1, 5)]

@@ -16,6 +16,8 @@ from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.state.backend import START
 from litellm_antigravity.state.disk import DiskStore
 
+pytestmark = pytest.mark.once
+
 MODEL = "claude-sonnet-4-6"
 
 NewPool = Callable[..., AccountPool]

@@ -28,6 +28,8 @@ from litellm_antigravity.simulator import LoggedRequest, Simulator
 from litellm_antigravity.state.disk import DiskStore
 from litellm_antigravity.state.memory import MemoryStore
 
+pytestmark = pytest.mark.once
+
 MODEL = "claude-sonnet-4-6"
 BODY: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
 FIRST, SECOND = "user1@example.com", "user2@example.com"

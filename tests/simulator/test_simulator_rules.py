@@ -18,6 +18,8 @@ from litellm_antigravity.simulator.rules import RULES
 from litellm_antigravity.simulator.rules.rule import table
 from litellm_antigravity.simulator.signatures import GivenSignatures, signature_for, signed
 
+pytestmark = pytest.mark.once
+
 OPUS, GPT_OSS, OLDER = "claude-opus-4-6-thinking", "gpt-oss-120b-medium", "claude-sonnet-4-5"
 ASK = [{"text": "Hello"}]
 SAID = [{"text": "Grey."}]
