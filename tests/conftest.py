@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
@@ -63,6 +64,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
 
+
+class _Loggers(dict[str, Any]):
+    """All loggers: pytest 9.2 goes through them around each step of a test, while threads of the code make new ones."""
+
+    def values(self) -> Any:
+        return self.copy().values()
+
+
+logging.root.manager.loggerDict = _Loggers(logging.root.manager.loggerDict)
 
 LOGS = {"": logging.WARNING, "litellm_antigravity": logging.NOTSET, "LiteLLM": logging.WARNING}
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)
