@@ -48,13 +48,13 @@ def _search_as_openai_names_it(params: dict[str, Any]) -> None:
 
 
 def _custom_as_functions(params: dict[str, Any]) -> None:
-    """Make OpenAI's custom tools, whose argument is one text, functions of a text, as `histories` has their calls."""
+    """Make OpenAI's custom tools, whose argument is one text, functions of a text, as `histories` has their calls.
+
+    LiteLLM itself refuses a choice of one.
+    """
     tools = params.get("tools")
     if isinstance(tools, list):
         params["tools"] = [_as_function(tool) for tool in tools]
-    choice = params.get("tool_choice")
-    if isinstance(choice, dict) and isinstance(choice.get("custom"), dict):
-        params["tool_choice"] = {"type": "function", "function": choice["custom"]}
 
 
 def _as_function(tool: Any) -> Any:
