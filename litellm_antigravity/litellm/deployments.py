@@ -99,4 +99,4 @@ def _in_file(pool: AccountPool) -> AccountsSnapshot | None:
         return None  # a gateway of other providers' keys
 
 
-__all__ = ["known_to", "targets_of"]
+__all__ = ["known_to", "models_behind", "targets_of"]

@@ -111,7 +111,7 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _soon(condition: object, patience: float = HANG_SECONDS) -> bool:
+def _soon(condition: object, patience: float = 15.0) -> bool:
     assert callable(condition)
     ends = time.monotonic() + patience
     while not condition():

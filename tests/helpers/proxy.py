@@ -38,6 +38,7 @@ needs_proxy = [
 STARTED = "Application startup complete"
 """What each worker says in the log when it serves, after the first of them has made the proxy ready."""
 
+END_SECONDS = 30.0  # sooner than anything but the signal would end them
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START", "SSL_CERT_FILE")
 
 
@@ -133,7 +134,7 @@ class Proxy:
         else:
             self._show_stacks()
         self.close()
-        msg = f"the proxy did not start:\n{self.log[-6000:]}"
+        msg = f"the proxy did not start:\n{self.log[-20_000:]}"
         raise AssertionError(msg)
 
     def _show_stacks(self) -> None:
@@ -159,7 +160,7 @@ class Proxy:
         assert self._process is not None
         (os.killpg if whole_group else os.kill)(self._process.pid, signal_number)
         self._process.wait(HANG_SECONDS)
-        deadline = time.monotonic() + HANG_SECONDS
+        deadline = time.monotonic() + END_SECONDS
         while (left := self._left()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return left

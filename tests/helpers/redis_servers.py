@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import HANG_SECONDS
 from typing_extensions import Self
 
 
@@ -25,6 +24,7 @@ def _valkey_of_wheel() -> str | None:
 VALKEY = shutil.which("valkey-server") or _valkey_of_wheel()
 PROGRAM = shutil.which("redis-server") or VALKEY
 WHY_NOT = "there is no redis-server (apt-get install redis-server), and no wheel of Valkey for this machine"
+PATIENCE_SECONDS = 20.0
 
 needs_server = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
 
@@ -115,7 +115,7 @@ def client_on(port: int, **options: Any) -> Any:
     return redis.Redis(port=port, retry=Retry(NoBackoff(), 0), **{"socket_timeout": 5.0, **options})
 
 
-def until(holds: Any, patience: float = HANG_SECONDS) -> None:
+def until(holds: Any, patience: float = PATIENCE_SECONDS) -> None:
     """Wait until something holds."""
     ends = time.monotonic() + patience
     while not holds():

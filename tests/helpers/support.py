@@ -30,6 +30,7 @@ HANG_SECONDS = 240.0
 """Seconds after which what a test waits for is taken to hang: before pytest's own limit, which would not show where.
 
 No bound on speed: on a busy machine LiteLLM's import alone takes many, and machines of clouds may stand still for some.
+What has to be over before something else would end it, such as the code's own time limits, has a bound of its own.
 """
 
 

@@ -148,7 +148,7 @@ def test_what_a_host_that_died_had_in_flight_counts_for_some_seconds_and_no_long
     one = hosts.new("one")
     flight = one.in_flight.begin("a")  # the others' shares go on
     with Child(HOST, hosts.server.url, hosts.folder.name, hosts.folder / "two"):
-        until(sees(one, 3))
+        until(sees(one, 3), 30.0)
     until(sees(one, 1), SHARE_SECONDS + 5.0)
     assert hosts.server.client().hlen(f"{{{hosts.folder.name}}}:flights") == 1
     assert flight is not None
@@ -158,7 +158,7 @@ def test_when_the_process_that_carries_dies_another_one_tells_the_same_share(hos
     """A share that belonged to the process would count twice until it expired."""
     one = hosts.new("one")
     with Child(HOST, hosts.server.url, hosts.folder.name, hosts.folder / "two") as child:
-        until(sees(one, 2))
+        until(sees(one, 2), 30.0)
         other = hosts.new("two")
         flight = other.in_flight.begin("a")
         until(sees(one, 3))

@@ -15,7 +15,6 @@ import pytest
 from dripping_doors import READY, _direct, acomplete, both_kinds, complete, register
 from raw_server import CHUNKED, Dripping, chunk, event, saying, serving
 from serving import text_of
-from support import HANG_SECONDS
 
 __all__ = ["_direct"]  # fixtures
 
@@ -58,7 +57,7 @@ def test_what_drips_before_the_first_content_is_a_time_out(
         register(tmp_path, server.url, READY)
         with pytest.raises(litellm.Timeout):
             door(timeout=0.5, stream=stream)
-        assert dripping.given_up.wait(HANG_SECONDS)
+        assert dripping.given_up.wait(30)
 
 
 @both_kinds
@@ -69,7 +68,7 @@ def test_what_drips_after_a_content_is_a_time_out(door: Any, piece: bytes, tmp_p
         register(tmp_path, server.url, READY)
         with pytest.raises((litellm.Timeout, litellm.exceptions.MidStreamFallbackError), match="timed out"):
             door(timeout=0.5, stream=True)
-        assert dripping.given_up.wait(HANG_SECONDS)
+        assert dripping.given_up.wait(30)
 
 
 @both_kinds
@@ -109,4 +108,4 @@ def test_a_token_or_a_project_that_drips_leaves_the_turn_to_another_account(
         token_url = server.url.replace("/v1", "/token")
         register(tmp_path, server.url, first, READY, token_url=token_url, oauth_client_id="me")
         assert text_of(door(timeout=2.0)) == "Hello"
-        assert dripping.given_up.wait(HANG_SECONDS)
+        assert dripping.given_up.wait(30)

@@ -15,7 +15,6 @@ import httpx
 import pytest
 from exchange_doors import aread, both_streams, call, every_door, message_of, read, send
 from raw_server import CHUNKED, WHOLE, Dripping, asked, chunk, event, saying, serving, silent
-from support import HANG_SECONDS
 
 from litellm_antigravity.wire.http import HttpClients
 from litellm_antigravity.wire.limits import TimeLimits
@@ -77,7 +76,7 @@ def test_what_the_reader_does_in_between_takes_none_of_the_time(door: Any, clien
 
     def serve(connection: socket.socket) -> None:
         saying(CHUNKED, chunk(event("a")))(connection)
-        reading.wait(HANG_SECONDS)
+        reading.wait(30)
         connection.sendall(chunk(event("b", last=True)) + chunk(b""))
 
     def after_a_while() -> None:
@@ -116,7 +115,7 @@ def test_a_deadline_holds_on_tls_and_through_proxies(
         clients = HttpClients()
         message_of(door(clients, call(server.url.replace("http:", "https:")), TimeLimits(1.0)), texts=[], status=408)
         clients.close()
-        assert dripping.given_up.wait(HANG_SECONDS)
+        assert dripping.given_up.wait(30)
     assert tunnels == (1 if proxied else 0)
 
 
@@ -128,7 +127,7 @@ def test_a_proxy_that_drips_is_a_time_out(door: Any, monkeypatch: pytest.MonkeyP
         clients = HttpClients()
         message_of(door(clients, call("https://127.0.0.1:9/v1"), TimeLimits(0.5)), texts=[], status=408)
         clients.close()
-        assert dripping.given_up.wait(HANG_SECONDS)
+        assert dripping.given_up.wait(30)
 
 
 @every_door

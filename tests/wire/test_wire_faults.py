@@ -32,7 +32,7 @@ from raw_server import (
     silent,
     without_a_chunk,
 )
-from support import HANG_SECONDS, PYTHON_PATH, FakeClock, run_python
+from support import PYTHON_PATH, FakeClock, run_python
 
 from litellm_antigravity.refusals import Refusal, RefusalKind
 from litellm_antigravity.wire.closing import ClosingThread
@@ -120,7 +120,7 @@ def test_a_request_that_upstream_does_not_take_is_a_time_out(door: Any, clients:
     given_up = threading.Event()
 
     def serve(_: socket.socket) -> None:
-        given_up.wait(HANG_SECONDS)
+        given_up.wait(60)
 
     with serving(serve) as server:
         outcome = door(clients, call(server.url, content=b" " * 30_000_000 + b"{}"), TimeLimits(0.2))
@@ -224,7 +224,7 @@ def test_a_stream_that_is_closed_before_its_end_lets_the_connection_go(clients: 
         assert not isinstance(stream, Refusal)
         assert not ended.acquire(blocking=False)
         stream.close()
-        assert ended.acquire(timeout=HANG_SECONDS)
+        assert ended.acquire(timeout=30)
         stream.close()
 
 
@@ -246,14 +246,14 @@ def test_a_stream_is_served_where_no_more_threads_can_be_started(
             begun(exchange, server.url)
             fault.setattr("litellm_antigravity.wire.closing.threading", threading)
             begun(exchange, server.url)
-        assert all(ended.acquire(timeout=HANG_SECONDS) for _ in range(2))  # the first one, too, now that it can be
+        assert all(ended.acquire(timeout=30) for _ in range(2))  # the first one, too, now that it can be
 
 
 ABANDONING = """
     import gc, sys, threading
     from exchange_doors import begun
     from raw_server import paused, serving
-    from support import HANG_SECONDS, FakeClock
+    from support import FakeClock
     from litellm_antigravity.wire.exchange import Exchange
     from litellm_antigravity.wire.http import HttpClients
     from litellm_antigravity.wire.limits import TimeLimits
@@ -280,12 +280,12 @@ ABANDONING = """
             del cycle
         sys.setprofile(None)
         gc.collect()
-        assert all(ended.acquire(timeout=HANG_SECONDS) for _ in range(40))
+        assert all(ended.acquire(timeout=30) for _ in range(40))
     """
 
 
 def test_streams_that_are_left_to_garbage_collection_are_closed_and_nobody_hangs() -> None:
-    run_python(ABANDONING)
+    run_python(ABANDONING, timeout=60.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -296,7 +296,7 @@ def test_a_forked_child_closes_the_streams_that_it_abandons_but_not_those_of_its
 
     def resumed(connection: socket.socket) -> None:
         saying(CHUNKED, chunk(event("a")))(connection)
-        assert resume.wait(HANG_SECONDS)
+        assert resume.wait(60)
         connection.sendall(chunk(event("b", last=True)) + chunk(b""))
 
     each = iter([resumed, paused(ended)])
@@ -317,7 +317,7 @@ def test_a_forked_child_closes_the_streams_that_it_abandons_but_not_those_of_its
                 os.read(waits, 1)
             finally:
                 os._exit(0)
-        assert ended.acquire(timeout=HANG_SECONDS)
+        assert ended.acquire(timeout=30)
         os.close(goes_on)
         os.waitpid(pid, 0)
         resume.set()
